@@ -1,0 +1,160 @@
+// The process descriptor: all that makes a process, in frames that another node
+// understands by reading them (DESIGN idea 1). It holds no pointer: other things are
+// named by id. One table of these lies in registered memory on each node, so
+// (node, index) is an address. What needs pointers is `struct proc` (kernel/proc.h).
+//
+// Locks: `owner` is changed by compare-and-swap alone. All else belongs to the CPU
+// that runs the process, or, while it does not run, to the holder of the proc lock;
+// once QUEUED or ADOPTING nobody here writes it.
+#pragma once
+
+#include "base/shared64.h"
+#include "base/types.h"
+#include "base/units.h"
+
+#define PROC_DESC_SIZE 4096u
+#define PROC_DESC_VERSION 1u
+#define PROC_XSAVE_MAX 2752u         // x87, SSE, AVX, AVX-512 and PKRU, standard format
+#define PROC_LENDERS_MAX 15
+#define PROC_NAME_MAX 16             // with the final 0, as Linux's comm
+
+// Auxiliary frames, by fixed place. Unused ones have frame address 0.
+enum proc_aux {
+    PROC_AUX_SIGNAL = 0,             // struct proc_signals
+    PROC_AUX_PATHS = 1,              // struct proc_paths
+    PROC_AUX_HANDLES = 2,            // 2..5: struct handle[]
+    PROC_AUX_MAP = 6,                // 6..13: struct vma[]
+    PROC_AUX_COUNT = 14,
+};
+#define PROC_HANDLE_FRAMES 4
+#define PROC_MAP_FRAMES 8
+
+// Registers at the edge of user mode. The entry code (kernel/x86/entry.S) knows these
+// offsets; the last five words are what `iretq` pops.
+struct user_regs {
+    u64 r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
+    u64 orig_rax;                    // system call number, or ~0 outside a call
+    u64 rip, cs, rflags, rsp, ss;
+};
+
+// Names an object of one node: an open file description, a file, a directory.
+struct object_id {
+    u32 node;
+    u32 index;
+    u64 generation;                  // 0: names nothing
+};
+
+// One file descriptor of the process.
+struct handle {
+    struct object_id object;         // an open file description; its node serves it
+    u32 flags;                       // HANDLE_CLOEXEC
+    u32 unused[3];
+};
+#define HANDLE_CLOEXEC 1u
+#define HANDLES_PER_FRAME (PAGE_SIZE / sizeof(struct handle))
+#define HANDLES_MAX (PROC_HANDLE_FRAMES * HANDLES_PER_FRAME)
+
+// One range of the memory map: [start, end), page-aligned, sorted by start.
+struct vma {
+    u64 start, end;                  // bytes, user virtual
+    u32 prot;                        // PROT_READ 1, PROT_WRITE 2, PROT_EXEC 4
+    u32 flags;                       // enum vma_flags
+    struct object_id file;           // backing file; generation 0: anonymous
+    u64 file_offset;                 // bytes, of `start`
+    u64 file_bytes;                  // bytes from `start` that the file backs; zero beyond
+};
+enum vma_flags { VMA_SHARED = 1, VMA_STACK = 2, VMA_HEAP = 4 };
+#define VMAS_PER_FRAME (PAGE_SIZE / sizeof(struct vma))
+#define VMAS_MAX (PROC_MAP_FRAMES * VMAS_PER_FRAME)
+
+// Linux's struct kernel_sigaction for x86-64.
+struct sigaction_entry {
+    u64 handler, flags, restorer, mask;
+};
+#define SIGNAL_COUNT 64
+struct proc_signals {
+    struct sigaction_entry action[SIGNAL_COUNT];   // [signal - 1]
+    struct { i32 code, pid, uid, status; u64 value; } info[SIGNAL_COUNT];
+};
+
+#define PROC_PATH_MAX 1024
+struct proc_paths {
+    char cwd[PROC_PATH_MAX];         // absolute, for getcwd
+    char exe[PROC_PATH_MAX];         // absolute, for /proc/PID/exe
+    char args[2048];                 // /proc/PID/cmdline: words, each with its 0
+};
+
+// What a waiting call needs to go on where it stopped. Valid while `nr` is the number
+// of the call being restarted; cleared when that call ends.
+struct proc_wait {
+    i32 nr;                          // system call number; -1: no call waits
+    u32 step;                        // the call's own
+    u64 deadline_ns;                 // cluster time; 0: none
+    u64 done_bytes;                  // progress
+    u64 request_tag;                 // a message that is out; 0: none
+    u64 scratch[8];                  // the call's own
+};
+
+// A node that still holds pages of this process in a frozen image.
+struct proc_lender {
+    u32 node;
+    u32 index;                       // of the descriptor there
+    u64 epoch;                       // of its owner word when it gave
+};
+
+struct proc_account {
+    u64 cpu_ns, faults, remote_faults, drained_pages, moves, syscalls;
+};
+
+struct proc_desc {
+    shared64_t owner;                // sched/dqueue.h has the layout
+    u32 version;                     // PROC_DESC_VERSION
+    u32 size_class;                  // log2 of resident pages, a hint for takers
+    u32 pid, ppid, pgid, sid;        // unique in the cluster
+    u32 birth_node;                  // keeps the location word of this pid
+    u32 tgid_threads;                // threads in this address space
+    u32 uid, gid;
+    u32 umask;
+    u32 flags;                       // enum proc_flags
+    char name[PROC_NAME_MAX];
+    struct object_id root, cwd;      // directories; inherited, kept when it moves
+    struct object_id exe;
+    struct object_id tty;            // controlling terminal
+
+    paddr_t root_table;              // PML4 frame on the node that owns the process
+    u64 aux[PROC_AUX_COUNT];         // physical addresses on that node; 0: none
+    u32 vma_count;
+    u32 handle_max;                  // handles above this are unused
+    u64 brk_start, brk_end;
+    u64 mmap_hint;
+    u64 stack_low;
+    u64 pages_resident;              // frames this node holds for it
+    u64 pages_remote;                // entries that name a lender, where known
+
+    u64 signal_pending, signal_mask; // bit n - 1 for signal n
+    u64 signal_saved_mask;           // of sigsuspend, ppoll, pselect
+    u64 sigaltstack_sp, sigaltstack_size;
+    u32 sigaltstack_flags;
+    i32 exit_code;                   // wait status as wait4 gives it
+    u64 clear_child_tid, robust_list;
+    u64 rlimit_nofile, rlimit_stack;
+
+    u64 start_ns;                    // cluster time
+    u64 cpu_features;                // CPUID bits the process may use (kernel/x86/cpu.h)
+    struct proc_wait wait;
+    struct proc_account account;
+
+    u32 lender_count;
+    u32 node_wanted;                 // pinned target of `echo N > /proc/PID/node`
+    struct proc_lender lender[PROC_LENDERS_MAX];
+
+    u64 fs_base, gs_base;
+    struct user_regs regs;
+    u32 xsave_bytes;                 // valid bytes of xsave; layout of the CPU's XSAVE
+    u32 xsave_features;              // XCR0 it was saved under
+    u8 xsave[PROC_XSAVE_MAX] __attribute__((aligned(64)));
+};
+_Static_assert(sizeof(struct proc_desc) <= PROC_DESC_SIZE, "one frame");
+_Static_assert(offsetof(struct proc_desc, owner) == 0, "the owner word is the address");
+_Static_assert(sizeof(struct proc_signals) <= PAGE_SIZE, "one frame");
+_Static_assert(sizeof(struct proc_paths) <= PAGE_SIZE, "one frame");
