@@ -1,0 +1,55 @@
+// What each CPU has for itself, and what the CPUs can do. GS points at struct cpu in
+// the kernel; entry.S knows the first offsets.
+#pragma once
+
+#include "base/types.h"
+
+#define CPU_MAX 16
+
+struct proc;
+struct user_regs;
+
+struct cpu {
+    struct cpu *self;                // 0
+    u64 kernel_stack_top;            // 8
+    u64 user_rsp_scratch;            // 16: syscall entry parks rsp here
+    struct user_regs *regs;          // 24: where a trap from user mode saves (descriptor)
+    u32 index;                       // 0 .. cpu_count - 1
+    u32 apic_id;
+    struct proc *current;            // whose registers `regs` are; NULL when idle
+    struct proc *fpu_owner;          // whose XSAVE state is in the registers
+    u32 edge_work;                   // enum edge_bits, set by interrupts and IPIs
+    u32 locks_held;                  // bit per rank
+    bool idle;
+    u64 idle_ns, hlt_tsc;            // halted time
+    u64 interrupts;
+    u64 asid_root;                   // page-table root in CR3
+};
+
+enum edge_bits {
+    EDGE_NETPOLL = 1, EDGE_TIMER = 2, EDGE_RESCHED = 4, EDGE_STOP = 8, EDGE_CONSOLE = 16,
+};
+
+extern struct cpu cpus[CPU_MAX];
+extern u32 cpu_count;
+
+static inline struct cpu *cpu_this(void) {
+    struct cpu *c;
+    __asm__ volatile("mov %%gs:0, %0" : "=r"(c));
+    return c;
+}
+
+// Sets the bit on that CPU and interrupts it where it is another one or idle.
+void cpu_kick(u32 cpu_index, u32 edge_bits);
+
+struct cpu_features {
+    bool nx, smep, smap, xsave, xsaveopt, pclmulqdq, fsgsbase, invariant_tsc, x2apic, erms, rdrand, pge;
+    u64 xcr0;                        // features that XSAVE saves here
+    u32 xsave_bytes;
+};
+extern struct cpu_features cpu_features;
+
+// Copies between kernel and user memory; the caller has checked that the range lies
+// below USER_END. E_FAULT where a page is not there; never sleeps, never faults in:
+// mm/aspace.h has the calls that do.
+u64 time_now_ns(void);               // since boot of this node, monotonic, from the TSC
