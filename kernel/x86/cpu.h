@@ -43,7 +43,8 @@ static inline struct cpu *cpu_this(void) {
 void cpu_kick(u32 cpu_index, u32 edge_bits);
 
 struct cpu_features {
-    bool nx, smep, smap, xsave, xsaveopt, pclmulqdq, fsgsbase, invariant_tsc, x2apic, erms, rdrand, pge;
+    bool nx, smep, smap, xsave, xsaveopt, pclmulqdq, fsgsbase, invariant_tsc, x2apic;
+    bool erms, rdrand, pge;
     u64 xcr0;                        // features that XSAVE saves here
     u32 xsave_bytes;
 };
