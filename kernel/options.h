@@ -1,9 +1,10 @@
 // Kernel options: words name=value of the boot command line; and cluster.conf.
 #pragma once
 
+#include "base/owner.h"
 #include "base/types.h"
 
-#define NODES_MAX 16
+// NODES_MAX and node ids: base/owner.h
 #define CLUSTER_KEY_BYTES 32
 
 struct options {
