@@ -1,0 +1,96 @@
+// The shadow of a process descriptor: what needs pointers and never moves. One array
+// of the descriptors' index. Also the seam between the trap code (kernel/trap.c) and
+// the process side; each function's contract stands above its definition in
+// kernel/proc.c, kernel/edge.c and sched/runq.c.
+//
+// Locks: state, run, wait, timer, children under proc_lock; the descriptor of a process
+// that is RUNNING belongs to its CPU; page tables too (one thread an address space).
+#pragma once
+
+#include "base/list.h"
+#include "base/status.h"
+#include "kernel/proc_desc.h"
+#include "kernel/x86/spinlock.h"
+
+enum proc_state {
+    PROC_FREE = 0, PROC_NEW, PROC_READY, PROC_RUNNING, PROC_WAITING, PROC_STOPPED,
+    PROC_ZOMBIE, PROC_AWAY,          // AWAY: frozen image of a process that moved
+};
+
+// Those who wait for one thing. Lock: proc_lock.
+struct wait_list { struct list_node head; };
+
+struct proc {
+    u32 index;                       // of the descriptor
+    enum proc_state state;
+    bool on_cpu;                     // its registers are in a CPU
+    bool kill_pending;               // dies at its next edge
+    bool stop_report, cont_report;   // for wait4 WUNTRACED, WCONTINUED
+    bool freeze_wanted;              // stops at the edge for the hook below
+    bool woken;                      // woken between the decision to wait and the switch
+    u32 cpu;                         // runs there now or ran there last
+    u64 slice_end_ns, run_start_ns;
+    u64 alarm_ns, alarm_interval_ns; // ITIMER_REAL
+    struct list_node run;            // a run queue
+    struct list_node wait;           // a wait list
+    struct list_node timer;          // the list of deadlines
+    u64 timer_ns;
+    struct wait_list child_wait;     // this process in wait4
+    struct wait_list vfork_wait;     // the parent until this one execs or exits
+    bool vfork_done;
+    u64 exit_epoch;
+};
+
+extern struct spinlock proc_lock;
+extern struct proc *procs;           // [proc_count]
+extern struct proc_desc *proc_descs; // the registered table: contiguous FRAME_DESC frames
+extern u32 proc_count;
+extern u32 node_id;                  // of this node; 0 until the cluster part sets it
+
+static inline struct proc_desc *proc_desc(const struct proc *p) {
+    return &proc_descs[p->index];
+}
+
+// --- called by boot and the trap code (kernel/init.c, kernel/trap.c) ---
+void proc_init(void);                          // after frames, heap, options, modules
+void proc_start_init(void);                    // makes process 1
+void proc_syscall(void);                       // cpu->regs hold the call
+void proc_exception(u32 vector, u64 error_code, u64 fault_va);   // from user mode
+void proc_timer_tick(void);                    // at EDGE_TIMER, on each CPU
+u64 proc_next_deadline_ns(void);               // ~0: none; for the idle CPU's timer
+// Picks what this CPU runs next, delivers signals. True: return to user mode with
+// cpu->regs; false: nothing to run, halt.
+bool proc_edge(void);
+
+// --- processes ---
+struct proc *proc_current(void);
+struct proc *proc_alloc(void);
+struct proc *proc_find(u32 pid);
+void proc_free(struct proc *p);
+status_t proc_fork(struct proc *parent, u64 clone_flags, u64 child_stack, u32 *pid_out);
+void proc_exit(struct proc *p, i32 wait_status);
+status_t proc_wait_child(struct proc *p, i64 which, u32 options, i32 *status_out);
+void proc_set_owner(struct proc *p, u32 state);   // the one place that touches the word
+void proc_become_ready(struct proc *p);        // the one way onto a CPU; proc_lock held
+
+// --- waiting ---
+#define WAIT_LIST_INIT(name) {{&(name).head, &(name).head}}
+void wait_list_init(struct wait_list *w);
+void wait_on(struct wait_list *w, struct proc *p);      // then return S_RESTART
+void wait_until(struct proc *p, u64 deadline_ns);       // beside wait_on or alone
+void wait_wake_all(struct wait_list *w);
+void wait_wake_all_locked(struct wait_list *w);         // proc_lock held
+u32 wait_wake_some(struct wait_list *w, u32 count, bool (*match)(struct proc *, u64), u64 arg);
+void wait_wake_proc(struct proc *p);                    // proc_lock held
+extern struct wait_list poll_wait;                      // woken with every pollable change
+
+// --- hooks of the cluster part; NULL until it sets them ---
+struct proc_hooks {
+    // At the edge of a process with freeze_wanted: true, it was taken off this CPU.
+    bool (*freeze)(struct proc *p);
+    // `echo TEXT > /proc/PID/node`.
+    status_t (*node_write)(struct proc *caller, struct proc *p, const char *text);
+    // No process with this pid here: where is it, and signal it there.
+    status_t (*kill_remote)(struct proc *caller, u32 pid, u32 sig);
+};
+extern struct proc_hooks proc_hooks;
