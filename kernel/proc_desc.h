@@ -8,6 +8,7 @@
 // once QUEUED or ADOPTING nobody here writes it.
 #pragma once
 
+#include "base/object_id.h"
 #include "base/shared64.h"
 #include "base/types.h"
 #include "base/units.h"
@@ -35,13 +36,6 @@ struct user_regs {
     u64 r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
     u64 orig_rax;                    // system call number, or ~0 outside a call
     u64 rip, cs, rflags, rsp, ss;
-};
-
-// Names an object of one node: an open file description, a file, a directory.
-struct object_id {
-    u32 node;
-    u32 index;
-    u64 generation;                  // 0: names nothing
 };
 
 // One file descriptor of the process.

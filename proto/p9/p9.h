@@ -6,6 +6,7 @@
 // Spec: 9P2000.L (diod's protocol notes), Plan 9 intro(5) for T/R pairs and fids.
 #pragma once
 
+#include "base/object_id.h"
 #include "base/status.h"
 #include "base/types.h"
 
@@ -49,14 +50,12 @@ struct p9_data {
     struct { paddr_t pa; u32 len; } seg[P9_SEG_MAX];
 };
 
-struct p9_ref { u32 node; u32 index; u64 generation; };
-
 struct p9_call {
     u8 type;                         // enum p9_type, the T-message
     status_t status;                 // out
-    struct p9_ref object;            // fid
-    struct p9_ref object2;           // newdirfid of renameat, link
-    struct p9_ref made;              // out: of walk, lopen, lcreate
+    struct object_id object;            // fid
+    struct object_id object2;           // newdirfid of renameat, link
+    struct object_id made;              // out: of walk, lopen, lcreate
     u32 pid, uid, gid, umask;        // who asks
     const char *name;                // one name, or the target of symlink; 0-terminated
     const char *name2;

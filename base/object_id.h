@@ -1,0 +1,11 @@
+// The name of an object of one node: a file, a directory, an open file description, the
+// end of a pipe. It holds no pointer, so it means the same on every node.
+#pragma once
+
+#include "base/types.h"
+
+struct object_id {
+    u32 node;
+    u32 index;       // place in that node's table; the fid of its 9P messages
+    u64 generation;  // of that place; 0: names nothing
+};
