@@ -1,0 +1,18 @@
+# The image, the launcher's targets, the tests. (The relay: tools/relay/build.mk.)
+IMAGE_TOOLS := tools/mkimage.py tools/mkinitrd.py tools/cpio_newc.py
+.SECONDEXPANSION:
+# Our own programs for the nodes; user/build.mk adds to it.
+USER_PROGRAMS ?=
+
+$(BUILD)/initrd.cpio: tools/mkinitrd.py tools/cpio_newc.py $$(USER_PROGRAMS) | $(BUILD)/.installed
+	python3 tools/mkinitrd.py $@ $(BUILD)/user
+
+$(BUILD)/isthmus.iso: $(BUILD)/isthmus.elf $(BUILD)/initrd.cpio grub/grub.cfg $(IMAGE_TOOLS)
+	python3 tools/mkimage.py base $@ $(BUILD)/isthmus.elf $(BUILD)/initrd.cpio grub/grub.cfg
+
+.PHONY: iso
+iso: $(BUILD)/isthmus.iso $(BUILD)/relay ## build/isthmus.iso, for BIOS and UEFI
+
+.PHONY: run
+run: iso ## a cluster of two with a shell on node 0
+	./isthmus up --nodes 2

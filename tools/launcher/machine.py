@@ -1,0 +1,141 @@
+"""One node's QEMU: its command line, its life, its console log."""
+import ctypes
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+import mkimage
+
+from .options import kvm_usable
+
+UEFI_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+UEFI_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
+GDB_PORT_FIRST = 1234
+PR_SET_PDEATHSIG = 1
+CONSOLE_TAIL_LINES = 25
+PANIC_LINE = re.compile(rb"^PANIC.*$", re.MULTILINE)
+
+
+def die_with_parent():
+    """Runs in a new child: it gets SIGKILL when the launcher dies, however it dies."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Machine:
+    """A node's QEMU process. `sockets` is a short directory for unix sockets."""
+
+    def __init__(self, node, options, image, sockets, logs):
+        self.node = node
+        self.options = options
+        self.image = image
+        self.sockets = sockets
+        self.log_path = os.path.join(logs, f"node{node}.log")
+        self.qemu_log_path = os.path.join(logs, f"node{node}.qemu.log")
+        self.process = None
+        self.interactive = False
+        self._log_seen = 0
+        self._partial = b""
+
+    def relay_paths(self):
+        """(where the relay binds, where QEMU binds)"""
+        return f"{self.sockets}/node{self.node}", f"{self.sockets}/guest{self.node}"
+
+    def run_channel_path(self):
+        return f"{self.sockets}/run"
+
+    def _firmware(self):
+        if self.options.firmware == "bios":
+            return []
+        variables = f"{self.sockets}/vars{self.node}.fd"
+        shutil.copy(UEFI_VARS, variables)
+        return ["-drive", f"if=pflash,format=raw,readonly=on,file={UEFI_CODE}",
+                "-drive", f"if=pflash,format=raw,file={variables}"]
+
+    def _console(self):
+        if self.interactive:
+            return ["-chardev", f"stdio,id=console,mux=on,signal=off,logfile={self.log_path}"]
+        return ["-chardev", f"file,id=console,path={self.log_path}"]
+
+    def words(self):
+        """The QEMU command line."""
+        options = self.options
+        kvm = options.accel == "kvm" or (options.accel == "auto" and kvm_usable())
+        relay, guest = self.relay_paths()
+        words = ["qemu-system-x86_64", "-name", f"node{self.node}", "-nodefaults",
+                 "-display", "none", "-no-reboot", "-vga", "std", "-machine", options.machine,
+                 "-accel", "kvm" if kvm else "tcg", "-cpu", options.cpu,
+                 "-smp", str(options.smp), "-m", options.mem,
+                 "-device", "isa-debug-exit,iobase=0xf4,iosize=1",
+                 "-qmp", f"unix:{self.sockets}/qmp{self.node},server=on,wait=off"]
+        words += self._firmware() + self._console() + ["-serial", "chardev:console"]
+        if options.command is not None and self.node == 0:
+            words += ["-chardev", f"socket,id=run,path={self.run_channel_path()}",
+                      "-serial", "chardev:run"]
+        if options.icount:
+            words += ["-icount", options.icount]
+        if options.gdb:
+            words += ["-gdb", f"tcp:127.0.0.1:{GDB_PORT_FIRST + self.node}", "-S"]
+        words += ["-drive", f"if=none,id=cd,format=raw,readonly=on,media=cdrom,file={self.image}",
+                  "-device", "ide-cd,drive=cd,bus=ide.0",
+                  "-netdev", f"dgram,id=net,local.type=unix,local.path={guest},"
+                  f"remote.type=unix,remote.path={relay}",
+                  "-device", f"{options.nic},netdev=net,mac={mkimage.node_mac(self.node)},romfile="]
+        return words
+
+    def start(self):
+        """Starts QEMU, once more after a stop() or a death as well: a new incarnation."""
+        guest = self.relay_paths()[1]
+        if os.path.exists(guest):
+            os.unlink(guest)
+        with open(self.qemu_log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                self.words(), preexec_fn=die_with_parent, stdout=None if self.interactive else log,
+                stdin=None if self.interactive else subprocess.DEVNULL,
+                stderr=None if self.interactive else log,
+                start_new_session=not self.interactive)
+
+    def kill(self):
+        """Ends QEMU at once, as a power cut would."""
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+        if self.process:
+            self.process.wait()
+
+    def dead(self):
+        """QEMU's exit status if it has ended, else None."""
+        return self.process.poll() if self.process else None
+
+    def console(self):
+        """All that the node's console has shown."""
+        try:
+            with open(self.log_path, "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return b""
+
+    def panic_line(self):
+        """The node's PANIC line as text if a new one appeared on its console, else None.
+        Reads only what was added since the last call."""
+        try:
+            with open(self.log_path, "rb") as file:
+                file.seek(self._log_seen)
+                new = file.read()
+        except FileNotFoundError:
+            return None
+        self._log_seen += len(new)
+        text = self._partial + new
+        whole, _, self._partial = text.rpartition(b"\n")
+        found = PANIC_LINE.search(whole.replace(b"\r", b"\n"))
+        return found.group(0).decode(errors="replace") if found else None
+
+    def console_tail(self):
+        """The console's last lines, and QEMU's own complaints, as text for a report."""
+        lines = self.console().decode(errors="replace").splitlines()[-CONSOLE_TAIL_LINES:]
+        try:
+            with open(self.qemu_log_path, encoding="utf-8", errors="replace") as file:
+                lines += ["qemu: " + line for line in file.read().splitlines()[-5:]]
+        except FileNotFoundError:
+            pass
+        return "\n".join(f"    {line}" for line in lines)

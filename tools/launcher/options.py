@@ -1,0 +1,150 @@
+"""The launcher's options: parsed, checked, and what is not there yet refused by name."""
+import argparse
+import os
+import re
+import shutil
+from dataclasses import dataclass, field
+
+from .errors import NotYet, UsageError
+
+NODES_MAX = 32
+SMP_MAX = 64
+TIMEOUT_SECONDS_DEFAULT = 300.0
+
+
+@dataclass
+class Options:
+    """What a cluster is made of. Tests build one directly; ./isthmus from its words."""
+
+    nodes: int = 2
+    smp: int = 1
+    mem: str = "256M"
+    nic: str = "e1000"
+    firmware: str = "bios"
+    machine: str = "pc"
+    accel: str = "auto"
+    cpu: str = "max"
+    add: list = field(default_factory=list)
+    append: list = field(default_factory=list)
+    timeout: float = TIMEOUT_SECONDS_DEFAULT
+    logs: str = ""
+    gdb: bool = False
+    pcap: str = ""
+    join: list = field(default_factory=list)
+    chaos: str = ""
+    verbose: bool = False
+    icount: str = ""
+    command: str = None  # None: interactive, or driven by a test
+
+
+def kvm_usable():
+    """True if KVM is worth using: the CPU says so and the device opens. The device
+    alone proves nothing: on some hosts it opens and then a kernel crawls and hangs."""
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+            flags = re.search(r"^flags\s*:(.*)$", file.read(), re.MULTILINE)
+    except OSError:
+        return False
+    words = flags.group(1).split() if flags else []
+    return ("vmx" in words or "svm" in words) and os.access("/dev/kvm", os.R_OK | os.W_OK)
+
+
+def nic_refuse(nic):
+    """Names the issue that brings a card we cannot drive yet."""
+    if nic in ("igb", "virtio"):
+        raise NotYet(f"--nic {nic}: not yet: comes with the issue that names it")
+
+
+def disk_refuse(text):
+    """Checks a --disk argument, then says that drives are not there yet."""
+    node, _, rest = text.partition(":")
+    kind = rest.rpartition(":")[2] if rest.count(":") else "nvme"
+    if not node.isdigit() or not rest:
+        raise UsageError(f"--disk {text}: must be NODE:FILE[:nvme|ahci|virtio]")
+    if kind not in ("nvme", "ahci", "virtio"):
+        kind = "nvme"
+    raise NotYet(f"--disk {text}: {kind} drives: not yet: comes with issue 3")
+
+
+def check(options):
+    """Raises UsageError for values out of range. Called before anything is started."""
+    if not 1 <= options.nodes <= NODES_MAX:
+        raise UsageError(f"--nodes {options.nodes}: must be from 1 to {NODES_MAX}")
+    if not 1 <= options.smp <= SMP_MAX:
+        raise UsageError(f"--smp {options.smp}: must be from 1 to {SMP_MAX}")
+    if not re.fullmatch(r"[1-9][0-9]*[MG]?", options.mem):
+        raise UsageError(f"--mem {options.mem}: must be a size like 256M or 1G")
+    if options.timeout <= 0:
+        raise UsageError(f"--timeout {options.timeout}: must be more than 0 seconds")
+    for port in options.join:
+        if not 1024 <= port <= 65534:
+            raise UsageError(f"--join {port}: must be from 1024 to 65534")
+    for text in options.add:
+        path = text.partition(":")[0]
+        if not os.path.isfile(path):
+            raise UsageError(f"--add {text}: no such file: {path}")
+    nic_refuse(options.nic)
+    if options.accel == "kvm" and not kvm_usable():
+        raise UsageError("--accel kvm: this machine has no usable KVM (no vmx or svm in "
+                         "/proc/cpuinfo, or /dev/kvm cannot be opened)")
+    if not shutil.which("qemu-system-x86_64"):
+        raise UsageError("qemu-system-x86_64 is not installed: run tools/install.sh")
+
+
+def parser_make():
+    """The command line of ./isthmus."""
+    shared = argparse.ArgumentParser(add_help=False)
+    add = shared.add_argument
+    add("--nodes", type=int, default=2, metavar="N", help="how many nodes (default 2)")
+    add("--smp", type=int, default=1, metavar="K", help="CPUs of each node (default 1)")
+    add("--mem", default="256M", metavar="SIZE", help="memory of each node (default 256M)")
+    add("--nic", default="e1000", choices=["e1000", "e1000e", "igb", "virtio"])
+    add("--firmware", default="bios", choices=["bios", "uefi"])
+    add("--machine", default="pc", choices=["pc", "q35"], help="QEMU's machine (default pc)")
+    add("--accel", default="auto", choices=["auto", "tcg", "kvm"])
+    add("--disk", action="append", default=[], metavar="NODE:FILE[:nvme|ahci|virtio]")
+    add("--add", action="append", default=[], metavar="FILE[:/path]",
+        help="put a file into the initial files (default /bin/NAME if executable, else /NAME)")
+    add("--deb", action="append", default=[], metavar="PACKAGE")
+    add("--append", action="append", default=[], metavar="OPTIONS", help="kernel options")
+    add("--timeout", type=float, metavar="SECONDS",
+        help=f"end a run after so long (default {TIMEOUT_SECONDS_DEFAULT:g}; up: never)")
+    add("--logs", default="", metavar="DIR", help="where nodeN.log and the relay's figures go")
+    add("--gdb", action="store_true", help="wait for gdb: node N on port 1234+N")
+    add("--pcap", default="", metavar="FILE", help="capture all Ethernet frames")
+    add("--join", action="append", type=int, default=[], metavar="PORT",
+        help="one more Ethernet port: UDP 127.0.0.1:PORT in, PORT+1 out")
+    add("--chaos", default="", metavar="loss=1,dup=1,reorder=1,corrupt=1,delay=2,seed=7",
+        help="what goes wrong with RoCEv2 frames (per cent; delay in ms)")
+    add("--verbose", action="store_true", help="say what is being done, on standard error")
+    parser = argparse.ArgumentParser(
+        prog="isthmus", description="Boots a cluster of Isthmus nodes in QEMU.")
+    commands = parser.add_subparsers(dest="mode", required=True)
+    commands.add_parser("up", parents=[shared], help="interactive: node 0's console here")
+    commands.add_parser("run", parents=[shared], help="run COMMAND on node 0, unattended",
+                        usage="isthmus run [options] -- COMMAND")
+    return parser
+
+
+def parse(words):
+    """Reads the command line: (mode, Options). Raises UsageError."""
+    command = None
+    if "--" in words:
+        place = words.index("--")
+        words, command = words[:place], words[place + 1:]
+    args = vars(parser_make().parse_args(words))
+    mode = args.pop("mode")
+    if mode == "run" and not command:
+        raise UsageError("run: nothing to run: isthmus run [options] -- COMMAND")
+    if mode == "up" and command is not None:
+        raise UsageError("up takes no command; see isthmus run")
+    for text in args.pop("disk"):
+        disk_refuse(text)
+    for package in args.pop("deb"):
+        raise NotYet(f"--deb {package}: not yet: comes with issue 4")
+    if args["timeout"] is None:
+        args["timeout"] = TIMEOUT_SECONDS_DEFAULT
+    options = Options(**args)
+    options.command = " ".join(command) if mode == "run" else None
+    check(options)
+    return mode, options

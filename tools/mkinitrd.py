@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+"""Makes the initial files of a node: mkinitrd.py OUTPUT USER_DIR
+
+/bin/busybox is Debian's busybox-static, unmodified, with a link for each applet (but
+for the names of our own programs, the files of USER_DIR, which go to /bin as well).
+"""
+import os
+import subprocess
+import sys
+
+import cpio_newc
+
+BUSYBOX = "/bin/busybox"
+TEXT_FILES = {
+    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+    "etc/group": "root:x:0:\nnogroup:x:65534:\n",
+    "etc/shells": "/bin/sh\n",
+    "etc/profile": "export PATH=/bin HOME=/root\n",
+}
+DIRECTORIES = ("bin", "dev", "etc", "mnt", "nodes", "proc", "root", "usr")
+
+
+def busybox_check(path):
+    """Says what is wrong if `path` is not a static busybox."""
+    with open(path, "rb") as file:
+        data = file.read()
+    if data[:4] != b"\x7fELF" or b"/lib64/ld-linux" in data:
+        raise SystemExit(f"mkinitrd: {path} is not a static executable: install busybox-static")
+    return data
+
+
+def initrd_make(user_dir):
+    archive = cpio_newc.Archive()
+    for name in DIRECTORIES:
+        archive.directory(name)
+    archive.directory("tmp", 0o1777)
+    for name in ("sbin", "lib"):
+        archive.symlink(name, "bin")
+    for name in ("usr/bin", "usr/sbin"):
+        archive.symlink(name, "../bin")
+    for name, text in TEXT_FILES.items():
+        archive.file(name, text.encode())
+    archive.file("bin/busybox", busybox_check(BUSYBOX), 0o755)
+    if os.path.isdir(user_dir):
+        for name in sorted(os.listdir(user_dir)):
+            path = os.path.join(user_dir, name)
+            if os.path.isfile(path) and os.access(path, os.X_OK):
+                with open(path, "rb") as file:
+                    archive.file("bin/" + name, file.read(), 0o755)
+    applets = subprocess.run([BUSYBOX, "--list"], check=True, stdout=subprocess.PIPE, text=True)
+    for applet in sorted(set(applets.stdout.split())):
+        if not archive.has("bin/" + applet):
+            archive.symlink("bin/" + applet, "busybox")
+    return archive.bytes()
+
+
+def main():
+    if len(sys.argv) != 3:
+        raise SystemExit(__doc__)
+    data = initrd_make(sys.argv[2])
+    with open(sys.argv[1] + ".new", "wb") as file:
+        file.write(data)
+    os.replace(sys.argv[1] + ".new", sys.argv[1])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,6 @@
+# The user-space Ethernet between the guests: one host program.
+RELAY_SOURCES := $(wildcard tools/relay/*.c)
+
+$(BUILD)/relay: $(RELAY_SOURCES) $(wildcard tools/relay/*.h) | $(BUILD)/.installed
+	@mkdir -p $(@D)
+	$(HOST_CC) $(HOST_CFLAGS) -O2 -o $@ $(RELAY_SOURCES)
