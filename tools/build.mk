@@ -16,3 +16,12 @@ iso: $(BUILD)/isthmus.iso $(BUILD)/relay ## build/isthmus.iso, for BIOS and UEFI
 .PHONY: run
 run: iso ## a cluster of two with a shell on node 0
 	./isthmus up --nodes 2
+
+# The tests need the relay; groups that boot need the image and ask for it themselves.
+.PHONY: test
+test: $(BUILD)/.installed $(BUILD)/relay ## all tests, under 20 minutes on two cores
+	@tests/run
+
+.PHONY: test-long
+test-long: $(BUILD)/.installed $(BUILD)/relay ## the same at full size, with figures
+	@tests/run --long

@@ -16,9 +16,10 @@ import subprocess
 import sys
 import tempfile
 
-GRUB_MODULES = ("normal multiboot2 iso9660 part_acorn part_amiga part_apple part_bsd part_dfly part_dvh "
-                "part_gpt part_msdos part_plan part_sun part_sunpc test echo sleep minicmd "
-                "search search_fs_file all_video video gfxterm serial configfile")
+GRUB_MODULES = (
+    "normal multiboot2 iso9660 test echo sleep minicmd search search_fs_file all_video video "
+    "gfxterm serial configfile part_acorn part_amiga part_apple part_bsd part_dfly part_dvh "
+    "part_gpt part_msdos part_plan part_sun part_sunpc")
 
 
 class ImageError(Exception):

@@ -63,7 +63,8 @@ def disk_refuse(text):
         raise UsageError(f"--disk {text}: must be NODE:FILE[:nvme|ahci|virtio]")
     if kind not in ("nvme", "ahci", "virtio"):
         kind = "nvme"
-    raise NotYet(f"--disk {text}: {kind} drives: not yet: comes with issue 3")
+    when = "the issue that names it" if kind == "ahci" else "issue 3"
+    raise NotYet(f"--disk {text}: {kind} drives: not yet: comes with {when}")
 
 
 def check(options):

@@ -44,7 +44,7 @@ static bool address_set(struct sockaddr_un *address, const char *path) {
         errno = ENAMETOOLONG;
         return false;
     }
-    strcpy(address->sun_path, path);
+    memcpy(address->sun_path, path, strlen(path) + 1);
     return true;
 }
 

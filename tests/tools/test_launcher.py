@@ -1,0 +1,163 @@
+"""The launcher without machines: options, cluster.conf, initial files, run channel."""
+import io
+import os
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+import unittest
+
+import cpio_newc
+import mkimage
+from launcher import options, run_channel
+from launcher.cluster import extra_files
+from launcher.errors import LaunchError, NotYet, UsageError
+from launcher.machine import Machine
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+
+
+class OptionsTest(unittest.TestCase):
+    def test_run_command(self):
+        mode, parsed = options.parse(["run", "--nodes", "3", "--append", "a=1", "--", "echo", "x"])
+        self.assertEqual((mode, parsed.nodes, parsed.command), ("run", 3, "echo x"))
+
+    def test_bad_values(self):
+        for words in (["--nodes", "0"], ["--smp", "0"], ["--mem", "x"], ["--join", "80"],
+                      ["--timeout", "0"], ["--add", "/no/such/file"]):
+            with self.assertRaises(UsageError, msg=words):
+                options.parse(["up", *words])
+
+    def test_not_yet_is_said(self):
+        for words in (["--nic", "igb"], ["--nic", "virtio"], ["--disk", "0:x.img"],
+                      ["--disk", "0:x.img:ahci"], ["--deb", "bash"]):
+            with self.assertRaises(NotYet, msg=words):
+                options.parse(["up", *words])
+
+    def test_exit_status_and_silence_on_stdout(self):
+        result = subprocess.run([os.path.join(ROOT, "isthmus"), "run", "--deb", "bash", "--", "x"],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+        self.assertEqual((result.returncode, result.stdout), (2, b""))
+        self.assertIn(b"not yet: comes with issue 4", result.stderr)
+
+
+class ImageTest(unittest.TestCase):
+    def test_cluster_conf(self):
+        text = mkimage.cluster_conf(12)
+        self.assertIn("node 0 52:54:00:49:53:01 10.7.0.1\n", text)
+        self.assertIn("node 11 52:54:00:49:53:0c 10.7.0.12\n", text)
+        self.assertRegex(text, r"(?m)^key [0-9a-f]{64}$")
+        self.assertNotEqual(text, mkimage.cluster_conf(12))
+
+    def test_options_cannot_break_the_menu(self):
+        for bad in ("a'b", 'a"b', "a\nb", "$x", "a;b", "{"):
+            with self.assertRaises(mkimage.ImageError):
+                mkimage.run_cfg(bad)
+
+    def test_cpio_is_read_by_cpio(self):
+        archive = cpio_newc.Archive()
+        archive.file("a/b/data", b"12345", 0o755)
+        archive.symlink("link", "a/b/data")
+        with tempfile.TemporaryDirectory() as directory:
+            subprocess.run(["cpio", "-idm", "--quiet"], cwd=directory, input=archive.bytes(),
+                           check=True)
+            self.assertEqual(os.readlink(directory + "/link"), "a/b/data")
+            with open(directory + "/link", "rb") as file:
+                self.assertEqual(file.read(), b"12345")
+            self.assertEqual(os.stat(directory + "/a/b/data").st_mode & 0o777, 0o755)
+
+    def test_cpio_refuses_a_name_twice(self):
+        archive = cpio_newc.Archive()
+        archive.file("x", b"")
+        with self.assertRaises(ValueError):
+            archive.file("/x", b"")
+
+    def test_add_files(self):
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(b"hello")
+            file.flush()
+            data = extra_files([file.name + ":/root/x"])
+        self.assertIn(b"root/x\0", data)
+        self.assertIsNone(extra_files([]))
+
+
+class FrameTest(unittest.TestCase):
+    def test_any_cut(self):
+        stream = (struct.pack("<BI", 4, 4) + b"\2\0\0\0" + struct.pack("<BI", 1, 3) + b"a\0b"
+                  + struct.pack("<BI", 2, 0) + struct.pack("<BI", 3, 4) + b"\7\0\0\0")
+        for size in (1, 2, 3, 7, len(stream)):
+            parser, frames = run_channel.FrameParser(), []
+            for place in range(0, len(stream), size):
+                frames += parser.feed(stream[place:place + size])
+            self.assertEqual(frames, [(4, b"\2\0\0\0"), (1, b"a\0b"), (2, b""), (3, b"\7\0\0\0")])
+
+    def test_junk_is_an_error(self):
+        for junk in (b"Hello", struct.pack("<BI", 1, 65537), struct.pack("<BI", 3, 5)):
+            with self.assertRaises(LaunchError):
+                run_channel.FrameParser().feed(junk)
+
+
+class FakeCluster:
+    """A cluster of two whose node 0 is a thread of the test."""
+
+    options = options.Options(nodes=2)
+    said = ""
+
+    def say(self, text):
+        self.said += text
+
+    def health_check(self):
+        pass
+
+
+class RunChannelTest(unittest.TestCase):
+    def test_whole_run(self):
+        payload = bytes(range(256)) * 300
+        with tempfile.TemporaryDirectory() as directory:
+            channel = run_channel.RunChannel(directory + "/run", "printf 'ä'\n")
+            asked = io.BytesIO()
+
+            def node():
+                end = socket.socket(socket.AF_UNIX)
+                end.connect(directory + "/run")
+                end.sendall(struct.pack("<BII", 4, 4, 1) + struct.pack("<BII", 4, 4, 2))
+                header = end.recv(13, socket.MSG_WAITALL)
+                asked.write(end.recv(int(header[4:12], 16), socket.MSG_WAITALL))
+                for place in range(0, len(payload), 60000):
+                    part = payload[place:place + 60000]
+                    end.sendall(struct.pack("<BI", 1, len(part)) + part)
+                end.sendall(struct.pack("<BI", 2, 3) + b"err" + struct.pack("<BII", 3, 4, 42))
+                end.close()
+
+            thread = threading.Thread(target=node)
+            thread.start()
+            with open(directory + "/out", "wb") as out, open(directory + "/err", "wb") as err:
+                status = channel.serve(FakeCluster(), out.fileno(), err.fileno())
+            thread.join()
+            channel.close()
+            with open(directory + "/out", "rb") as out, open(directory + "/err", "rb") as err:
+                self.assertEqual((status, out.read(), err.read()), (42, payload, b"err"))
+            self.assertEqual(asked.getvalue(), "printf 'ä'\n".encode())
+
+
+class MachineTest(unittest.TestCase):
+    def machine(self, directory, **words):
+        return Machine(1, options.Options(**words), "image", directory, directory)
+
+    def test_panic_is_seen_once_whole(self):
+        with tempfile.TemporaryDirectory() as directory:
+            machine = self.machine(directory)
+            with open(machine.log_path, "wb") as log:
+                log.write(b"boot\nno PANIC here\nPAN")
+                log.flush()
+                self.assertIsNone(machine.panic_line())
+                log.write(b"IC: bad thing\r\n")
+                log.flush()
+                self.assertEqual(machine.panic_line(), "PANIC: bad thing")
+                self.assertIsNone(machine.panic_line())
+
+    def test_identity(self):
+        words = " ".join(self.machine("/d", nic="e1000e").words())
+        self.assertIn("e1000e,netdev=net,mac=52:54:00:49:53:02", words)
+        self.assertNotIn("id=run", words)
