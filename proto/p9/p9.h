@@ -17,14 +17,17 @@ enum p9_type {  // values of the T-message; the reply's is one more
     P9_TRENAMEAT = 74, P9_TUNLINKAT = 76, P9_TVERSION = 100, P9_TATTACH = 104, P9_TFLUSH = 108,
     P9_TWALK = 110, P9_TREAD = 116, P9_TWRITE = 118, P9_TCLUNK = 120,
     // Private.
-    P9_TSEEK = 200,      // offset, flags = whence; out: offset
-    P9_TIOCTL = 202,     // flags = request, value = argument; `data` in and out
-    P9_TPOLL = 204,      // flags = wanted POLL bits; out: flags = ready bits
+    P9_TSEEK = 200,      // offset, flags = whence; out: result = the new offset
+    P9_TIOCTL = 202,     // flags = request, value = argument; `data`: count bytes in; out:
+                         // count bytes, result = what ioctl returns
+    P9_TPOLL = 204,      // flags = wanted POLL bits; out: result = ready bits
     P9_TREF = 206,       // one more handle names this open description (fork, dup)
-    P9_TGETFL = 208,     // out: flags, the O_ status flags of an open description
+    P9_TGETFL = 208,     // out: result, the O_ status flags of an open description
     P9_TSETFL = 210,     // flags: new O_APPEND | O_NONBLOCK
 };
 #define P9_RLERROR 7
+#define P9_NOTAG 0xffff
+#define P9_NOFID 0xffffffffu
 #define P9_OFFSET_CURRENT (~0ull)    // read, write: at the description's own offset
 
 #define P9_WALK_MAX 16
@@ -42,6 +45,21 @@ struct p9_attr {
     u64 atime_s, atime_ns, mtime_s, mtime_ns, ctime_s, ctime_ns;
 };
 
+// The answer to statfs, as Rstatfs has it.
+struct p9_statfs {
+    u32 type, bsize;
+    u64 blocks, bfree, bavail, files, ffree, fsid;
+    u32 namelen;
+};
+
+// A record lock; its client's name is `name` of the call.
+struct p9_lock {
+    u8 type;                         // P9_LOCK_TYPE_*: 0 read, 1 write, 2 unlock
+    u32 flags;
+    u64 start, length;
+    u32 proc_id;
+};
+
 // Data of read, write, readdir, readlink, ioctl: pieces of page frames, pinned for as
 // long as the call lasts; or one kernel buffer where `buffer` is set.
 struct p9_data {
@@ -54,16 +72,20 @@ struct p9_call {
     u8 type;                         // enum p9_type, the T-message
     status_t status;                 // out
     struct object_id object;            // fid
-    struct object_id object2;           // newdirfid of renameat, link
+    struct object_id object2;           // newdirfid of renameat, rename; link: the directory
     struct object_id made;              // out: of walk, lopen, lcreate
     u32 pid, uid, gid, umask;        // who asks
-    const char *name;                // one name, or the target of symlink; 0-terminated
-    const char *name2;
+    const char *name;                // one name (walk: NULL clones); 0-terminated
+    const char *name2;               // renameat: the new name; symlink: the target
     u32 flags, mode;
     u64 offset, count, value;
     struct p9_data data;
-    struct p9_attr attr;             // in: setattr; out: getattr, walk
-    u64 result;                      // out: bytes moved, new offset, ready bits
+    union {
+        struct p9_attr attr;         // in: setattr; out: getattr, walk. getattr: valid = wanted
+        struct p9_statfs statfs;     // out: statfs
+        struct p9_lock lock;         // in: lock, getlock; out: getlock
+    };
+    u64 result;                      // out: bytes moved, new offset, ready bits, lock's status
 };
 
 // Copies between a kernel buffer and the call's data, from `at` bytes into it. Returns
