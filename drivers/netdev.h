@@ -39,8 +39,9 @@ struct netdev_ops {
     // counted). The buffer stays the card's: hand it back by tx_send or tx_cancel.
     u8 *(*tx_buf)(struct netdev *dev);
     void (*tx_cancel)(struct netdev *dev, u8 *head);
-    // Queues the frame. E_MSGSIZE where it is too long for the card. Not on the wire
-    // before tx_kick.
+    // Queues the frame; not on the wire before tx_kick. E_MSGSIZE: too long for the card,
+    // E_NETDOWN: no link. Then the frame is dropped and counted, the
+    // buffer has been handed back, and `sent` does not run.
     status_t (*tx_send)(struct netdev *dev, const struct net_tx *tx);
     void (*tx_kick)(struct netdev *dev);   // one doorbell for all queued frames
     void (*tx_reap)(struct netdev *dev);   // gives finished buffers back, calls `sent`
@@ -53,6 +54,9 @@ struct netdev_ops {
     bool (*irq_enable)(struct netdev *dev);
     void (*irq_disable)(struct netdev *dev);
     bool (*link_up)(struct netdev *dev);
+    // Adds what the card itself counted (frames that it dropped) to `counters`. May be
+    // NULL; slow, so called once a second and before counters are shown.
+    void (*stats)(struct netdev *dev);
 };
 
 struct netdev {
