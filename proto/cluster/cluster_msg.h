@@ -1,0 +1,72 @@
+// The messages between members, SENDs on the control queue pair: layout and codec.
+// All integers big-endian. Header: {u8 type, u8 version, u16 length of the whole,
+// u32 tag}; then the body of that type. Decoding takes any bytes.
+#pragma once
+
+#include "base/status.h"
+#include "base/types.h"
+#include "proto/cluster/adopt.h"
+
+#define CLUSTER_MSG_VERSION 1
+#define CLUSTER_MSG_HEAD 8
+#define CLUSTER_MSG_MAX 1024      // bytes of any message; larger data moves one-sided
+#define CALL_SEGMENTS_MAX 8       // (address, key, length) of one file call
+#define STATUS_WORDS 16
+
+enum cluster_msg_type {
+    MSG_KEYS = 1,       // first message of each side
+    MSG_QP_OFFER,       // a further queue pair: purpose, QPN, PSN
+    MSG_QP_ANSWER,
+    MSG_HOLDER,         // image: I run it now
+    MSG_HOLDER_ACK,     // image, status
+    MSG_RELEASE,        // image: free it
+    MSG_REFUSE,         // image, status: I give ADOPTING back
+    MSG_ADOPTED,        // image: a hint to look at the word
+    MSG_LOCATION,       // pid, node: a hint for the birth node
+    MSG_STATUS_ASK,
+    MSG_STATUS,
+    MSG_CALL,           // file call: segments, then an unmodified 9P message
+    MSG_REPLY,
+    MSG_TYPES,
+};
+
+enum qp_purpose { QP_CONTROL, QP_PAGING, QP_BULK, QP_PURPOSES };
+
+struct msg_key {
+    u64 address;        // of the first byte; frames: 0, addresses are physical
+    u64 length;         // bytes
+    u32 rkey;
+};
+
+struct cluster_msg {
+    enum cluster_msg_type type;
+    u32 tag;
+    struct image_id image;      // HOLDER .. ADOPTED
+    status_t status;            // HOLDER_ACK, REFUSE, STATUS, REPLY
+    union {
+        struct {
+            struct msg_key frames;    // READ
+            struct msg_key shared;    // READ and atomics: owner words lie in it too
+            struct msg_key inbox;     // WRITE: entries and reply buffers
+            u64 desc_base, owner_base, shard, heartbeat, inbox_at, reply_at;
+            u32 desc_stride, owner_stride, desc_count;
+        } keys;
+        struct {
+            u8 purpose;               // enum qp_purpose
+            u32 qpn, start_psn;
+        } qp;
+        struct { u32 pid, node; } location;
+        struct { u32 count; u64 word[STATUS_WORDS]; } stat;
+        struct {
+            u32 segment_count;
+            struct msg_key segment[CALL_SEGMENTS_MAX];
+            const u8 *payload;        // points into the decoded bytes
+            u32 payload_len;
+        } call;
+    };
+};
+
+// Bytes written, or 0 where it does not fit.
+u32 cluster_msg_encode(const struct cluster_msg *m, u8 *to, u32 max_bytes);
+// E_PROTO: too short, too long, of another version, of no type. *m is then undefined.
+status_t cluster_msg_decode(struct cluster_msg *m, const u8 *from, u32 len_bytes);
