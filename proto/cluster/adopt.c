@@ -16,7 +16,8 @@
 
 #include "base/string.h"
 
-static struct image_id image_of_slot(u64 slot) {
+// The name of the image that a taker of `slot` will hold: its word is then RUNNING.
+struct image_id adopt_image_of_slot(u64 slot) {
     u64 running = owner_next(owner_next(slot_owner_word(slot), OWNER_ADOPTING, 0),
                              OWNER_RUNNING, 0);
     return (struct image_id){slot_home(slot), slot_index(slot), owner_epoch(running)};
@@ -37,7 +38,8 @@ void adopt_in_begin(struct adopt_in *in, u8 self, u64 slot, bool claim, void *de
     in->desc_bytes = desc_bytes;
     in->state = claim ? IN_CLAIM : IN_CLAIMED;
     in->lender_count = 1;
-    in->lender[0] = (struct adopt_lender){.image = image_of_slot(slot), .state = LENDER_HELD};
+    in->lender[0] = (struct adopt_lender){.image = adopt_image_of_slot(slot),
+                                          .state = LENDER_HELD};
 }
 
 static u64 adopting_word(const struct adopt_in *in) {
@@ -283,6 +285,10 @@ static enum adopt_next out_queued(struct adopt_out *out) {
     if (may_take_back(out)) {
         out->state = OUT_TAKE_BACK;
         return out_cas(out, taken_back_to_queue(out) ? OWNER_QUEUED : OWNER_RUNNING);
+    }
+    if (owner_state(out->word) == OWNER_FREE || owner_state(out->word) == OWNER_EXITED) {
+        out->state = OUT_ENDED;   // it ran here and ended before we looked
+        return ADOPT_ENDED;
     }
     if (owner_state(out->word) != OWNER_RUNNING) return ADOPT_WAIT;
     out->holder = owner_node(out->word);

@@ -18,6 +18,8 @@ struct image_id {
     u32 epoch;
 };
 
+struct image_id adopt_image_of_slot(u64 slot);
+
 enum adopt_next {
     ADOPT_WAIT,       // nothing to do until the next event
     ADOPT_POST,       // post ->chain, then adopt_*_posted
