@@ -1,0 +1,41 @@
+// The node's network cards and their RDMA devices. net.c brings them up, netpoll.c
+// drives them. Everything here but net_init is called with net_lock held, unless said.
+#pragma once
+
+#include "base/status.h"
+#include "base/types.h"
+#include "drivers/netdev.h"
+#include "drivers/rdma/verbs.h"
+#include "kernel/x86/spinlock.h"
+
+#define NET_CARDS_MAX 4
+#define NET_POLLERS_MAX 8
+#define NET_NO_NODE (~0u)
+
+struct testsvc;
+
+struct net_card {
+    struct netdev *dev;
+    struct rdma_dev *rdma;           // NULL: the card's MAC is not in cluster.conf
+    struct testsvc *testsvc;         // NULL without rdma.test=1
+    u32 node;                        // its line in cluster.conf, or NET_NO_NODE
+    u64 frames_echoed, frames_ignored;
+};
+
+extern struct spinlock net_lock;     // LOCK_RANK_NET
+extern struct net_card net_cards[NET_CARDS_MAX];
+extern u32 net_card_count;
+
+// Finds cards and starts them; says what is missing and goes on. Boot, no lock.
+void net_init(void);
+// The card that makes this machine a node of cluster.conf; NULL: none.
+struct net_card *net_own(void);
+// Runs `poll` in every round of netpoll, after frames and before transmission: take
+// completions, act, post. `deadline_ns` may be NULL; else when it wants to run next.
+void net_add_poller(void (*poll)(void *ctx, u64 now_ns), u64 (*deadline_ns)(void *ctx),
+                    void *ctx);
+// Counters as lines "name value"; returns the length, at most size_bytes - 1. Takes
+// net_lock itself.
+u64 net_status_text(char *to, u64 size_bytes);
+// Stops every card at once: panic. Any context, takes no lock.
+void net_stop(void);
