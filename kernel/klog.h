@@ -12,3 +12,7 @@ int ksnprintf(char *to, u64 size_bytes, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 int kvsnprintf(char *to, u64 size_bytes, const char *format, va_list args)
     __attribute__((format(printf, 3, 0)));
+// The log's bytes from *from on, for dmesg; advances *from. Returns how many.
+u64 klog_read(u64 *from, char *to, u64 size_bytes);
+void klog_console_write(const char *text, u64 len_bytes);  // a process's text
+void klog_raw(const char *text);     // panic only: takes no lock

@@ -13,7 +13,11 @@ struct options {
     char run[16];                    // run=com2: the command comes by the second port
     u32 desc_count;                  // proc.max=N
     u32 mtu;                         // net.mtu=N, 0: as large as the cards allow
+    char selftest[16];               // selftest=panic|assert|overflow: a bug on purpose
 };
+enum panic_action { PANIC_HALT = 0, PANIC_EXIT = 1 };
+#define PROC_COUNT_MIN 16u
+#define PROC_COUNT_MAX 65536u
 extern struct options options;
 
 struct cluster_node { bool listed; u8 mac[6]; u32 ipv4; };
@@ -24,6 +28,18 @@ struct cluster_conf {
     bool key_set;
 };
 extern struct cluster_conf cluster_conf;
+
+// Both parsers are pure. Each complaint is handed to `report` as one line of text.
+typedef void (*options_report)(void *ctx, const char *text);
+void options_defaults(struct options *o);
+// Reads the words name=value of the boot command line into *o, which has defaults.
+// Returns how many were unknown or malformed (each reported, and left at its default).
+u32 options_parse(const char *words, struct options *o, options_report report, void *ctx);
+// Reads cluster.conf: lines `node ID MAC IPV4`, `key HEX64`, comments from #.
+// Returns the number of errors (each reported as "cluster.conf:LINE: ..."); where there
+// is one, conf->valid is false.
+u32 cluster_conf_parse(const u8 *text, u64 len_bytes, struct cluster_conf *conf,
+                       options_report report, void *ctx);
 
 // A file that GRUB loaded beside the kernel, by the name on its module line.
 const u8 *boot_module(const char *name, u64 *len_bytes);

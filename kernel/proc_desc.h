@@ -143,6 +143,7 @@ struct proc_desc {
     struct proc_lender lender[PROC_LENDERS_MAX];
 
     u64 fs_base, gs_base;
+    u64 unused_align;                // the end of regs is a stack top: 16-byte aligned
     struct user_regs regs;
     u32 xsave_bytes;                 // valid bytes of xsave; layout of the CPU's XSAVE
     u32 xsave_features;              // XCR0 it was saved under
@@ -150,5 +151,7 @@ struct proc_desc {
 };
 _Static_assert(sizeof(struct proc_desc) <= PROC_DESC_SIZE, "one frame");
 _Static_assert(offsetof(struct proc_desc, owner) == 0, "the owner word is the address");
+_Static_assert((offsetof(struct proc_desc, regs) + sizeof(struct user_regs)) % 16 == 0,
+               "the CPU aligns the stack it pushes a trap frame on");
 _Static_assert(sizeof(struct proc_signals) <= PAGE_SIZE, "one frame");
 _Static_assert(sizeof(struct proc_paths) <= PAGE_SIZE, "one frame");

@@ -6,7 +6,9 @@
 #include "base/types.h"
 #include "base/units.h"
 
+#ifndef DIRECT_MAP_BASE                 // host tests put it elsewhere
 #define DIRECT_MAP_BASE 0xffff800000000000ull
+#endif
 
 static inline void *phys_to_virt(paddr_t pa) { return (void *)(DIRECT_MAP_BASE + pa.v); }
 // For addresses of the direct map only.
@@ -31,3 +33,8 @@ enum frame_use frame_use_of(paddr_t pa);   // FRAME_FREE for addresses that are 
 void frame_set_use(paddr_t pa, enum frame_use use);
 u64 frame_count_free(void);
 u64 frame_count_total(void);
+
+// Boot: takes the RAM of these ranges, without the reserved ones, up to 4 GiB first.
+struct frame_range { u64 base, len_bytes; };
+void frame_init(const struct frame_range *ram, u32 ram_count,
+                const struct frame_range *reserved, u32 reserved_count);

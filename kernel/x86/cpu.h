@@ -44,13 +44,10 @@ void cpu_kick(u32 cpu_index, u32 edge_bits);
 
 struct cpu_features {
     bool nx, smep, smap, xsave, xsaveopt, pclmulqdq, fsgsbase, invariant_tsc, x2apic;
-    bool erms, rdrand, pge;
+    bool erms, rdrand, pge, tsc_deadline, umip;
     u64 xcr0;                        // features that XSAVE saves here
     u32 xsave_bytes;
 };
 extern struct cpu_features cpu_features;
 
-// Copies between kernel and user memory; the caller has checked that the range lies
-// below USER_END. E_FAULT where a page is not there; never sleeps, never faults in:
-// mm/aspace.h has the calls that do.
 u64 time_now_ns(void);               // since boot of this node, monotonic, from the TSC

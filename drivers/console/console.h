@@ -1,0 +1,31 @@
+// The node's console: COM1 and, where there is one, the screen. Output is called under
+// the log's lock (kernel/klog.c); input arrives by interrupt.
+#pragma once
+
+#include "base/status.h"
+#include "base/types.h"
+
+enum serial_port { SERIAL_COM1 = 0, SERIAL_COM2 = 1, SERIAL_COUNT };
+
+void console_init(void);             // serial output, at once
+void console_write(const char *text, u64 len_bytes);
+
+bool serial_init(enum serial_port port);             // false: no such UART
+bool serial_present(enum serial_port port);
+void serial_write(enum serial_port port, const char *text, u64 len_bytes);  // raw bytes
+// Interrupt context: takes what has arrived into the port's ring.
+void serial_receive(enum serial_port port);
+void serial_irq_enable(enum serial_port port);
+int serial_read(enum serial_port port);              // next byte received, -1: none
+u8 serial_irq_line(enum serial_port port);           // ISA interrupt
+u64 serial_dropped(enum serial_port port);           // bytes received with the ring full
+
+struct screen_config {
+    volatile void *pixels;           // or text cells
+    u32 pitch_bytes, width, height;  // pixels, or cells
+    u8 bits_per_pixel;
+    bool text;
+    u8 red_shift, green_shift, blue_shift;
+};
+void screen_init(const struct screen_config *config);
+void screen_write(const char *text, u64 len_bytes);

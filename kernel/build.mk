@@ -1,0 +1,44 @@
+# The kernel: every source below these folders, found by wildcard, so nothing lies dead.
+# CC_KERNEL=gcc|clang chooses the compiler; each has its own folder of objects.
+KERNEL_OBJ := $(BUILD)/kernel-$(CC_KERNEL)
+KERNEL_C := $(sort $(wildcard kernel/*.c kernel/*/*.c mm/*.c sched/*.c proto/*/*.c drivers/*/*.c))
+KERNEL_S := $(sort $(wildcard kernel/x86/*.S))
+KERNEL_OBJS := $(KERNEL_C:%.c=$(KERNEL_OBJ)/%.o) $(KERNEL_S:%.S=$(KERNEL_OBJ)/%.o)
+
+KERNEL_FLAGS := -ffreestanding -mgeneral-regs-only -mno-red-zone -mcmodel=kernel -fno-pic \
+    -fno-pie -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none \
+    -fno-omit-frame-pointer -fno-optimize-sibling-calls -fno-strict-aliasing -O2 -g -m64
+KERNEL_CFLAGS := -std=gnu11 -I. $(WARNINGS) $(KERNEL_FLAGS) $(KERNEL_DEFINES)
+KERNEL_LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none \
+    --no-warn-rwx-segments -T kernel/x86/kernel.ld
+
+$(KERNEL_OBJ)/%.o: %.c kernel/build.mk | $(BUILD)/.installed
+	@mkdir -p $(@D)
+	$(CC_KERNEL) $(KERNEL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(KERNEL_OBJ)/%.o: %.S kernel/build.mk | $(BUILD)/.installed
+	@mkdir -p $(@D)
+	$(CC_KERNEL) -I. $(KERNEL_FLAGS) -D__ASSEMBLER__=1 -MMD -MP -c -o $@ $<
+
+# Linked twice: the second time with the table of the symbols of the first, for
+# backtraces. The table lies behind all text, so no address of text changes.
+$(KERNEL_OBJ)/pass1.elf: $(KERNEL_OBJS) kernel/x86/kernel.ld
+	@ld $(KERNEL_LDFLAGS) -o $@ $(KERNEL_OBJS)
+
+$(KERNEL_OBJ)/ksyms.o: $(KERNEL_OBJ)/pass1.elf tools/gen_ksyms.py
+	@nm -n $< | python3 tools/gen_ksyms.py > $(@:.o=.S)
+	@$(CC_KERNEL) -m64 -c -o $@ $(@:.o=.S)
+
+$(KERNEL_OBJ)/isthmus.elf: $(KERNEL_OBJS) $(KERNEL_OBJ)/ksyms.o kernel/x86/kernel.ld
+	@ld $(KERNEL_LDFLAGS) -o $@ $(KERNEL_OBJS) $(KERNEL_OBJ)/ksyms.o
+
+$(BUILD)/isthmus.elf: $(KERNEL_OBJ)/isthmus.elf
+	@nm -n $< > $(BUILD)/isthmus.sym
+	@cp $< $@
+
+-include $(KERNEL_OBJS:.o=.d)
+
+.PHONY: kernel kernel-clang
+kernel: $(BUILD)/isthmus.elf ## the kernel's ELF image, build/isthmus.elf
+kernel-clang: ## the kernel built by clang, as a check
+	@$(MAKE) CC_KERNEL=clang $(BUILD)/kernel-clang/isthmus.elf

@@ -1,0 +1,140 @@
+// Boot, in order; then this CPU goes to the edge for good. Called by boot.S, once.
+#include "base/assert.h"
+#include "base/bits.h"
+#include "base/string.h"
+#include "drivers/console/console.h"
+#include "kernel/boot_info.h"
+#include "kernel/trap.h"
+#include "kernel/init.h"
+#include "kernel/klog.h"
+#include "kernel/options.h"
+#include "kernel/time.h"
+#include "kernel/x86/cpu.h"
+#include "kernel/x86/lapic.h"
+#include "kernel/x86/msr.h"
+#include "kernel/x86/port.h"
+#include "kernel/x86/smp.h"
+#include "mm/frame.h"
+#include "mm/kmap.h"
+#include "mm/kmem.h"
+
+#define LOW_MEMORY_END 0x100000ull   // firmware's; the trampoline's page lies there
+
+extern const u8 kernel_end[];
+#define IMAGE_PA 0x200000ull
+
+static void report_to_log(void *ctx, const char *text) {
+    (void)ctx;
+    klog("%s", text);
+}
+
+// A file that GRUB loaded. NULL where there is none of that name.
+//   len_bytes: out, its size
+const u8 *boot_module(const char *name, u64 *len_bytes) {
+    for (u32 i = 0; i < boot_info.module_count; i++) {
+        const struct boot_module *m = &boot_info.module[i];
+        if (strcmp(m->name, name) != 0) continue;
+        *len_bytes = m->len_bytes;
+        return phys_to_virt(paddr(m->pa));
+    }
+    return NULL;
+}
+
+static void memory_init(void) {
+    static struct frame_range ram[BOOT_RANGES_MAX], mapped[BOOT_RANGES_MAX];
+    struct frame_range reserved[2 + BOOT_MODULES_MAX];
+    u32 ram_count = 0, mapped_count = 0, reserved_count = 0;
+    for (u32 i = 0; i < boot_info.range_count; i++) {
+        const struct boot_range *r = &boot_info.range[i];
+        const struct frame_range f = {r->base, r->len_bytes};
+        if (r->type == BOOT_RANGE_RAM) ram[ram_count++] = f;
+        if (r->type == BOOT_RANGE_RAM || r->type == BOOT_RANGE_ACPI || r->type == BOOT_RANGE_NVS)
+            mapped[mapped_count++] = f;
+    }
+    reserved[reserved_count++] = (struct frame_range){0, LOW_MEMORY_END};
+    reserved[reserved_count++] =
+        (struct frame_range){IMAGE_PA, (u64)kernel_end - KERNEL_VMA - IMAGE_PA};
+    for (u32 i = 0; i < boot_info.module_count; i++)
+        reserved[reserved_count++] =
+            (struct frame_range){boot_info.module[i].pa, boot_info.module[i].len_bytes};
+    frame_init(ram, ram_count, reserved, reserved_count);
+    kmap_init(mapped, mapped_count);
+    if (boot_info.ranges_dropped)
+        klog("memory: %u ranges of the loader's map do not fit and are unused",
+             boot_info.ranges_dropped);
+    klog("memory: %lu MiB of RAM, %lu MiB free", frame_count_total() >> 8,
+         frame_count_free() >> 8);
+}
+
+static void options_init(void) {
+    options_defaults(&options);
+    const u32 errors = options_parse(boot_info.cmdline, &options, report_to_log, NULL);
+    if (boot_info.cmdline_cut) klog("kernel options: the command line is too long and was cut");
+    if (errors) klog("kernel options: %u ignored, the others hold", errors);
+    u64 len;
+    const u8 *conf = boot_module("cluster.conf", &len);
+    if (!conf) {
+        klog("cluster.conf: no such boot module; this node works alone");
+        return;
+    }
+    if (cluster_conf_parse(conf, len, &cluster_conf, report_to_log, NULL))
+        klog("cluster.conf is not used; this node works alone");
+}
+
+// The old interrupt controllers: moved off the exceptions' vectors and masked.
+static void pic_mask(void) {
+    static const u8 setup[][2] = {{0x20, 0x11}, {0xa0, 0x11}, {0x21, TRAP_PIC},
+                                  {0xa1, TRAP_PIC + 8}, {0x21, 4}, {0xa1, 2}, {0x21, 1},
+                                  {0xa1, 1}, {0x21, 0xff}, {0xa1, 0xff}};
+    for (u32 i = 0; i < ARRAY_COUNT(setup); i++) port_out8(setup[i][0], setup[i][1]);
+}
+
+#define OVERFLOW_DEPTH 100000u       // far more than a kernel stack holds
+
+static u32 recurse(u32 depth) {
+    volatile u8 room[256];
+    room[0] = (u8)depth;
+    return depth < OVERFLOW_DEPTH ? recurse(depth + 1) + room[0] : 0;
+}
+
+static void selftest(void) {
+    if (strcmp(options.selftest, "panic") == 0) panic("selftest: a panic on purpose");
+    if (strcmp(options.selftest, "assert") == 0) ASSERT(options.selftest[0] == 0);
+    if (strcmp(options.selftest, "overflow") == 0) recurse(0);
+    if (strcmp(options.selftest, "write-text") == 0) *(volatile u8 *)(u64)&kernel_main = 0;
+}
+
+// Each other CPU, from boot.S, on its own stack and the boot tables.
+_Noreturn void ap_main(u32 index) {
+    cpu_tables_init(index);
+    cpu_features_init();
+    kmap_use();
+    lapic_cpu_init();
+    timers_cpu_init();
+    smp_arrived();
+    edge_exit();
+}
+
+// From boot.S, on its stack and tables, interrupts off.
+//   mbi_pa: physical address of the loader's information
+_Noreturn void kernel_main(u64 mbi_pa) {
+    cpu_tables_init(0);              // traps say what went wrong from here on
+    console_init();
+    const status_t boot_status = boot_info_parse(mbi_pa);
+    cpu_features_init();
+    time_init();
+    klog("isthmus: booting");
+    if (boot_status) panic("the loader gave no memory map");
+    memory_init();
+    options_init();
+    pic_mask();
+    lapic_init(lapic_is_x2apic() ? NULL : mmio_map(paddr(lapic_base_pa()), PAGE_SIZE));
+    lapic_cpu_init();
+    lapic_timer_calibrate(time_now_ns);
+    timers_cpu_init();
+    edge_hook_set(EDGE_TIMER, timers_run);
+    selftest();
+    klog("isthmus: node up: %u CPUs, %lu MiB free, TSC %lu MHz", cpu_count,
+         frame_count_free() >> 8, time_tsc_hz() / 1000000);
+    edge_exit();
+}

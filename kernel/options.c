@@ -1,0 +1,258 @@
+// The two texts that a node is started with: kernel options and cluster.conf. Pure
+// parsers (also linked into host tests and fuzzers); kernel/init.c feeds them. No lock.
+#include "kernel/options.h"
+
+#include "base/bits.h"
+#include "base/string.h"
+#include "kernel/klog.h"
+
+#define WORD_MAX 128
+#define LINE_WORDS_MAX 5
+#define DESC_COUNT_DEFAULT 1024
+#define MTU_MIN 576u
+#define MTU_MAX 9000u
+
+struct options options;
+struct cluster_conf cluster_conf;
+
+struct word { const char *at; u64 len; };
+
+static bool word_is(struct word w, const char *text) {
+    return strlen(text) == w.len && memcmp(w.at, text, w.len) == 0;
+}
+
+static bool read_u32(struct word w, u32 max, u32 *value) {
+    u64 v = 0;
+    if (w.len == 0 || w.len > 10) return false;
+    for (u64 i = 0; i < w.len; i++) {
+        if (w.at[i] < '0' || w.at[i] > '9') return false;
+        v = v * 10 + (u64)(w.at[i] - '0');
+    }
+    *value = (u32)v;
+    return v <= max;
+}
+
+static int hex_digit(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
+static bool read_hex(struct word w, u8 *to, u64 count) {
+    if (w.len != count * 2) return false;
+    for (u64 i = 0; i < count; i++) {
+        const int high = hex_digit(w.at[2 * i]), low = hex_digit(w.at[2 * i + 1]);
+        if (high < 0 || low < 0) return false;
+        to[i] = (u8)(high << 4 | low);
+    }
+    return true;
+}
+
+static bool read_mac(struct word w, u8 mac[6]) {
+    if (w.len != 17) return false;
+    for (u32 i = 0; i < 6; i++) {
+        if (i && w.at[3 * i - 1] != ':') return false;
+        if (!read_hex((struct word){w.at + 3 * i, 2}, &mac[i], 1)) return false;
+    }
+    return true;
+}
+
+static bool read_ipv4(struct word w, u32 *ipv4) {
+    u64 at = 0;
+    *ipv4 = 0;
+    for (u32 part = 0; part < 4; part++) {
+        u64 end = at;
+        while (end < w.len && w.at[end] != '.') end++;
+        u32 v;
+        if (end - at > 3 || !read_u32((struct word){w.at + at, end - at}, 255, &v)) return false;
+        *ipv4 = *ipv4 << 8 | v;
+        if ((part < 3) != (end < w.len)) return false;
+        at = end + 1;
+    }
+    return true;
+}
+
+// ---- kernel options
+
+static bool set_rdma_test(struct options *o, struct word v) {
+    o->rdma_test = word_is(v, "1");
+    return o->rdma_test || word_is(v, "0");
+}
+static bool set_panic(struct options *o, struct word v) {
+    o->panic_action = word_is(v, "exit") ? PANIC_EXIT : PANIC_HALT;
+    return word_is(v, "exit") || word_is(v, "halt");
+}
+static bool set_run(struct options *o, struct word v) {
+    if (!word_is(v, "com2")) return false;
+    memcpy(o->run, "com2", 5);
+    return true;
+}
+static bool set_proc_max(struct options *o, struct word v) {
+    u32 n;
+    if (!read_u32(v, PROC_COUNT_MAX, &n) || n < PROC_COUNT_MIN) return false;
+    o->desc_count = n;
+    return true;
+}
+static bool set_mtu(struct options *o, struct word v) {
+    u32 n;
+    if (!read_u32(v, MTU_MAX, &n) || (n && n < MTU_MIN)) return false;
+    o->mtu = n;
+    return true;
+}
+static bool set_selftest(struct options *o, struct word v) {
+    if (!word_is(v, "panic") && !word_is(v, "assert") && !word_is(v, "overflow") &&
+        !word_is(v, "write-text"))
+        return false;
+    memcpy(o->selftest, v.at, v.len);
+    o->selftest[v.len] = 0;
+    return true;
+}
+
+static const struct option_row {
+    const char *name, *values;
+    bool (*set)(struct options *o, struct word value);
+} option_rows[] = {
+    {"rdma.test", "0 or 1", set_rdma_test},
+    {"panic", "halt or exit", set_panic},
+    {"run", "com2", set_run},
+    {"proc.max", "16 to 65536", set_proc_max},
+    {"net.mtu", "0 or 576 to 9000", set_mtu},
+    {"selftest", "panic, assert, overflow or write-text", set_selftest},
+};
+
+void options_defaults(struct options *o) {
+    *o = (struct options){.panic_action = PANIC_HALT, .desc_count = DESC_COUNT_DEFAULT};
+}
+
+static bool parse_option(struct word w, struct options *o, char *why) {
+    u64 eq = 0;
+    while (eq < w.len && w.at[eq] != '=') eq++;
+    const int len = (int)MIN(w.len, 64ull);
+    const struct word name = {w.at, eq};
+    if (eq == w.len) {
+        ksnprintf(why, WORD_MAX * 2, "kernel option '%.*s' is not of the form name=value", len,
+                  w.at);
+        return false;
+    }
+    for (u64 i = 0; i < ARRAY_COUNT(option_rows); i++) {
+        const struct option_row *row = &option_rows[i];
+        if (!word_is(name, row->name)) continue;
+        struct options trial = *o;
+        if (row->set(&trial, (struct word){w.at + eq + 1, w.len - eq - 1})) {
+            *o = trial;
+            return true;
+        }
+        ksnprintf(why, WORD_MAX * 2, "kernel option '%.*s' is malformed: %s takes %s", len, w.at,
+                  row->name, row->values);
+        return false;
+    }
+    ksnprintf(why, WORD_MAX * 2, "unknown kernel option '%.*s'", len, w.at);
+    return false;
+}
+
+// See options.h.
+//   words: 0-terminated, separated by blanks
+u32 options_parse(const char *words, struct options *o, options_report report, void *ctx) {
+    u32 errors = 0;
+    char why[WORD_MAX * 2];
+    for (const char *at = words; *at;) {
+        if (*at == ' ' || *at == '\t' || *at == '\n') {
+            at++;
+            continue;
+        }
+        struct word w = {at, 0};
+        while (at[w.len] && at[w.len] != ' ' && at[w.len] != '\t' && at[w.len] != '\n') w.len++;
+        at += w.len;
+        if (parse_option(w, o, why)) continue;
+        errors++;
+        report(ctx, why);
+    }
+    return errors;
+}
+
+// ---- cluster.conf
+
+static const char *parse_node(const struct word *w, u32 count, struct cluster_conf *conf) {
+    u32 id, ipv4;
+    u8 mac[6];
+    if (count != 4) return "a node line is: node ID MAC IPV4";
+    if (!read_u32(w[1], NODES_MAX - 1, &id)) return "the node id is no number from 0 to 15";
+    if (conf->node[id].listed) return "this node id is listed twice";
+    if (!read_mac(w[2], mac)) return "the MAC is not of the form 52:54:00:49:53:01";
+    if (mac[0] & 1) return "the MAC is a group address";
+    if (!read_ipv4(w[3], &ipv4)) return "the IPv4 address is not of the form 10.7.0.1";
+    for (u32 i = 0; i < NODES_MAX; i++) {
+        if (!conf->node[i].listed) continue;
+        if (memcmp(conf->node[i].mac, mac, 6) == 0) return "this MAC is listed twice";
+        if (conf->node[i].ipv4 == ipv4) return "this IPv4 address is listed twice";
+    }
+    conf->node[id].listed = true;
+    conf->node[id].ipv4 = ipv4;
+    memcpy(conf->node[id].mac, mac, 6);
+    return NULL;
+}
+
+static const char *parse_key(const struct word *w, u32 count, struct cluster_conf *conf) {
+    if (conf->key_set) return "a second key";
+    if (count != 2 || !read_hex(w[1], conf->key, CLUSTER_KEY_BYTES))
+        return "a key line is: key and 64 hexadecimal digits";
+    conf->key_set = true;
+    return NULL;
+}
+
+// Splits text[0..len) at blanks; stops at #. More than LINE_WORDS_MAX words: the rest
+// is the last word's, which no rule accepts.
+static u32 split(const char *text, u64 len, struct word *w) {
+    u32 count = 0;
+    for (u64 at = 0; at < len && text[at] != '#';) {
+        if (text[at] == ' ' || text[at] == '\t' || text[at] == '\r') {
+            at++;
+            continue;
+        }
+        if (count == LINE_WORDS_MAX) return count;
+        u64 end = at;
+        while (end < len && !strchr(" \t\r#", text[end])) end++;
+        w[count++] = (struct word){text + at, end - at};
+        at = end;
+    }
+    return count;
+}
+
+static const char *parse_line(const char *text, u64 len, struct cluster_conf *conf) {
+    struct word w[LINE_WORDS_MAX];
+    const u32 count = split(text, len, w);
+    if (count == 0) return NULL;
+    if (word_is(w[0], "node")) return parse_node(w, count, conf);
+    if (word_is(w[0], "key")) return parse_key(w, count, conf);
+    return "a line starts with node or key";
+}
+
+// See options.h.
+//   text: len_bytes bytes, no final 0 needed
+u32 cluster_conf_parse(const u8 *text, u64 len_bytes, struct cluster_conf *conf,
+                       options_report report, void *ctx) {
+    u32 errors = 0, line = 0, nodes = 0;
+    char why[WORD_MAX * 2];
+    *conf = (struct cluster_conf){0};
+    for (u64 at = 0; at < len_bytes;) {
+        u64 end = at;
+        while (end < len_bytes && text[end] != '\n') end++;
+        line++;
+        const char *error = parse_line((const char *)text + at, end - at, conf);
+        at = end + 1;
+        if (!error) continue;
+        errors++;
+        ksnprintf(why, sizeof why, "cluster.conf:%u: %s", line, error);
+        report(ctx, why);
+    }
+    for (u32 i = 0; i < NODES_MAX; i++) nodes += conf->node[i].listed;
+    if (!errors && (!nodes || !conf->key_set)) {
+        errors++;
+        ksnprintf(why, sizeof why, "cluster.conf:%u: the file ends without a %s line", line,
+                  nodes ? "key" : "node");
+        report(ctx, why);
+    }
+    conf->valid = errors == 0;
+    return errors;
+}

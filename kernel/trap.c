@@ -1,0 +1,172 @@
+// Traps, interrupts and the edge. entry.S calls trap_user, trap_kernel, trap_exceptional and
+// syscall_user; each way to user mode or to rest goes through edge_exit. Interrupt handlers
+// mask their source and set a bit of edge_work; the work runs here. No lock is held on
+// entry or exit. Spec: SDM Vol. 3A ch. 6.
+#include "base/assert.h"
+#include "kernel/trap.h"
+#include "kernel/panic.h"
+#include "kernel/time.h"
+#include "kernel/x86/lapic.h"
+#include "kernel/x86/msr.h"
+#include "kernel/x86/spinlock.h"
+#include "kernel/x86/trap.h"
+
+#define EDGE_BITS_MAX 32
+
+struct irq_slot {
+    void (*handler)(void *arg);
+    void *arg;
+    u32 edge_bits;
+};
+struct ex_entry { u64 at, fixup; };
+extern const struct ex_entry ex_table_start[], ex_table_end[];
+
+struct process_hooks process_hooks;
+static void (*edge_hooks[EDGE_BITS_MAX])(void);
+static struct irq_slot irq_slots[256];       // written at boot and by irq_vector_alloc
+static u32 irq_next = TRAP_DEVICE_FIRST;
+
+void edge_hook_set(u32 edge_bit, void (*run)(void)) {
+    ASSERT(edge_bit && (edge_bit & (edge_bit - 1)) == 0);
+    edge_hooks[__builtin_ctz(edge_bit)] = run;
+}
+
+void edge_request(u32 edge_bits) {
+    __atomic_fetch_or(&cpu_this()->edge_work, edge_bits, __ATOMIC_RELAXED);
+}
+
+// Gives an interrupt vector to a device.
+//   handler(arg): interrupt context, masks its source; edge_bits: work to mark after it
+//   vector: out
+// E_NOBUFS where all are taken. Boot and driver start only.
+status_t irq_vector_alloc(void (*handler)(void *arg), void *arg, u32 edge_bits, u32 *vector) {
+    const u32 v = __atomic_fetch_add(&irq_next, 1, __ATOMIC_RELAXED);
+    if (v > TRAP_DEVICE_LAST) return E_NOBUFS;
+    irq_slots[v] = (struct irq_slot){handler, arg, edge_bits};
+    *vector = v;
+    return S_OK;
+}
+
+static void interrupt(u32 vector) {
+    struct cpu *c = cpu_this();
+    c->interrupts++;
+    if (vector >= TRAP_PIC && vector < TRAP_PIC + 16) return;    // spurious, masked PIC
+    if (vector == TRAP_SPURIOUS) return;
+    if (vector == TRAP_TIMER) edge_request(EDGE_TIMER);
+    const struct irq_slot *s = &irq_slots[vector];
+    if (s->handler) {
+        s->handler(s->arg);
+        edge_request(s->edge_bits);
+    }
+    lapic_eoi();
+}
+
+// A trap from user mode; r is in the current descriptor. Returns to edge_exit.
+void trap_user(struct user_regs *r, u32 vector, u64 error, u64 cr2) {
+    if (vector >= TRAP_EXCEPTIONS) {
+        interrupt(vector);
+        return;
+    }
+    if (!process_hooks.exception)
+        panic_trap(r, "%s in user mode (error %lx, address %lx)", trap_name(vector), error, cr2);
+    process_hooks.exception(vector, error, cr2);
+}
+
+void syscall_user(struct user_regs *r) {
+    if (!process_hooks.syscall) panic_trap(r, "a system call without processes");
+    process_hooks.syscall();
+}
+
+static bool fixup(struct user_regs *r) {
+    for (const struct ex_entry *e = ex_table_start; e < ex_table_end; e++) {
+        if (e->at != r->rip) continue;
+        r->rip = e->fixup;
+        return true;
+    }
+    return false;
+}
+
+// A trap in the kernel: interrupts of the idle loop, faults of copies to and from user
+// memory; all else is a bug of ours.
+void trap_kernel(struct user_regs *r, u32 vector, u64 error, u64 cr2) {
+    if (vector >= TRAP_EXCEPTIONS) {
+        interrupt(vector);
+        return;
+    }
+    if ((vector == TRAP_PAGE_FAULT || vector == TRAP_PROTECTION) && fixup(r)) return;
+    if (vector == TRAP_PAGE_FAULT)
+        panic_trap(r, "page fault in the kernel: %s of %016lx (error %lx)",
+                   error & PF_FETCH ? "execution" : error & PF_WRITE ? "write" : "read", cr2,
+                   error);
+    panic_trap(r, "%s in the kernel (error %lx)", trap_name(vector), error);
+}
+
+// NMI, double fault, machine check, on stacks of their own. An NMI during a panic of
+// another CPU stops this one.
+void trap_exceptional(struct user_regs *r, u32 vector, u64 error) {
+    if (vector == TRAP_NMI) {
+        if (panic_running()) cpu_halt_forever();
+        cpu_this()->interrupts++;
+        return;
+    }
+    const u64 at = cr2_read();
+    panic_trap(r, "%s (error %lx)%s", trap_name(vector), error,
+               vector == TRAP_DOUBLE_FAULT && cpu_is_guard_page(at)
+                   ? ": the kernel stack of this CPU overflowed" : "");
+}
+
+// Runs the marked work until none is left.
+static void run_edge_work(void) {
+    struct cpu *c = cpu_this();
+    for (u32 work; (work = __atomic_exchange_n(&c->edge_work, 0, __ATOMIC_ACQUIRE));) {
+        for (; work; work &= work - 1) {
+            void (*run)(void) = edge_hooks[__builtin_ctz(work)];
+            if (run) run();
+        }
+    }
+}
+
+// Halts until an interrupt, unless work was marked: interrupts are off from the look
+// to `sti; hlt`, which lets none in between, so no wake-up is lost.
+static void idle_once(void) {
+    struct cpu *c = cpu_this();
+    spin_assert_none_held();
+    __atomic_store_n(&c->idle, true, __ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(&c->edge_work, __ATOMIC_SEQ_CST)) {
+        const u64 start_tsc = tsc_read(), start_ns = time_now_ns();
+        __asm__ volatile("sti; hlt; cli" : : : "memory");
+        c->hlt_tsc += tsc_read() - start_tsc;
+        c->idle_ns += time_now_ns() - start_ns;
+    }
+    __atomic_store_n(&c->idle, false, __ATOMIC_RELAXED);
+}
+
+// Whether the saved registers may be loaded: entry.S trusts them.
+static bool registers_sane(struct user_regs *r) {
+    r->cs = SEL_USER_CODE;
+    r->ss = SEL_USER_DATA;
+    r->rflags = (r->rflags & RFLAGS_USER) | RFLAGS_IF | 2;
+    return r->rip < USER_END;
+}
+
+// The only way out of the kernel: runs what is due, then goes to the current process, or
+// rests until there is one. Interrupts off, this CPU's stack, no lock held.
+_Noreturn void edge_exit(void) {
+    struct cpu *c = cpu_this();
+    for (;;) {
+        run_edge_work();
+        if (!process_hooks.edge || !process_hooks.edge()) {
+            idle_once();
+            continue;
+        }
+        struct user_regs *r = c->regs;
+        ASSERT(r);
+        if (__atomic_load_n(&c->edge_work, __ATOMIC_RELAXED)) continue;
+        if (!registers_sane(r)) {
+            trap_user(r, TRAP_PROTECTION, 0, 0);
+            continue;
+        }
+        spin_assert_none_held();
+        return_to_user(r);
+    }
+}

@@ -1,0 +1,52 @@
+// Ticket locks with ranks. A CPU's held ranks are bits of cpu->locks_held; a lock of
+// which rank it is the holder's own business. Called everywhere with interrupts off.
+#include "kernel/x86/spinlock.h"
+
+#include "kernel/x86/cpu.h"
+#include "kernel/x86/msr.h"
+
+void spin_init(struct spinlock *l, enum lock_rank rank, const char *name) {
+    *l = (struct spinlock)SPINLOCK_INIT(rank, name);
+}
+
+static void rank_take(const struct spinlock *l) {
+    struct cpu *c = cpu_this();
+    if (c->locks_held >> l->rank)
+        panic("lock %s (rank %d) taken while holding ranks %x", l->name, l->rank, c->locks_held);
+    c->locks_held |= 1u << l->rank;
+}
+
+// Takes the lock; spins. ASSERTs that no lock of this or an inner rank is held.
+void spin_lock(struct spinlock *l) {
+    rank_take(l);
+    const u32 mine = __atomic_fetch_add(&l->ticket_next, 1, __ATOMIC_RELAXED);
+    while (__atomic_load_n(&l->ticket_serving, __ATOMIC_ACQUIRE) != mine) cpu_relax();
+}
+
+// Takes the lock if it is free; false where it is not.
+bool spin_trylock(struct spinlock *l) {
+    u32 serving = __atomic_load_n(&l->ticket_serving, __ATOMIC_ACQUIRE);
+    u32 expected = serving;
+    if (!__atomic_compare_exchange_n(&l->ticket_next, &expected, serving + 1, false,
+                                     __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        return false;
+    rank_take(l);
+    return true;
+}
+
+void spin_unlock(struct spinlock *l) {
+    struct cpu *c = cpu_this();
+    ASSERT(c->locks_held & (1u << l->rank));
+    c->locks_held &= ~(1u << l->rank);
+    __atomic_store_n(&l->ticket_serving, l->ticket_serving + 1, __ATOMIC_RELEASE);
+}
+
+// Whether this CPU holds a lock of that rank and the lock is taken.
+bool spin_held(const struct spinlock *l) {
+    return (cpu_this()->locks_held & (1u << l->rank)) &&
+           __atomic_load_n(&l->ticket_next, __ATOMIC_RELAXED) !=
+               __atomic_load_n(&l->ticket_serving, __ATOMIC_RELAXED);
+}
+
+// Before leaving the kernel or halting.
+void spin_assert_none_held(void) { ASSERT(cpu_this()->locks_held == 0); }
