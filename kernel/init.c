@@ -3,12 +3,15 @@
 #include "base/bits.h"
 #include "base/string.h"
 #include "drivers/console/console.h"
+#include "kernel/acpi.h"
 #include "kernel/boot_info.h"
-#include "kernel/trap.h"
 #include "kernel/init.h"
+#include "kernel/irq.h"
 #include "kernel/klog.h"
 #include "kernel/options.h"
+#include "kernel/random.h"
 #include "kernel/time.h"
+#include "kernel/trap.h"
 #include "kernel/x86/cpu.h"
 #include "kernel/x86/lapic.h"
 #include "kernel/x86/msr.h"
@@ -18,6 +21,7 @@
 #include "mm/kmap.h"
 #include "mm/kmem.h"
 
+#define TRAMPOLINE_END 0x9f000ull
 #define LOW_MEMORY_END 0x100000ull   // firmware's; the trampoline's page lies there
 
 extern const u8 kernel_end[];
@@ -91,6 +95,53 @@ static void pic_mask(void) {
 
 #define OVERFLOW_DEPTH 100000u       // far more than a kernel stack holds
 
+// A page below 1 MiB for the other CPUs' first instructions; 0: none.
+static u64 trampoline_page(void) {
+    for (u32 i = 0; i < boot_info.range_count; i++) {
+        const struct boot_range *r = &boot_info.range[i];
+        const u64 end = MIN(r->base + r->len_bytes, TRAMPOLINE_END);
+        const u64 page = ALIGN_DOWN(end, PAGE_SIZE) - PAGE_SIZE;
+        if (r->type == BOOT_RANGE_RAM && end >= 2 * PAGE_SIZE && page >= r->base && page)
+            return page;
+    }
+    return 0;
+}
+
+static void smp_init(const struct acpi_info *acpi) {
+    u32 others[ACPI_CPUS_MAX], count = 0;
+    for (u32 i = 0; i < acpi->cpu_count; i++)
+        if (acpi->cpu_apic_id[i] != cpus[0].apic_id) others[count++] = acpi->cpu_apic_id[i];
+    const u64 page = trampoline_page();
+    if (!page) klog("smp: no free page below 1 MiB; the other CPUs stay off");
+    const u32 started = page ? smp_start(others, count, phys_to_virt(paddr(page)), page) : 0;
+    if (started < count) klog("smp: %u of %u other CPUs run", started, count);
+}
+
+static void serial_interrupt(void *port) { serial_receive(port ? SERIAL_COM2 : SERIAL_COM1); }
+
+static void console_input_init(void) {
+    serial_init(SERIAL_COM2);
+    for (u64 port = SERIAL_COM1; port < SERIAL_COUNT; port++) {
+        if (!serial_present((enum serial_port)port)) continue;
+        const u8 irq = serial_irq_line((enum serial_port)port);
+        if (irq_attach_isa(irq, serial_interrupt, (void *)port, EDGE_CONSOLE))
+            klog("COM%lu: no interrupt line; it takes no input", port + 1);
+        else serial_irq_enable((enum serial_port)port);
+    }
+}
+
+static void interrupts_init(struct acpi_info *acpi) {
+    if (acpi_parse(boot_info.rsdp, boot_info.rsdp_bytes, kmap_memory, acpi))
+        klog("acpi: no MADT; one CPU, no device interrupts but MSI");
+    pic_mask();
+    lapic_init(lapic_is_x2apic() ? NULL : mmio_map(paddr(lapic_base_pa()), PAGE_SIZE));
+    lapic_cpu_init();
+    lapic_timer_calibrate(time_now_ns);
+    irq_init(acpi);
+    timers_cpu_init();
+    edge_hook_set(EDGE_TIMER, timers_run);
+}
+
 static u32 recurse(u32 depth) {
     volatile u8 room[256];
     room[0] = (u8)depth;
@@ -127,12 +178,11 @@ _Noreturn void kernel_main(u64 mbi_pa) {
     if (boot_status) panic("the loader gave no memory map");
     memory_init();
     options_init();
-    pic_mask();
-    lapic_init(lapic_is_x2apic() ? NULL : mmio_map(paddr(lapic_base_pa()), PAGE_SIZE));
-    lapic_cpu_init();
-    lapic_timer_calibrate(time_now_ns);
-    timers_cpu_init();
-    edge_hook_set(EDGE_TIMER, timers_run);
+    static struct acpi_info acpi;
+    interrupts_init(&acpi);
+    random_init();
+    console_input_init();
+    smp_init(&acpi);
     selftest();
     klog("isthmus: node up: %u CPUs, %lu MiB free, TSC %lu MHz", cpu_count,
          frame_count_free() >> 8, time_tsc_hz() / 1000000);
