@@ -22,13 +22,13 @@ static void before_reset_82574(struct e1000 *e) {
     mmio_set_flags32(e->base, E1000_CTRL, (u32)E1000_CTRL_GIO_MASTER_OFF);
     if (mmio_wait_clear32(e->base, E1000_STATUS, (u32)E1000_STATUS_GIO_MASTER,
                           reset_deadline(e)) != S_OK)
-        e->env->log("%s: bus master requests did not end\n", e->netdev.name);
+        e->env->log("%s: bus master requests did not end", e->netdev.name);
 }
 
 // 82574 4.6.3.2: the NVM has been read again.
 static status_t after_reset_82574(struct e1000 *e) {
     if (mmio_wait_set32(e->base, E1000_EECD, (u32)E1000_EECD_AUTO_RD, reset_deadline(e)) != S_OK)
-        e->env->log("%s: NVM not read after reset\n", e->netdev.name);
+        e->env->log("%s: NVM not read after reset", e->netdev.name);
     return S_OK;
 }
 
@@ -131,7 +131,7 @@ static bool card_irq_enable(struct netdev *dev) {
     u32 causes = e1000_get(e, E1000_ICR);
     if (causes & E1000_INT_LSC) {
         e->link = e1000_get(e, E1000_STATUS) & E1000_STATUS_LU;
-        e->env->log("%s: link %s\n", dev->name, e->link ? "up" : "down");
+        e->env->log("%s: link %s", dev->name, e->link ? "up" : "down");
     }
     if (e->tx_waiters != 0) e1000_tx_reap(dev);
     if (e1000_rx_waiting(e)) return true;
@@ -156,7 +156,7 @@ static void card_fill(struct e1000 *e, const struct e1000_config *config) {
     u32 mtu = config->mtu == 0 ? E1000_MTU_MAX : config->mtu;
     if (mtu < E1000_MTU_MIN || mtu > E1000_MTU_MAX) {
         u32 used = mtu < E1000_MTU_MIN ? E1000_MTU_MIN : E1000_MTU_MAX;
-        config->env->log("%s: MTU %u is not possible, using %u\n", e->netdev.name, mtu, used);
+        config->env->log("%s: MTU %u is not possible, using %u", e->netdev.name, mtu, used);
         mtu = used;
     }
     e->env = config->env;
@@ -174,7 +174,7 @@ static void card_fill(struct e1000 *e, const struct e1000_config *config) {
 // Locks: none; boot. Spec: 8254x 14, 82574 4.6.
 struct netdev *e1000_open(const struct pci_dev *dev, const struct e1000_config *config) {
     if (card_count == E1000_CARDS_MAX) {
-        config->env->log("e1000: more than %u cards\n", E1000_CARDS_MAX);
+        config->env->log("e1000: more than %u cards", E1000_CARDS_MAX);
         return NULL;
     }
     struct e1000 *e = &cards[card_count];
@@ -205,13 +205,13 @@ struct netdev *e1000_open(const struct pci_dev *dev, const struct e1000_config *
     what = "no interrupt";
     if ((status = config->env->irq_attach(dev->bdf, card_irq, e)) != S_OK) goto fail_stop;
     card_count++;
-    config->env->log("%s: Intel %s, MTU %u, link %s\n", e->netdev.name, e->hw->name,
+    config->env->log("%s: Intel %s, MTU %u, link %s", e->netdev.name, e->hw->name,
                      e->netdev.mtu, e->link ? "up" : "down");
     return &e->netdev;
 fail_stop:
     e1000_stop(&e->netdev);
 fail:
-    config->env->log("%s: Intel %s not usable: %s (%d)\n", e->netdev.name, e->hw->name, what,
+    config->env->log("%s: Intel %s not usable: %s (%d)", e->netdev.name, e->hw->name, what,
                      status);
     return NULL;
 }
