@@ -116,7 +116,7 @@ START_TEST(cut_at_every_byte) {
                 ck_assert_msg((s == S_OK) == (len == head || len == whole),
                               "type %u reply %d len %u of %u/%u: %d", c.type, reply, len, head,
                               whole, s);
-                if (s == S_OK && len == whole && whole != head) ck_assert_ptr_nonnull(parsed.payload);
+                if (s == S_OK && len != head) ck_assert_ptr_nonnull(parsed.payload);
                 free(copy);
             }
         }
@@ -134,7 +134,8 @@ START_TEST(hostile_lengths) {
     ck_assert_int_eq(p9_request_unpack(p, sizeof mkdir, &d, &parsed), E_PROTO);
     free(p);
     // A name with a zero inside.
-    const u8 zero[] = {24, 0, 0, 0, 72, 1, 0, 4, 0, 0, 0, 3, 0, 'a', 0, 'b', 1, 0, 0, 0, 0, 0, 0, 0};
+    const u8 zero[] = {24, 0, 0, 0, 72, 1, 0, 4, 0, 0, 0, 3, 0, 'a', 0, 'b', 1, 0, 0, 0, 0, 0, 0,
+                       0};
     p = exact(zero, sizeof zero);
     ck_assert_int_eq(p9_request_unpack(p, sizeof zero, &d, &parsed), E_PROTO);
     free(p);
