@@ -83,6 +83,18 @@ static void walk_stat(struct walk *w, struct cluster_msg *m) {
     for (u32 i = 0; !w->bad && i < m->stat.count; i++) walk_u64(w, &m->stat.word[i]);
 }
 
+static void walk_process(struct walk *w, struct msg_process *p) {
+    walk_u32(w, &p->pid);
+    walk_u32(w, &p->ppid);
+    walk_u32(w, &p->pgid);
+    walk_u32(w, &p->node);
+    walk_u32(w, &p->hops);
+    walk_u32(w, &p->signal);
+    walk_u32(w, &p->ended);
+    walk_status(w, &p->wait_status);
+    walk_u64(w, &p->cpu_ns);
+}
+
 static void walk_body(struct walk *w, struct cluster_msg *m) {
     switch (m->type) {
     case MSG_KEYS: walk_keys(w, m); return;
@@ -100,10 +112,16 @@ static void walk_body(struct walk *w, struct cluster_msg *m) {
         walk_image(w, &m->image);
         walk_status(w, &m->status);
         return;
-    case MSG_LOCATION:
-        walk_u32(w, &m->location.pid);
-        walk_u32(w, &m->location.node);
+    case MSG_MOVED:
+        walk_status(w, &m->status);
+        walk_process(w, &m->process);
         return;
+    case MSG_LOCATION:
+    case MSG_MOVE:
+    case MSG_SIGNAL:
+    case MSG_EXIT:
+    case MSG_EXIT_ACK:
+    case MSG_CHILD: walk_process(w, &m->process); return;
     case MSG_STATUS_ASK: return;
     case MSG_STATUS:
         walk_status(w, &m->status);

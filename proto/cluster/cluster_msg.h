@@ -22,11 +22,18 @@ enum cluster_msg_type {
     MSG_RELEASE,        // image: free it
     MSG_REFUSE,         // image, status: I give ADOPTING back
     MSG_ADOPTED,        // image: a hint to look at the word
-    MSG_LOCATION,       // pid, node: a hint for the birth node
+    MSG_LOCATION,       // process.pid runs on process.node now: a hint
     MSG_STATUS_ASK,
     MSG_STATUS,
     MSG_CALL,           // file call: segments, then an unmodified 9P message
     MSG_REPLY,
+    // About one process (body: process). Those with hops are passed on towards its node.
+    MSG_MOVE,           // asks its node to move pid to `node`
+    MSG_MOVED,          // what came of that: pid, status
+    MSG_SIGNAL,         // raise `signal` in pid
+    MSG_EXIT,           // pid ended with wait_status; for its parent ppid
+    MSG_EXIT_ACK,       // pid
+    MSG_CHILD,          // to the new node of ppid: it has the child pid (wait_status: ended)
     MSG_TYPES,
 };
 
@@ -55,7 +62,15 @@ struct cluster_msg {
             u8 purpose;               // enum qp_purpose
             u32 qpn, start_psn;
         } qp;
-        struct { u32 pid, node; } location;
+        struct msg_process {
+            u32 pid, ppid, pgid;
+            u32 node;
+            u32 hops;                 // how often it was passed on
+            u32 signal;
+            u32 ended;                // CHILD: wait_status is valid
+            i32 wait_status;
+            u64 cpu_ns;
+        } process;
         struct { u32 count; u64 word[STATUS_WORDS]; } stat;
         struct {
             u32 segment_count;

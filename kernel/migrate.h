@@ -1,0 +1,34 @@
+// Moving processes: requests to move, freezing, what the hand-over machines ask of the
+// kernel (struct cluster_host), and what is told to other nodes about a process.
+#pragma once
+
+#include "kernel/proc.h"
+#include "proto/cluster/node.h"
+
+#define MOVE_WAIT_MAX_NS 5000000000ull   // a request that is out must be answered by then
+
+// Hooks and tables; after proc_init, before the first peer.
+void migrate_init(void);
+// Fills in what this part does of the host's table (all but post, send, idle, log).
+void migrate_host(struct cluster_host *host);
+// One round: freezes what may be frozen, gives it, ends what has ended. net_lock held.
+void migrate_poll(u64 now_ns);
+u64 migrate_deadline_ns(void);           // ~0: nothing waits for time
+
+// `echo TEXT > /proc/PID/node` by the process asker_pid (0: nobody). files_lock held.
+// S_OK, S_RESTART (the caller waits), or why it does not move.
+status_t migrate_request(u32 asker_pid, u32 pid, const char *text);
+// A request that came from another node. net_lock held.
+void migrate_asked(u8 from, u32 pid, u8 target);
+// What became of a request that we sent to another node. net_lock held.
+void migrate_answered(u32 pid, status_t status);
+
+// What the move of a process came to: wakes who asked. proc_lock held.
+void migrate_settle(struct proc *p, status_t status);
+
+struct migrate_counters {
+    u64 frozen, given, adopted, thawed, images_freed, lost, killed, refused_busy;
+    u64 freeze_tsc_last, freeze_tsc_sum;
+};
+extern struct migrate_counters migrate_counters;
+u32 migrate_taken_count(void);           // processes here that came by the shared queue

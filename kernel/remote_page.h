@@ -1,0 +1,27 @@
+// Pages and page tables that lie on other nodes: fetched one-sided on a fault, and by a
+// drain in the background until no entry names another node.
+#pragma once
+
+#include "kernel/proc.h"
+#include "mm/aspace.h"
+
+#define REMOTE_FETCHES_MAX 256u      // of all processes of this node
+#define DRAIN_WINDOW 16u             // fetches that one drain has under way
+
+void remote_page_init(void);
+// A process was adopted: start its drain. net_lock and proc_lock held, not on a CPU.
+void remote_page_begin(struct proc *p);
+// Translates the user half of a root table just read from `node`.
+void remote_page_translate_root(struct proc *p, u8 node);
+// Installs what has arrived and goes on draining. net_lock and proc_lock held; p is off
+// the CPUs, or current on this one.
+void remote_page_pump(struct proc *p);
+// At the edge of p's CPU, when something arrived while it ran. No lock held.
+void remote_page_edge(struct proc *p);
+// True: no READ of p is under way.
+bool remote_page_quiet(const struct proc *p);
+
+struct remote_page_counters {
+    u64 pages_on_fault, pages_drained, tables, local, failed, stale;
+};
+extern struct remote_page_counters remote_page_counters;
