@@ -20,10 +20,10 @@ enum panic_action { PANIC_HALT = 0, PANIC_EXIT = 1 };
 #define PROC_COUNT_MAX 65536u
 extern struct options options;
 
-struct cluster_node { bool listed; u8 mac[6]; u32 ipv4; };
+struct cluster_conf_node { bool listed; u8 mac[6]; u32 ipv4; };
 struct cluster_conf {
     bool valid;                      // false: this node works alone; klog said why
-    struct cluster_node node[NODES_MAX];
+    struct cluster_conf_node node[NODES_MAX];
     u8 key[CLUSTER_KEY_BYTES];
     bool key_set;
 };

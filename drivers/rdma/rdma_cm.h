@@ -29,6 +29,8 @@ struct rdma_conn_param {
     u8 retry_count, rnr_retry, ack_timeout, min_rnr_timer;
     u32 access_flags;              // enum rdma_access of the QP
     u32 cm_flags;                  // active side: CM_LISTEN_DREQ_IS_HINT
+    u32 start_psn;                 // of our send queue, 24 bits; 0: drawn by the CM. Who signs
+                                   // it in private data has to know it before
 };
 
 // Port is of the RDMA CM's TCP port space; flags: enum cm_listen_flags.

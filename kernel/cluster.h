@@ -1,0 +1,103 @@
+// This node as a member of the cluster: joins over the RDMA CM, shares queue words,
+// descriptors and frames with the other members, carries chains, messages, page reads and
+// the traffic of remote files. Driven by netpoll. Everything here is called with net_lock
+// held (netpoll_lock) and every callback runs with it, unless said otherwise.
+#pragma once
+
+#include "base/owner.h"
+#include "base/status.h"
+#include "base/types.h"
+#include "proto/cluster/node.h"
+
+#define CLUSTER_FRAME_READS_MAX 32u   // page reads out to one peer at a time
+#define CLUSTER_BULK_CREDITS 16u      // file requests out to one peer at a time
+#define CLUSTER_BULK_MSG_MAX 4096u    // bytes of one message of remote files
+#define CLUSTER_BULK_MOVES_MAX 48u    // READs and WRITEs of file data out to one peer
+#define CLUSTER_REPLY_SLOTS 8u        // buffers that a peer may WRITE answers into
+#define CLUSTER_REPLY_BYTES (64u << 10)
+
+// --- boot --------------------------------------------------------------------------------
+// After net_init: makes this node a member and starts to look for the others. `descs` is
+// the table of desc_count frames (FRAME_DESC, contiguous). No lock. Without a card of
+// cluster.conf or a key the node works alone: the queue still serves its own processes.
+void cluster_init(void *descs, u32 desc_count);
+// The process side's functions (kernel/migrate.c); post, send and ctx are filled in here.
+// Before cluster_init. Without it nothing is taken.
+void cluster_set_host(const struct cluster_host *host);
+struct cluster_node *cluster_node(void);   // the queue and the hand-overs
+
+// --- members -----------------------------------------------------------------------------
+u32 cluster_self(void);              // this node's id; any context
+bool cluster_is_up(u32 node);        // itself, or a member with all queue pairs; any context
+u32 cluster_member_count(void);      // with itself; any context
+// Somebody came or went: called after the machines were told. Up to four watchers, boot.
+void cluster_watch(void (*changed)(void *ctx, u32 node, bool up), void *ctx);
+
+// --- work --------------------------------------------------------------------------------
+// An idle CPU, or room for one more process from the queue: asks netpoll to look for work
+// unless it already rests on its marks. Any context, any lock.
+void cluster_work_wanted(void);
+
+// --- page reads (kernel/remote_page.c) ---------------------------------------------------
+// READs a lender's frame, then on the same queue pair the owner word of the descriptor it
+// belongs to. done: S_OK; E_IO where that word is not `expected` (throw the page away);
+// E_HOSTUNREACH: the node is gone.
+struct cluster_frame_read {
+    u32 node;
+    paddr_t remote, local;           // frames; local: pinned until done
+    u32 desc_index;                  // at that node
+    u64 expected;                    // its owner word
+    void (*done)(void *ctx, status_t status);
+    void *ctx;
+};
+// S_OK: done will be called, once, later. E_AGAIN: CLUSTER_FRAME_READS_MAX are out;
+// E_HOSTUNREACH.
+status_t cluster_read_frame(const struct cluster_frame_read *r);
+
+// --- messages between nodes --------------------------------------------------------------
+// Sends on the control pair. E_HOSTUNREACH. A peer that takes none of 128 is declared down.
+status_t cluster_send(u32 node, const struct cluster_msg *m);
+// Handler of MSG_LOCATION; others belong to the cluster part.
+void cluster_on_location(void (*location)(void *ctx, u32 from, u32 pid, u32 node), void *ctx);
+
+// --- remote files (kernel/remote_files.c), on the bulk pair ------------------------------
+struct cluster_bulk_ops {
+    void (*peer_up)(void *ctx, u32 node);      // CLUSTER_BULK_CREDITS each way
+    void (*peer_down)(void *ctx, u32 node);    // after the last receive, moved
+    void (*receive)(void *ctx, u32 node, u8 *bytes, u32 len_bytes);   // bytes: until it returns
+    void (*moved)(void *ctx, u64 cookie, status_t status);
+    void (*room)(void *ctx, u32 node);         // after E_AGAIN: there is room again
+    void (*poll)(void *ctx, u64 now_ns);       // in each round of netpoll; may be NULL
+    void *ctx;
+};
+void cluster_set_bulk(const struct cluster_bulk_ops *ops);   // boot
+// Copies and sends one message. E_AGAIN: no room, `room` follows; E_HOSTUNREACH; E_MSGSIZE.
+status_t cluster_bulk_send(u32 node, const void *bytes, u32 len_bytes);
+// One READ or WRITE between local memory (direct map) and registered memory of the peer.
+struct cluster_move {
+    u32 node;
+    bool write;
+    void *local;
+    u32 len_bytes;
+    u64 remote_address;
+    u32 remote_key;
+    u64 cookie;
+};
+status_t cluster_bulk_move(const struct cluster_move *m);     // as cluster_bulk_send
+// What `node` may READ of ours by physical address: user frames. Its key; 0: not up.
+u32 cluster_frames_key(u32 node);
+// A buffer of CLUSTER_REPLY_BYTES that `node` alone may WRITE, for the data of a read.
+struct cluster_reply { void *at; u64 address; u32 key, slot; };
+status_t cluster_reply_alloc(u32 node, struct cluster_reply *r);  // E_AGAIN, E_HOSTUNREACH
+void cluster_reply_free(u32 node, u32 slot);
+
+// --- what people read --------------------------------------------------------------------
+// True: `node` is in cluster.conf or has been a member, so /nodes has it. Any context.
+bool cluster_node_known(u32 node);
+// The text of /nodes/N/status, "key: value" lines, as of the last answer; returns its
+// length, at most size_bytes - 1. Any lock of rank files or lower may be held, not net's.
+u64 cluster_status_text(u32 node, char *to, u64 size_bytes);
+// S_OK: that text is fresh. S_RESTART: it has been asked for; `changed` of the watcher
+// below runs when it is here. E_NOENT: no such node. Same context.
+status_t cluster_status_refresh(u32 node);
+void cluster_on_status(void (*changed)(void *ctx), void *ctx);   // boot
