@@ -6,6 +6,9 @@
 #include "base/string.h"
 #include "kernel/klog.h"
 
+#define TEXT_OF_(x) #x
+#define TEXT_OF(x) TEXT_OF_(x)
+#define NODES_MAX_TEXT TEXT_OF(NODES_MAX)
 #define WORD_MAX 128
 #define LINE_WORDS_MAX 5
 #define DESC_COUNT_DEFAULT 1024
@@ -79,6 +82,10 @@ static bool set_rdma_test(struct options *o, struct word v) {
     o->rdma_test = word_is(v, "1");
     return o->rdma_test || word_is(v, "0");
 }
+static bool set_bench_count(struct options *o, struct word v) {
+    o->bench_count = word_is(v, "1");
+    return o->bench_count || word_is(v, "0");
+}
 static bool set_panic(struct options *o, struct word v) {
     o->panic_action = word_is(v, "exit") ? PANIC_EXIT : PANIC_HALT;
     return word_is(v, "exit") || word_is(v, "halt");
@@ -114,6 +121,7 @@ static const struct option_row {
     bool (*set)(struct options *o, struct word value);
 } option_rows[] = {
     {"rdma.test", "0 or 1", set_rdma_test},
+    {"bench.count", "0 or 1", set_bench_count},
     {"panic", "halt or exit", set_panic},
     {"run", "com2", set_run},
     {"proc.max", "16 to 65536", set_proc_max},
@@ -177,7 +185,8 @@ static const char *parse_node(const struct word *w, u32 count, struct cluster_co
     u32 id, ipv4;
     u8 mac[6];
     if (count != 4) return "a node line is: node ID MAC IPV4";
-    if (!read_u32(w[1], NODES_MAX - 1, &id)) return "the node id is no number from 0 to 15";
+    if (!read_u32(w[1], NODES_MAX - 1, &id))
+        return "the node id is no number below " NODES_MAX_TEXT;
     if (conf->node[id].listed) return "this node id is listed twice";
     if (!read_mac(w[2], mac)) return "the MAC is not of the form 52:54:00:49:53:01";
     if (mac[0] & 1) return "the MAC is a group address";

@@ -13,6 +13,7 @@ struct options {
     char run[16];                    // run=com2: the command comes by the second port
     u32 desc_count;                  // proc.max=N
     u32 mtu;                         // net.mtu=N, 0: as large as the cards allow
+    bool bench_count;                // bench.count=1: kernel/perf.h counts
     char selftest[16];               // selftest=panic|assert|overflow: a bug on purpose
 };
 enum panic_action { PANIC_HALT = 0, PANIC_EXIT = 1 };

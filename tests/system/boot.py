@@ -31,9 +31,9 @@ class Boot:
         subprocess.run([sys.executable, os.path.join(ROOT, "tools/mkimage.py"), "run", iso, IMAGE,
                         conf_path, "--options", ("panic=exit " + options).strip()],
                        check=True, stdout=subprocess.DEVNULL)
-        words = ["qemu-system-x86_64", "-accel", "tcg", "-M", machine, "-smp", str(smp), "-m", "256",
-                 "-cdrom", iso, "-serial", "stdio", "-display", "none", "-no-reboot", "-nic", "none",
-                 "-device", "isa-debug-exit,iobase=0xf4,iosize=1"]
+        words = ["qemu-system-x86_64", "-accel", "tcg", "-M", machine, "-smp", str(smp),
+                 "-m", "256", "-cdrom", iso, "-serial", "stdio", "-display", "none",
+                 "-no-reboot", "-nic", "none", "-device", "isa-debug-exit,iobase=0xf4,iosize=1"]
         self.words = words + (["-bios", OVMF] if uefi else []) + list(extra)
         self.text, self.status = "", None
 
@@ -67,8 +67,8 @@ class Tap:
 
     def result(self, ok, name, boot=None, skip=None):
         self.count += 1
-        print(f"{'ok' if ok else 'not ok'} {self.count} - {name}" + (f" # SKIP {skip}" if skip else ""),
-              flush=True)
+        directive = f" # SKIP {skip}" if skip else ""
+        print(f"{'ok' if ok else 'not ok'} {self.count} - {name}{directive}", flush=True)
         if not ok and boot:
             print("\n".join("#   " + line for line in boot.text.splitlines()[-30:]), flush=True)
 
@@ -84,7 +84,8 @@ def machines(tap, folder):
             continue
         boot = Boot(folder, machine=machine, uefi=uefi, smp=smp, extra=("-cpu", cpu))
         seen = boot.run("CPUs, ")
-        tap.result(seen and f"{UP}: {smp} CPUs" in boot.text and "PANIC" not in boot.text, name, boot)
+        whole = seen and f"{UP}: {smp} CPUs" in boot.text and "PANIC" not in boot.text
+        tap.result(whole, name, boot)
 
 
 def bad_texts(tap, folder):

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernel/klog.h"
 #include "kernel/options.h"
 
 static char said[4096];
@@ -11,8 +12,8 @@ static u32 said_count;
 
 static void report(void *ctx, const char *text) {
     (void)ctx;
-    strcat(said, text);
-    strcat(said, "\n");
+    const size_t at = strlen(said);
+    ksnprintf(said + at, sizeof said - at, "%s\n", text);
     said_count++;
 }
 
@@ -82,7 +83,7 @@ END_TEST
 START_TEST(conf_bad_names_the_line) {
     static const struct { const char *text, *where; } bad[] = {
         {"node 0 52:54:00:49:53:01\n" KEY, "cluster.conf:1: "},
-        {"\nnode 16 52:54:00:49:53:01 10.7.0.1\n" KEY, "cluster.conf:2: "},
+        {"\nnode 64 52:54:00:49:53:01 10.7.0.1\n" KEY, "cluster.conf:2: "},
         {"node 0 52:54:00:49:53 10.7.0.1\n" KEY, "cluster.conf:1: "},
         {"node 0 52:54:00:49:53:0g 10.7.0.1\n" KEY, "cluster.conf:1: "},
         {"node 0 53:54:00:49:53:01 10.7.0.1\n" KEY, "cluster.conf:1: the MAC is a group"},
