@@ -221,6 +221,7 @@ void adopt_in_drained(struct adopt_in *in, u8 lender_node) {
 void adopt_in_finish(struct adopt_in *in) {
     for (u32 i = 0; i < in->lender_count; i++) in->lender[i].drained = true;
     in->away = in->lost = false;
+    in->index = ADOPT_NO_PLACE;   // the place may be used again before the last ack
 }
 
 // Frozen to move on (true), or back because the move failed (false).
@@ -281,6 +282,26 @@ static bool may_take_back(const struct adopt_out *out) {
     return s == OWNER_ADOPTING && (n == out->refused_by || is_gone(out, n));
 }
 
+static void out_becomes_lent(struct adopt_out *out) {
+    out->holder = owner_node(out->word);
+    out->image_epoch = owner_epoch(out->word);
+    out->state = OUT_LENT;
+}
+
+static enum adopt_next out_lent(struct adopt_out *out) {
+    if (!out->given_said) {
+        out->given_said = true;
+        return ADOPT_GIVEN;
+    }
+    if (is_gone(out, out->holder) && !out->released) {
+        out->released = true;
+        return ADOPT_LOST;
+    }
+    if (!out->released) return ADOPT_WAIT;
+    out->state = OUT_FREEING;
+    return out_cas(out, OWNER_FREE);
+}
+
 static enum adopt_next out_queued(struct adopt_out *out) {
     if (may_take_back(out)) {
         out->state = OUT_TAKE_BACK;
@@ -291,24 +312,12 @@ static enum adopt_next out_queued(struct adopt_out *out) {
         return ADOPT_ENDED;
     }
     if (owner_state(out->word) != OWNER_RUNNING) return ADOPT_WAIT;
-    out->holder = owner_node(out->word);
-    out->image_epoch = owner_epoch(out->word);
-    if (out->holder == out->self) {   // taken out of the queue here at home
+    if (owner_node(out->word) == out->self) {   // taken out of the queue here at home
         out->state = OUT_ENDED;
         return ADOPT_ENDED;
     }
-    out->state = OUT_LENT;
-    return ADOPT_GIVEN;
-}
-
-static enum adopt_next out_lent(struct adopt_out *out) {
-    if (is_gone(out, out->holder) && !out->released) {
-        out->released = true;
-        return ADOPT_LOST;
-    }
-    if (!out->released) return ADOPT_WAIT;
-    out->state = OUT_FREEING;
-    return out_cas(out, OWNER_FREE);
+    out_becomes_lent(out);
+    return out_lent(out);
 }
 
 // What to do now. Call again after doing it, until WAIT or ENDED.
@@ -332,6 +341,7 @@ enum adopt_next adopt_out_next(struct adopt_out *out) {
 }
 
 static void out_offer(struct adopt_out *out) {
+    out->refused_by = NODE_ANY;
     out->slot = slot_word(out->self, out->index, owner_epoch(out->word), out->target,
                           out->size_class);
     out->state = OUT_OFFER;
@@ -342,7 +352,7 @@ static void out_offer(struct adopt_out *out) {
 void adopt_out_posted(struct adopt_out *out) {
     out->posted = false;
     bool won = chain_cas_won(&out->chain, 0);
-    out->refused_by = NODE_ANY;
+    if (out->state == OUT_LENT) return;   // known to be lost before it came back
     out->word = won ? out->chain.wr[0].operand : out->chain.wr[0].result;
     switch (out->state) {
     case OUT_FREEZE:
@@ -368,7 +378,14 @@ void adopt_out_posted(struct adopt_out *out) {
 
 // The owner word was read (tick, or a message said that it changed).
 void adopt_out_look(struct adopt_out *out, u64 word_now) {
-    if (!out->posted && out->state == OUT_QUEUED) out->word = word_now;
+    bool lent = owner_state(word_now) == OWNER_RUNNING && owner_node(word_now) != out->self;
+    if (!out->posted && out->state == OUT_QUEUED) {
+        out->word = word_now;
+    } else if (out->posted && out->state == OUT_TAKE_BACK && lent) {
+        // Our CAS is under way and has lost; messages of the holder count from now on.
+        out->word = word_now;
+        out_becomes_lent(out);
+    }
 }
 
 // Asks to have it back: works while QUEUED; once ADOPTING, only if that node refuses or
@@ -380,7 +397,8 @@ void adopt_out_cancel(struct adopt_out *out, status_t reason) {
 
 // REFUSE from a taker that won the word for the entry of slot_epoch and gave it up.
 void adopt_out_refuse(struct adopt_out *out, u8 from, u32 slot_epoch, status_t reason) {
-    if (out->state != OUT_QUEUED || slot_epoch != (out->slot & SLOT_EPOCH)) return;
+    if (out->state != OUT_QUEUED && out->state != OUT_TAKE_BACK) return;
+    if (slot_epoch != (out->slot & SLOT_EPOCH)) return;
     out->refused_by = from;
     out->reason = reason;
 }

@@ -9,6 +9,7 @@
 #include "base/owner.h"
 
 #define ADOPT_LENDERS_MAX 15
+#define ADOPT_NO_PLACE ~0u         // `index` of an adopt_in whose process has ended
 
 // An image: a frozen process that a node keeps for whoever runs it now. The epoch is
 // that of the owner word RUNNING(taker); it names this giving and no other.
@@ -106,7 +107,7 @@ struct adopt_out {
     u8 self;
     bool posted;
     bool cancel;                  // asked to come back
-    bool released;
+    bool given_said, released;
     u8 target;                    // NODE_ANY: the shared queue
     u8 holder;                    // LENT: who may release
     u8 refused_by;                // gave ADOPTING back; NODE_ANY: nobody

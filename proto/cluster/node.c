@@ -123,7 +123,8 @@ static void in_pump(struct cluster_node *n, struct node_in *in) {
         case ADOPT_DROP: in_drop(n, in, prepared); return;
         case ADOPT_ENDED:
             in->used = false;
-            if (!in->m.away) n->host.no_lenders(n->host.ctx, in->m.index);
+            if (!in->m.away && in->m.index != ADOPT_NO_PLACE)
+                n->host.no_lenders(n->host.ctx, in->m.index);
             return;
         default: return;
         }
