@@ -3,7 +3,9 @@
 KERNEL_OBJ := $(BUILD)/kernel-$(CC_KERNEL)
 KERNEL_C := $(sort $(wildcard kernel/*.c kernel/*/*.c mm/*.c sched/*.c proto/*/*.c drivers/*/*.c))
 KERNEL_S := $(sort $(wildcard kernel/x86/*.S))
-KERNEL_OBJS := $(KERNEL_C:%.c=$(KERNEL_OBJ)/%.o) $(KERNEL_S:%.S=$(KERNEL_OBJ)/%.o)
+KERNEL_OBJS := $(KERNEL_C:%.c=$(KERNEL_OBJ)/%.o) $(KERNEL_S:%.S=$(KERNEL_OBJ)/%.o) \
+    $(KERNEL_OBJ)/font.o
+FONT := /usr/share/grub/unicode.pf2
 
 KERNEL_FLAGS := -ffreestanding -mgeneral-regs-only -mno-red-zone -mcmodel=kernel -fno-pic \
     -fno-pie -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none \
@@ -19,6 +21,14 @@ $(KERNEL_OBJ)/%.o: %.c kernel/build.mk | $(BUILD)/.installed
 $(KERNEL_OBJ)/%.o: %.S kernel/build.mk | $(BUILD)/.installed
 	@mkdir -p $(@D)
 	$(CC_KERNEL) -I. $(KERNEL_FLAGS) -D__ASSEMBLER__=1 -MMD -MP -c -o $@ $<
+
+$(BUILD)/gen/font.c: tools/gen_font.py | $(BUILD)/.installed
+	@mkdir -p $(@D)
+	@python3 tools/gen_font.py $(FONT) > $@
+
+$(KERNEL_OBJ)/font.o: $(BUILD)/gen/font.c drivers/console/font.h
+	@mkdir -p $(@D)
+	@$(CC_KERNEL) $(KERNEL_CFLAGS) -c -o $@ $<
 
 # Linked twice: the second time with the table of the symbols of the first, for
 # backtraces. The table lies behind all text, so no address of text changes.

@@ -130,6 +130,22 @@ static void console_input_init(void) {
     }
 }
 
+static void screen_attach(void) {
+    const struct boot_framebuffer *fb = &boot_info.fb;
+    if (fb->kind == BOOT_FB_NONE) return;
+    const u64 len = (u64)fb->pitch_bytes * fb->height;
+    const bool text = fb->kind == BOOT_FB_TEXT;
+    const struct screen_config config = {
+        .pixels = text ? mmio_map(paddr(fb->pa), len) : mmio_map_wc(paddr(fb->pa), len),
+        .pitch_bytes = fb->pitch_bytes, .width = fb->width, .height = fb->height,
+        .bits_per_pixel = fb->bits_per_pixel, .text = text, .red_shift = fb->red_shift,
+        .green_shift = fb->green_shift, .blue_shift = fb->blue_shift,
+    };
+    if (!screen_init(&config))
+        klog("screen: %u bits a pixel cannot be drawn on", fb->bits_per_pixel);
+    else klog("screen: %u x %u%s", fb->width, fb->height, text ? " cells" : " pixels");
+}
+
 static void interrupts_init(struct acpi_info *acpi) {
     if (acpi_parse(boot_info.rsdp, boot_info.rsdp_bytes, kmap_memory, acpi))
         klog("acpi: no MADT; one CPU, no device interrupts but MSI");
@@ -177,6 +193,7 @@ _Noreturn void kernel_main(u64 mbi_pa) {
     klog("isthmus: booting");
     if (boot_status) panic("the loader gave no memory map");
     memory_init();
+    screen_attach();
     options_init();
     static struct acpi_info acpi;
     interrupts_init(&acpi);

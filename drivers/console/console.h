@@ -27,5 +27,5 @@ struct screen_config {
     bool text;
     u8 red_shift, green_shift, blue_shift;
 };
-void screen_init(const struct screen_config *config);
+bool screen_init(const struct screen_config *config);
 void screen_write(const char *text, u64 len_bytes);
