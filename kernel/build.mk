@@ -33,14 +33,14 @@ $(KERNEL_OBJ)/font.o: $(BUILD)/gen/font.c drivers/console/font.h
 # Linked twice: the second time with the table of the symbols of the first, for
 # backtraces. The table lies behind all text, so no address of text changes.
 $(KERNEL_OBJ)/pass1.elf: $(KERNEL_OBJS) kernel/x86/kernel.ld
-	@ld $(KERNEL_LDFLAGS) -o $@ $(KERNEL_OBJS)
+	@ld $(KERNEL_LDFLAGS) -o $@ $(KERNEL_OBJS) $(KERNEL_LIBS)
 
 $(KERNEL_OBJ)/ksyms.o: $(KERNEL_OBJ)/pass1.elf tools/gen_ksyms.py
 	@nm -n $< | python3 tools/gen_ksyms.py > $(@:.o=.S)
 	@$(CC_KERNEL) -m64 -c -o $@ $(@:.o=.S)
 
 $(KERNEL_OBJ)/isthmus.elf: $(KERNEL_OBJS) $(KERNEL_OBJ)/ksyms.o kernel/x86/kernel.ld
-	@ld $(KERNEL_LDFLAGS) -o $@ $(KERNEL_OBJS) $(KERNEL_OBJ)/ksyms.o
+	@ld $(KERNEL_LDFLAGS) -o $@ $(KERNEL_OBJS) $(KERNEL_OBJ)/ksyms.o $(KERNEL_LIBS)
 
 $(BUILD)/isthmus.elf: $(KERNEL_OBJ)/isthmus.elf
 	@nm -n $< > $(BUILD)/isthmus.sym

@@ -34,3 +34,14 @@ $(BEARSSL_HOST_LIB): $(BEARSSL)/.complete
 	@for f in $(BEARSSL_FILES); do o=$(BUILD)/third_party/host-$$(basename $$f).o; \
 	    $(HOST_CC) -std=gnu11 -O1 -g $(BEARSSL_CPPFLAGS) -c -o $$o $(BEARSSL)/src/$$f.c && \
 	    ar rc $@ $$o || exit 1; done
+
+# The kernel's one file that includes BearSSL's headers, for the kernel and its unit test.
+HMAC_CPPFLAGS := -isystem $(BEARSSL)/inc
+$(KERNEL_OBJ)/kernel/hmac.o: KERNEL_CFLAGS += $(HMAC_CPPFLAGS) -isystem $(BUILD)/third_party/include
+$(KERNEL_OBJ)/kernel/hmac.o: $(BEARSSL)/.complete $(BUILD)/third_party/include/string.h
+$(KERNEL_OBJ)/pass1.elf $(KERNEL_OBJ)/isthmus.elf: $(KERNEL_LIBS)
+
+$(BUILD)/unit/test_hmac: tests/unit/test_hmac.c kernel/hmac.c kernel/hmac.h $(BEARSSL_HOST_LIB)
+	@mkdir -p $(@D)
+	$(HOST_CC) $(HOST_CFLAGS) $(SANITIZE) $(HMAC_CPPFLAGS) -o $@ $(filter %.c %.a,$^) \
+	    $$(pkg-config --cflags --libs check)
