@@ -4,7 +4,8 @@
 //   client ADDRESS ops [--ops N] [--seed S] [--depth D]     seeded READ, WRITE, CAS, FAA
 //   client ADDRESS negative                                 refused accesses, others well
 //   client ADDRESS connections N                            opened and closed in a row
-//   more: --port P, --ack-timeout T (4.096 us * 2^T)
+//   more: --max-bytes B (longest operation, default 1 MiB), --port P,
+//         --ack-timeout T (4.096 us * 2^T), --retries 0..7
 //
 // Exit status 0: all as expected; 1: not, and stderr says what. Single thread, no locks.
 #include "scratch.h"
@@ -26,9 +27,9 @@ struct settings {
     const char *address, *mode;
     unsigned long count;
     uint64_t seed;
-    uint32_t depth;
+    uint32_t depth, bytes_max;
     uint16_t port;
-    uint8_t ack_timeout;
+    uint8_t ack_timeout, retry_count;
 };
 
 struct connection {
@@ -42,7 +43,9 @@ struct connection {
     struct scratch_key key;
 };
 
-static struct settings settings = {.port = SCRATCH_PORT, .seed = 1, .depth = 1, .ack_timeout = 15};
+static struct settings settings = {.port = SCRATCH_PORT, .seed = 1, .depth = 1, .ack_timeout = 15,
+                                   .bytes_max = SCRATCH_BYTES,
+                                   .retry_count = 7};
 
 static void connection_make_qp(struct connection *c) {
     c->pd = ibv_alloc_pd(c->id->verbs);
@@ -80,7 +83,7 @@ static void connection_open(struct connection *c, uint32_t depth) {
         die("rdma_resolve_route");
     connection_make_qp(c);
     struct rdma_conn_param asked = {.responder_resources = 16, .initiator_depth = 16,
-                                    .retry_count = 7, .rnr_retry_count = 7};
+                                    .retry_count = settings.retry_count, .rnr_retry_count = 7};
     if (rdma_connect(c->id, &asked))
         die("rdma_connect");
     const struct rdma_conn_param *answer = &c->id->event->param.conn;
@@ -203,6 +206,8 @@ static void operation_draw(struct connection *c, struct operation *op, uint8_t *
         IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD}[word & 3];
     if (op->opcode == IBV_WR_RDMA_READ || op->opcode == IBV_WR_RDMA_WRITE) {
         op->length = length_draw(random);
+        if (op->length > settings.bytes_max)
+            op->length -= op->length / settings.bytes_max * settings.bytes_max;
         op->offset = place % (SCRATCH_BYTES - op->length + 1);
         uint8_t *bytes = operation_bytes(c, op);
         if (op->opcode == IBV_WR_RDMA_READ) {
@@ -251,13 +256,18 @@ static void operation_finish(struct connection *c, struct operation *ops, unsign
     }
 }
 
+// Writes the shadow to the region, or compares the region with it, all of it.
 static void whole_region(struct connection *c, enum ibv_wr_opcode opcode, uint8_t *shadow) {
-    struct operation op = {.opcode = opcode, .length = SCRATCH_BYTES, .rkey = c->key.rkey,
-                           .expected = shadow};
-    if (opcode == IBV_WR_RDMA_WRITE)
-        memcpy(operation_bytes(c, &op), shadow, SCRATCH_BYTES);
-    operation_post(c, &op);
-    operation_finish(c, &op, 0);
+    for (uint32_t done = 0; done < SCRATCH_BYTES; done += settings.bytes_max) {
+        uint32_t left = SCRATCH_BYTES - done;
+        struct operation op = {.opcode = opcode, .offset = done, .rkey = c->key.rkey,
+                               .length = left < settings.bytes_max ? left : settings.bytes_max,
+                               .expected = shadow + done};
+        if (opcode == IBV_WR_RDMA_WRITE)
+            memcpy(operation_bytes(c, &op), op.expected, op.length);
+        operation_post(c, &op);
+        operation_finish(c, &op, 0);
+    }
 }
 
 static int mode_ops(void) {
@@ -397,7 +407,7 @@ static int mode_connections(void) {
 
 static _Noreturn void usage(void) {
     fprintf(stderr, "usage: client ADDRESS ops|negative|connections [--ops N] [--seed S] "
-                    "[--depth 1..8] [--port P] [--ack-timeout T]\n");
+                    "[--depth 1..8] [--max-bytes B] [--port P] [--ack-timeout T] [--retries R]\n");
     exit(2);
 }
 
@@ -419,6 +429,10 @@ int main(int count, char **words) {
             settings.port = (uint16_t)value;
         else if (!strcmp(words[i], "--ack-timeout") && value < 32)
             settings.ack_timeout = (uint8_t)value;
+        else if (!strcmp(words[i], "--max-bytes") && value >= 1 && value <= SCRATCH_BYTES)
+            settings.bytes_max = (uint32_t)value;
+        else if (!strcmp(words[i], "--retries") && value <= 7)
+            settings.retry_count = (uint8_t)value;
         else
             usage();
     }

@@ -63,7 +63,8 @@ static void session_open(struct rdma_cm_id *id, const struct rdma_conn_param *as
 int main(void) {
     struct rdma_event_channel *channel = rdma_create_event_channel();
     struct rdma_cm_id *listener;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = __builtin_bswap16(SCRATCH_PORT)};
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = __builtin_bswap16(SCRATCH_PORT)};
     if (!channel || rdma_create_id(channel, &listener, NULL, RDMA_PS_TCP))
         die("rdma_create_id");
     if (rdma_bind_addr(listener, (struct sockaddr *)&address) || rdma_listen(listener, 64))
