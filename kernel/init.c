@@ -10,6 +10,7 @@
 #include "kernel/klog.h"
 #include "kernel/options.h"
 #include "kernel/random.h"
+#include "kernel/selftest.h"
 #include "kernel/time.h"
 #include "kernel/trap.h"
 #include "kernel/x86/cpu.h"
@@ -93,8 +94,6 @@ static void pic_mask(void) {
     for (u32 i = 0; i < ARRAY_COUNT(setup); i++) port_out8(setup[i][0], setup[i][1]);
 }
 
-#define OVERFLOW_DEPTH 100000u       // far more than a kernel stack holds
-
 // A page below 1 MiB for the other CPUs' first instructions; 0: none.
 static u64 trampoline_page(void) {
     for (u32 i = 0; i < boot_info.range_count; i++) {
@@ -158,19 +157,6 @@ static void interrupts_init(struct acpi_info *acpi) {
     edge_hook_set(EDGE_TIMER, timers_run);
 }
 
-static u32 recurse(u32 depth) {
-    volatile u8 room[256];
-    room[0] = (u8)depth;
-    return depth < OVERFLOW_DEPTH ? recurse(depth + 1) + room[0] : 0;
-}
-
-static void selftest(void) {
-    if (strcmp(options.selftest, "panic") == 0) panic("selftest: a panic on purpose");
-    if (strcmp(options.selftest, "assert") == 0) ASSERT(options.selftest[0] == 0);
-    if (strcmp(options.selftest, "overflow") == 0) recurse(0);
-    if (strcmp(options.selftest, "write-text") == 0) *(volatile u8 *)(u64)&kernel_main = 0;
-}
-
 // Each other CPU, from boot.S, on its own stack and the boot tables.
 _Noreturn void ap_main(u32 index) {
     cpu_tables_init(index);
@@ -200,8 +186,8 @@ _Noreturn void kernel_main(u64 mbi_pa) {
     random_init();
     console_input_init();
     smp_init(&acpi);
-    selftest();
     klog("isthmus: node up: %u CPUs, %lu MiB free, TSC %lu MHz", cpu_count,
          frame_count_free() >> 8, time_tsc_hz() / 1000000);
+    selftest_run(options.selftest);
     edge_exit();
 }

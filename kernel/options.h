@@ -14,7 +14,7 @@ struct options {
     u32 desc_count;                  // proc.max=N
     u32 mtu;                         // net.mtu=N, 0: as large as the cards allow
     bool bench_count;                // bench.count=1: kernel/perf.h counts
-    char selftest[16];               // selftest=panic|assert|overflow: a bug on purpose
+    char selftest[16];               // selftest=NAME: kernel/selftest.c
 };
 enum panic_action { PANIC_HALT = 0, PANIC_EXIT = 1 };
 #define PROC_COUNT_MIN 16u

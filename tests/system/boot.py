@@ -120,12 +120,20 @@ def panics(tap, folder):
         tap.result(boot.status == EXIT_PANIC, f"selftest={what} leaves QEMU by panic=exit", boot)
 
 
+def interrupts(tap, folder):
+    for what, smp, cpu in (("timers", 1, "qemu64"), ("timers", 2, "max"), ("kicks", 1, "qemu64"),
+                           ("kicks", 2, "qemu64")):
+        boot = Boot(folder, options="selftest=" + what, smp=smp, extra=("-cpu", cpu))
+        tap.result(boot.run(f"selftest: {what} ok"), f"selftest={what}, {smp} CPU {cpu}", boot)
+
+
 def main():
     tap = Tap()
     with tempfile.TemporaryDirectory() as folder:
         machines(tap, folder)
         bad_texts(tap, folder)
         panics(tap, folder)
+        interrupts(tap, folder)
     print(f"1..{tap.count}")
 
 
