@@ -31,6 +31,7 @@ struct rdma_conn_param {
     u32 cm_flags;                  // active side: CM_LISTEN_DREQ_IS_HINT
     u32 start_psn;                 // of our send queue, 24 bits; 0: drawn by the CM. Who signs
                                    // it in private data has to know it before
+    enum rdma_mtu path_mtu;        // active side: 0 is the largest that our card carries
 };
 
 // Port is of the RDMA CM's TCP port space; flags: enum cm_listen_flags.
