@@ -8,6 +8,7 @@
 #include "kernel/init.h"
 #include "kernel/irq.h"
 #include "kernel/klog.h"
+#include "kernel/net.h"
 #include "kernel/options.h"
 #include "kernel/random.h"
 #include "kernel/selftest.h"
@@ -186,6 +187,7 @@ _Noreturn void kernel_main(u64 mbi_pa) {
     random_init();
     console_input_init();
     smp_init(&acpi);
+    net_init();
     klog("isthmus: node up: %u CPUs, %lu MiB free, TSC %lu MHz", cpu_count,
          frame_count_free() >> 8, time_tsc_hz() / 1000000);
     selftest_run(options.selftest);

@@ -34,8 +34,6 @@ void perf_mark_doorbell(void) {
     irq_tsc = 0;
 }
 
-void perf_mark_idle(void) { irq_tsc = 0; }
-
 // Shell sort: in place, no recursion, no memory.
 static void sort_u32(u32 *a, u32 count) {
     for (u32 gap = count / 2; gap > 0; gap /= 2)
@@ -58,4 +56,13 @@ u64 perf_text(char *to, u64 size_bytes) {
                         count, sample[0], sample[count / 2], sample[count * 99 / 100]);
     sample_count = 0;
     return MIN((u64)len, size_bytes - 1);
+}
+
+// Also writes the figures of each full set of samples to the log.
+void perf_mark_idle(void) {
+    irq_tsc = 0;
+    if (sample_count < PERF_SAMPLES) return;
+    char text[160];
+    perf_text(text, sizeof text);
+    klog("bench.count:\n%s", text);
 }

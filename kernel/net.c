@@ -1,0 +1,157 @@
+// Brings up the network: finds the cards, gives each whose MAC is in cluster.conf an
+// RDMA device with its node's address, and with rdma.test=1 the services for outside
+// clients. netpoll.c then drives them. Called by boot on one CPU; later under net_lock.
+#include "kernel/net.h"
+
+#include "base/string.h"
+#include "drivers/e1000/e1000.h"
+#include "drivers/pci/pci.h"
+#include "drivers/rdma/soft.h"
+#include "drivers/rdma/testsvc.h"
+#include "kernel/hw.h"
+#include "kernel/klog.h"
+#include "kernel/net_priv.h"
+#include "kernel/netpoll.h"
+#include "kernel/options.h"
+#include "kernel/panic.h"
+#include "kernel/perf.h"
+#include "kernel/random.h"
+#include "kernel/trap.h"
+#include "kernel/x86/cpu.h"
+#include "kernel/x86/crc_clmul.h"
+#include "kernel/x86/words.h"
+#include "mm/frame.h"
+
+#define NET_PREFIX_LEN 24            // cluster.conf names addresses of one /24
+#define ETHERTYPE_ECHO 0x88b5        // IEEE 802 local experimental, RFC 9542 appendix B.2
+#define ETH_HEADER 14u
+
+struct spinlock net_lock = SPINLOCK_INIT(LOCK_RANK_NET, "net");
+struct net_card net_cards[NET_CARDS_MAX];
+u32 net_card_count;
+
+// Memory of RDMA devices: whole frames, kept for ever.
+static void *net_alloc(void *ctx, u64 len_bytes) {
+    (void)ctx;
+    paddr_t pa = frame_alloc_contiguous((len_bytes + PAGE_MASK) / PAGE_SIZE, FRAME_KERNEL);
+    return pa.v == 0 ? NULL : phys_to_virt(pa);
+}
+
+static u32 node_of_mac(const u8 mac[6]) {
+    if (!cluster_conf.valid) return NET_NO_NODE;
+    for (u32 i = 0; i < NODES_MAX; i++)
+        if (cluster_conf.node[i].listed && memcmp(cluster_conf.node[i].mac, mac, 6) == 0)
+            return i;
+    return NET_NO_NODE;
+}
+
+// Everybody in cluster.conf but this card, so that ARP never decides where they are.
+static u32 members_fill(struct soft_member *members, u32 own_node) {
+    u32 count = 0;
+    for (u32 i = 0; i < NODES_MAX; i++) {
+        const struct cluster_node *n = &cluster_conf.node[i];
+        if (!n->listed || i == own_node) continue;
+        members[count].ipv4 = n->ipv4;
+        memcpy(members[count++].mac, n->mac, 6);
+    }
+    return count;
+}
+
+static void card_rdma_start(struct net_card *card) {
+    static struct soft_member members[NODES_MAX];
+    const struct cluster_node *n = &cluster_conf.node[card->node];
+    struct soft_config config = {
+        .netdev = card->dev, .ipv4 = n->ipv4, .prefix_len = NET_PREFIX_LEN,
+        .members = members, .member_count = members_fill(members, card->node),
+        .rng = kernel_rng, .crc = cpu_features.pclmulqdq ? &crc_ops_clmul : &crc_ops_table,
+        .word_ops = &cpu_word_ops,
+        .alloc = net_alloc,
+    };
+    card->rdma = soft_create(&config);
+    if (card->rdma == NULL) {
+        klog("%s: no memory for the RDMA device", card->dev->name);
+        return;
+    }
+    u32 ip = n->ipv4;
+    klog("%s: node %u, %pI, MAC %pM, RoCEv2 path MTU %u", card->dev->name, card->node, &ip,
+         card->dev->mac, 128u << soft_mtu(card->rdma));
+    if (!options.rdma_test) return;
+    card->testsvc = testsvc_create(card->rdma, net_alloc, NULL);
+    if (card->testsvc == NULL) klog("%s: rdma.test: no memory", card->dev->name);
+    else klog("%s: rdma.test: rping at %u, scratch at %u", card->dev->name,
+              TESTSVC_RPING_PORT, TESTSVC_SCRATCH_PORT);
+}
+
+static bool card_found(void *ctx, const struct pci_dev *pci) {
+    (void)ctx;
+    if (!e1000_supports(pci)) {
+        if (pci->class_code == 2)
+            klog("net: card %x:%x has no driver yet", pci->vendor, pci->device);
+        return false;
+    }
+    const struct e1000_config config = {.env = &kernel_hw_env, .cfg = &pci_cfg_ports,
+                                        .mtu = options.mtu, .on_irq = netpoll_irq};
+    struct netdev *dev = e1000_open(pci, &config);
+    if (dev == NULL) return false;
+    struct net_card *card = &net_cards[net_card_count++];
+    *card = (struct net_card){.dev = dev, .node = node_of_mac(dev->mac)};
+    return net_card_count == NET_CARDS_MAX;
+}
+
+// The cluster part puts its own hook here, which ends in net_stop too.
+static void net_panic(const char *cause) {
+    (void)cause;
+    net_stop();
+}
+
+// Order: cards, addresses, RDMA, services, interrupts. What is missing is said, and
+// the node goes on without it. Locks: none; boot, one CPU, after options, cluster.conf,
+// frames, interrupts and the random generator.
+void net_init(void) {
+    pci_scan(&pci_cfg_ports, card_found, NULL);
+    if (net_card_count == 0) {
+        klog("net: no network card; this node works alone");
+        return;
+    }
+    if (!cluster_conf.valid) klog("net: no valid cluster.conf; this node works alone");
+    for (u32 i = 0; i < net_card_count; i++) {
+        struct net_card *card = &net_cards[i];
+        if (card->node != NET_NO_NODE) card_rdma_start(card);
+        else if (cluster_conf.valid)
+            klog("%s: MAC %pM is not in cluster.conf: no address, cannot join",
+                 card->dev->name, card->dev->mac);
+    }
+    panic_hook = net_panic;
+    perf_init(options.bench_count);
+    edge_hook_set(EDGE_NETPOLL, netpoll);
+    netpoll();                       // unmasks
+}
+
+struct net_card *net_own(void) {
+    for (u32 i = 0; i < net_card_count; i++)
+        if (net_cards[i].rdma != NULL) return &net_cards[i];
+    return NULL;
+}
+
+// The floor that the benchmarks compare with: a frame of the experimental ethertype
+// goes back to its sender. Lock: net_lock.
+bool net_raw_frame(struct net_card *card, const u8 *frame, u32 len_bytes) {
+    if (frame[12] != ETHERTYPE_ECHO >> 8 || frame[13] != (ETHERTYPE_ECHO & 0xff)) return false;
+    struct netdev *dev = card->dev;
+    if (!options.rdma_test || len_bytes > dev->mtu + ETH_HEADER || frame[6] & 1) {
+        card->frames_ignored++;
+        return true;
+    }
+    u8 *head = dev->ops->tx_buf(dev);
+    if (head == NULL) return true;   // counted by the card
+    memcpy(head, frame, len_bytes);
+    memcpy(head, frame + 6, 6);
+    memcpy(head + 6, dev->mac, 6);
+    const struct net_tx tx = {.head = head, .head_len = len_bytes};
+    if (dev->ops->tx_send(dev, &tx) == S_OK) card->frames_echoed++;
+    return true;
+}
+
+void net_stop(void) {
+    for (u32 i = 0; i < net_card_count; i++) e1000_stop(net_cards[i].dev);
+}
