@@ -7,7 +7,6 @@
 #include "drivers/e1000/e1000.h"
 #include "drivers/pci/pci.h"
 #include "drivers/rdma/soft.h"
-#include "drivers/rdma/testsvc.h"
 #include "kernel/hw.h"
 #include "kernel/klog.h"
 #include "kernel/net_priv.h"
@@ -49,7 +48,7 @@ static u32 node_of_mac(const u8 mac[6]) {
 static u32 members_fill(struct soft_member *members, u32 own_node) {
     u32 count = 0;
     for (u32 i = 0; i < NODES_MAX; i++) {
-        const struct cluster_node *n = &cluster_conf.node[i];
+        const struct cluster_conf_node *n = &cluster_conf.node[i];
         if (!n->listed || i == own_node) continue;
         members[count].ipv4 = n->ipv4;
         memcpy(members[count++].mac, n->mac, 6);
@@ -59,7 +58,7 @@ static u32 members_fill(struct soft_member *members, u32 own_node) {
 
 static void card_rdma_start(struct net_card *card) {
     static struct soft_member members[NODES_MAX];
-    const struct cluster_node *n = &cluster_conf.node[card->node];
+    const struct cluster_conf_node *n = &cluster_conf.node[card->node];
     struct soft_config config = {
         .netdev = card->dev, .ipv4 = n->ipv4, .prefix_len = NET_PREFIX_LEN,
         .members = members, .member_count = members_fill(members, card->node),
@@ -75,11 +74,6 @@ static void card_rdma_start(struct net_card *card) {
     u32 ip = n->ipv4;
     klog("%s: node %u, %pI, MAC %pM, RoCEv2 path MTU %u", card->dev->name, card->node, &ip,
          card->dev->mac, 128u << soft_mtu(card->rdma));
-    if (!options.rdma_test) return;
-    card->testsvc = testsvc_create(card->rdma, net_alloc, NULL);
-    if (card->testsvc == NULL) klog("%s: rdma.test: no memory", card->dev->name);
-    else klog("%s: rdma.test: rping at %u, scratch at %u", card->dev->name,
-              TESTSVC_RPING_PORT, TESTSVC_SCRATCH_PORT);
 }
 
 static bool card_found(void *ctx, const struct pci_dev *pci) {
