@@ -17,7 +17,6 @@
 #include "kernel/random.h"
 #include "kernel/trap.h"
 #include "kernel/x86/cpu.h"
-#include "kernel/x86/crc_clmul.h"
 #include "kernel/x86/words.h"
 #include "mm/frame.h"
 
@@ -62,7 +61,7 @@ static void card_rdma_start(struct net_card *card) {
     struct soft_config config = {
         .netdev = card->dev, .ipv4 = n->ipv4, .prefix_len = NET_PREFIX_LEN,
         .members = members, .member_count = members_fill(members, card->node),
-        .rng = kernel_rng, .crc = cpu_features.pclmulqdq ? &crc_ops_clmul : &crc_ops_table,
+        .rng = kernel_rng, .crc = &crc_ops_table,
         .word_ops = &cpu_word_ops,
         .alloc = net_alloc,
     };
