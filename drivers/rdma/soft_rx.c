@@ -47,10 +47,8 @@ static void answer_ack(struct soft_qp *qp, u8 syndrome, u32 psn) {
         }
     }
     struct soft_resp *r = answer(qp);
-    r->kind = SOFT_RESP_ACK;
-    r->syndrome = syndrome;
-    r->psn = psn;
-    r->msn = qp->resp.msn;
+    *r = (struct soft_resp){.kind = SOFT_RESP_ACK, .syndrome = syndrome, .psn = psn,
+                            .msn = qp->resp.msn};
 }
 
 // Refuses a request for good: NAK, then ERR.
