@@ -18,6 +18,7 @@
 
 #define BACKTRACE_MAX 24
 #define TEXT_MAX 400
+#define STOP_LIMIT_NS 100000000ull   // for the other CPUs to halt
 #define DEBUG_EXIT_PORT 0xf4         // QEMU's isa-debug-exit; exit status (v << 1) | 1
 #define DEBUG_EXIT_PANIC 0x21
 
@@ -29,6 +30,14 @@ extern const char ksyms_names[] __attribute__((weak));
 
 void (*panic_hook)(const char *cause);
 static u32 panic_cpu_plus_one;       // 0: none yet
+
+static u32 stopped_cpus;             // those that the panic has stopped
+
+// By a CPU that takes the NMI of another CPU's panic: counts itself and halts.
+_Noreturn void panic_stop_self(void) {
+    __atomic_add_fetch(&stopped_cpus, 1, __ATOMIC_RELEASE);
+    cpu_halt_forever();
+}
 
 bool panic_running(void) { return __atomic_load_n(&panic_cpu_plus_one, __ATOMIC_ACQUIRE) != 0; }
 
@@ -108,9 +117,13 @@ static void enter(const char *cause) {
             say("PANIC: inside the panic: %s\n", cause);
             stop();
         }
-        cpu_halt_forever();
+        panic_stop_self();
     }
     smp_stop_others();
+    const u64 until = time_now_ns() + STOP_LIMIT_NS;
+    while (__atomic_load_n(&stopped_cpus, __ATOMIC_ACQUIRE) + 1 < cpu_count &&
+           time_now_ns() < until)
+        cpu_relax();
     if (panic_hook) panic_hook(cause);
 }
 
@@ -127,7 +140,7 @@ static _Noreturn void speak(const char *cause, const struct user_regs *r, u64 ri
     }
     if (r) say_registers(r);
     backtrace(rip, r == NULL, rbp);
-    say("this node has stopped\n");
+    say("%u of %u other CPUs stopped; this node has stopped\n", stopped_cpus, cpu_count - 1);
     stop();
 }
 

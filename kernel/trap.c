@@ -105,7 +105,7 @@ void trap_kernel(struct user_regs *r, u32 vector, u64 error, u64 cr2) {
 // another CPU stops this one.
 void trap_exceptional(struct user_regs *r, u32 vector, u64 error) {
     if (vector == TRAP_NMI) {
-        if (panic_running()) cpu_halt_forever();
+        if (panic_running()) panic_stop_self();
         cpu_this()->interrupts++;
         return;
     }

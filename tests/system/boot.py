@@ -115,8 +115,9 @@ def panics(tap, folder):
         tap.result(bool(line) and cause in line.group(1), f"selftest={what} names the cause", boot)
         trace = boot.text[boot.text.find("backtrace:"):]
         tap.result(bool(re.search(r"^  [0-9a-f]{16} " + function + r"[.\w]*\+0x", trace, re.M)) and
-                   re.search(r"^cpu 0 of 2", boot.text, re.M) is not None,
-                   f"selftest={what} names the CPU and the way there", boot)
+                   re.search(r"^cpu 0 of 2", boot.text, re.M) is not None and
+                   "1 of 1 other CPUs stopped" in boot.text,
+                   f"selftest={what} names the CPU and the way there, the other one stops", boot)
         tap.result(boot.status == EXIT_PANIC, f"selftest={what} leaves QEMU by panic=exit", boot)
 
 
