@@ -306,6 +306,20 @@ START_TEST(a_parked_read_is_flushed) {
 }
 END_TEST
 
+// Its bytes have left the pipe: a flush must not lose them.
+START_TEST(a_flush_after_the_effect_gets_the_reply) {
+    w.pipe_bytes = 3000;
+    ck_assert_int_eq(submit(0, P9_TREAD, 2, 3000), S_OK);
+    ck_assert(deliver_server());
+    ck_assert_uint_eq(w.move_count, 1);
+    p9_client_flush(&w.client, &w.req[0]);
+    ck_assert(deliver_server());
+    settle();
+    check_read(0, 2, 3000);
+    check_idle();
+}
+END_TEST
+
 START_TEST(a_queued_request_is_flushed_at_once) {
     for (u32 i = 0; i < CREDITS + 1; i++) ck_assert_int_eq(submit(i, P9_TREAD, 1, 10), S_OK);
     p9_client_flush(&w.client, &w.req[CREDITS]);
@@ -496,6 +510,7 @@ int main(void) {
     tcase_add_test(t, credits_bound_what_is_out);
     tcase_add_test(t, a_read_that_would_block_is_parked);
     tcase_add_test(t, a_parked_read_is_flushed);
+    tcase_add_test(t, a_flush_after_the_effect_gets_the_reply);
     tcase_add_test(t, a_queued_request_is_flushed_at_once);
     tcase_add_test(t, flush_and_death_at_each_step);
     tcase_add_test(t, a_move_that_fails_is_an_error);
