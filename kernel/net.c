@@ -7,6 +7,7 @@
 #include "drivers/e1000/e1000.h"
 #include "drivers/pci/pci.h"
 #include "drivers/rdma/soft.h"
+#include "kernel/crc.h"
 #include "kernel/hw.h"
 #include "kernel/klog.h"
 #include "kernel/net_priv.h"
@@ -61,7 +62,7 @@ static void card_rdma_start(struct net_card *card) {
     struct soft_config config = {
         .netdev = card->dev, .ipv4 = n->ipv4, .prefix_len = NET_PREFIX_LEN,
         .members = members, .member_count = members_fill(members, card->node),
-        .rng = kernel_rng, .crc = &crc_ops_table,
+        .rng = kernel_rng, .crc = kernel_crc_ops(),
         .word_ops = &cpu_word_ops,
         .alloc = net_alloc,
     };
