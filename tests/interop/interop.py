@@ -8,11 +8,9 @@ CONNECTIONS = 1100
 
 
 def rping(bench, tap):
-    bench.check(tap, f"rping -V, {RPING_ROUNDS} rounds",
-                f"rping -c -a {rig.NODE} -V -C {RPING_ROUNDS}")
+    bench.rping(tap, f"rping -V, {RPING_ROUNDS} rounds", rig.NODE, RPING_ROUNDS)
     for size in (64, 4096, 65536):
-        bench.check(tap, f"rping -V, {size} bytes",
-                    f"rping -c -a {rig.NODE} -V -S {size} -C 50")
+        bench.rping(tap, f"rping -V, {size} bytes", rig.NODE, 50, size)
 
 
 def client(bench, tap, ops):
@@ -29,15 +27,14 @@ def small_mtu(tap):
                     f"client {rig.NODE} negative")
         bench.check(tap, f"{CONNECTIONS} connections opened, used and closed in a row",
                     f"client {rig.NODE} connections --ops {CONNECTIONS}")
-        bench.check(tap, "rping still works after them", f"rping -c -a {rig.NODE} -V -C 20")
+        bench.rping(tap, "rping still works after them", rig.NODE, 20)
         rig.frames_check(tap, bench.cluster.relay.stats(), "interop-1500", "")
     rig.capture_check(tap, "interop-1500")
 
 
 def large_mtu(tap):
     with rig.rig("interop-4200", mtu=4200) as bench:
-        bench.check(tap, "MTU 4200: rping -V, 65536 bytes",
-                    f"rping -c -a {rig.NODE} -V -S 65536 -C 50")
+        bench.rping(tap, "MTU 4200: rping -V, 65536 bytes", rig.NODE, 50, 65536)
         client(bench, tap, 200)
         rig.frames_check(tap, bench.cluster.relay.stats(), "interop-4200", "")
     rig.capture_check(tap, "interop-4200")

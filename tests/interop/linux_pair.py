@@ -34,7 +34,8 @@ def body(tap):
             server.run("rping -s -P -a 0.0.0.0 > /dev/null 2>&1 &\n"
                        "mkfifo /tmp/up; server > /tmp/up & head -n 1 /tmp/up")
             bench = rig.Rig(Pair(relay), peer)
-            bench.check(tap, "rping -V, 100 rounds", f"rping -c -a {SERVER} -V -C 100")
+            bench.rping(tap, "rping -V, 100 rounds", SERVER, 100)
+            bench.rping(tap, "rping -V, 65536 bytes", SERVER, 20, 65536)
             for depth in (1, 4):
                 bench.check(tap, f"verbs client: 100 operations, {depth} outstanding",
                             f"client {SERVER} ops --ops 100 --seed {depth} --depth {depth}")
