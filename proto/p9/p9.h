@@ -72,7 +72,7 @@ struct p9_call {
     u8 type;                         // enum p9_type, the T-message
     status_t status;                 // out
     struct object_id object;            // fid
-    struct object_id object2;           // newdirfid of renameat, rename; link: the directory
+    struct object_id object2;           // newdirfid of renameat, rename; link: the file
     struct object_id made;              // out: of walk, lopen, lcreate
     u32 pid, uid, gid, umask;        // who asks
     const char *name;                // one name (walk: NULL clones); 0-terminated

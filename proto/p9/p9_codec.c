@@ -30,7 +30,7 @@ static const struct p9_format formats[] = {
     {P9_TFSYNC, "fg", ""},
     {P9_TLOCK, "fLs", "b"},
     {P9_TGETLOCK, "fls", "ls"},
-    {P9_TLINK, "Ffs", ""},
+    {P9_TLINK, "fFs", ""},
     {P9_TMKDIR, "fsmG", "q"},
     {P9_TRENAMEAT, "fsFt", ""},
     {P9_TUNLINKAT, "fsg", ""},

@@ -225,8 +225,8 @@ START_TEST(golden_bytes) {
                          1, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0};
     check_request(&mknod, 1, tmknod, sizeof tmknod);
     // Tlink is dfid fid name.
-    const struct p9_call link = {.type = P9_TLINK, .object = {.index = 7},
-                                 .object2 = {.index = 2}, .name = "l"};
+    const struct p9_call link = {.type = P9_TLINK, .object = {.index = 2},
+                                 .object2 = {.index = 7}, .name = "l"};
     const u8 tlink[] = {0x12, 0, 0, 0, 70, 1, 0, 2, 0, 0, 0, 7, 0, 0, 0, 1, 0, 'l'};
     check_request(&link, 1, tlink, sizeof tlink);
     // Rlerror: ecode is a positive Linux errno.
