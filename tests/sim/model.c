@@ -480,9 +480,10 @@ void model_dump(u32 pid) {
            sim.proc[pid].explained, sim.proc[pid].counter);
     for (u8 k = 0; k < sim.nodes; k++) {
         struct sim_node *n = &sim.node[k];
-        if (pid == 0) printf("# node %u: %s, idle %d, seek %d, members %lx, hungry word %lx, depth %u\n", k,
-               n->alive ? "alive" : "dead", n->idle, n->cn.seek.state, n->cn.dq.members,
-               n->shadow_shard[DQ_SLOTS], dqueue_depth(&n->cn.dq));
+        if (pid == 0)
+            printf("# node %u: %s, idle %d, seek %d, members %lx, hungry word %lx, depth %u\n",
+                   k, n->alive ? "alive" : "dead", n->idle, n->cn.seek.state,
+                   n->cn.dq.members, n->shadow_shard[DQ_SLOTS], dqueue_depth(&n->cn.dq));
         for (u32 i = 0; i < SIM_PLACES; i++) {
             const struct place *p = &n->place[i];
             if (p->state == PLACE_FREE || p->pid != pid) continue;

@@ -1,0 +1,10 @@
+# Threads on the queue's machines: plain, and under the thread sanitizer.
+STRESS_SOURCES := tests/stress/dqueue_stress.c sched/dqueue.c
+
+$(BUILD)/dqueue_stress: $(STRESS_SOURCES) $(wildcard sched/dqueue.h base/*.h) | $(BUILD)/.installed
+	@mkdir -p $(@D)
+	$(HOST_CC) $(HOST_CFLAGS) -O2 -pthread -o $@ $(STRESS_SOURCES)
+
+$(BUILD)/dqueue_stress_tsan: $(STRESS_SOURCES) $(wildcard sched/dqueue.h base/*.h) | $(BUILD)/.installed
+	@mkdir -p $(@D)
+	$(HOST_CC) $(HOST_CFLAGS) -O2 -pthread -fsanitize=thread -o $@ $(STRESS_SOURCES)
