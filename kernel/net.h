@@ -20,6 +20,7 @@ struct net_card {
     struct testsvc *testsvc;         // NULL without rdma.test=1
     u32 node;                        // its line in cluster.conf, or NET_NO_NODE
     u64 frames_echoed, frames_ignored;
+    u64 tx_frames_seen;              // netpoll: as of the last doorbell
 };
 
 extern struct spinlock net_lock;     // LOCK_RANK_NET

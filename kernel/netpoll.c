@@ -54,10 +54,10 @@ static void rx_frame(void *ctx, const u8 *frame, u32 len_bytes) {
 
 // Sends what is due on one card. True: the ring filled up, more waits.
 static bool card_tx(struct net_card *card, u64 now_ns) {
-    u64 before = card->dev->counters.tx_frames;
     bool more = card->rdma != NULL && soft_tx(card->rdma, now_ns);
     card->dev->ops->tx_kick(card->dev);
-    if (card->dev->counters.tx_frames != before) {
+    if (card->dev->counters.tx_frames != card->tx_frames_seen) {
+        card->tx_frames_seen = card->dev->counters.tx_frames;
         perf_mark_doorbell();
         card->dev->ops->tx_reap(card->dev);
     }
@@ -134,6 +134,7 @@ static bool poll_all(void) {
 
 void netpoll(void) {
     if (net_card_count == 0) return;
+    perf_mark_poll();
     for (u32 round = 0; round < ROUNDS_MAX; round++) {
         __atomic_store_n(&wanted, 1, __ATOMIC_SEQ_CST);
         if (!spin_trylock(&net_lock)) return;

@@ -23,8 +23,13 @@ void perf_init(bool on) { perf_on = on; }
 
 void perf_mark_irq(void) {
     if (!perf_on || irq_tsc != 0) return;
-    irq_hlt_tsc = cpu_this()->hlt_tsc;
     irq_tsc = tsc_read();
+}
+
+// The halt that the interrupt ended is added to hlt_tsc only after the handler, so halts
+// are counted from here.
+void perf_mark_poll(void) {
+    if (perf_on) irq_hlt_tsc = cpu_this()->hlt_tsc;
 }
 
 void perf_mark_doorbell(void) {

@@ -8,6 +8,7 @@
 
 void perf_init(bool on);
 void perf_mark_irq(void);            // interrupt context
+void perf_mark_poll(void);           // netpoll begins; the interrupted halt is over
 void perf_mark_doorbell(void);       // after the doorbell that answers
 void perf_mark_idle(void);           // nothing was left to answer
 // Lines "name value"; returns the length, at most size_bytes - 1.
