@@ -196,6 +196,14 @@ static struct rc_req_result failed(struct rc_req *q, enum rc_req_error error) {
     return (struct rc_req_result){RC_REQ_FAILED, error, index & (q->ring.size - 1), 0};
 }
 
+// A refusal names its request by PSN; what is older and unanswered never will be.
+static struct rc_req_result refused(struct rc_req *q, u32 psn, enum rc_req_error error) {
+    u32 index = q->ring.head;
+    while (index != q->cur && psn_diff(psn, wqe_at(q, index)->last_psn) > 0) index++;
+    return index == q->cur && index == q->ring.tail ? failed(q, error) :
+        (struct rc_req_result){RC_REQ_FAILED, error, index & (q->ring.size - 1), 0};
+}
+
 static struct rc_req_result on_ack(struct rc_req *q, const struct roce_pkt *pkt, u64 now_ns) {
     static const enum rc_req_error nak_error[] = {RC_ERR_NONE, RC_ERR_REM_INV_REQ,
                                                   RC_ERR_REM_ACCESS, RC_ERR_REM_OP};
@@ -212,12 +220,12 @@ static struct rc_req_result on_ack(struct rc_req *q, const struct roce_pkt *pkt,
         go_back(q, now_ns);
         return ok;
     }
+    if (type == AETH_TYPE_NAK)
+        return refused(q, pkt->psn, code <= 3 ? nak_error[code] : RC_ERR_BAD_RESP);
     if (!whole) {
-        ask_gap(q, now_ns);      // data before the refused request is missing: first that
+        ask_gap(q, now_ns);      // data before the request that waits is missing: first that
         return ok;
     }
-    if (type == AETH_TYPE_NAK)
-        return code <= 3 ? failed(q, nak_error[code]) : failed(q, RC_ERR_BAD_RESP);
     q->counters->rcvd_rnr_err++;
     if (q->rnr_left == 0) return failed(q, RC_ERR_RNR_EXC);
     if (q->attr.rnr_retry != RC_RNR_INFINITE) q->rnr_left--;
