@@ -12,6 +12,8 @@
 #include "kernel/x86/trap.h"
 
 #define EDGE_BITS_MAX 32
+#define EDGE_ROUNDS_MAX 8u           // then a process runs, if there is one
+#define EDGE_AGAIN_NS 100000ull
 
 struct irq_slot {
     void (*handler)(void *arg);
@@ -24,6 +26,7 @@ extern const struct ex_entry ex_table_start[], ex_table_end[];
 struct process_hooks process_hooks;
 static void (*edge_hooks[EDGE_BITS_MAX])(void);
 static struct irq_slot irq_slots[256];       // written at boot and by irq_vector_alloc
+static struct timer edge_again[CPU_MAX];
 static u32 irq_next = TRAP_DEVICE_FIRST;
 
 void edge_hook_set(u32 edge_bit, void (*run)(void)) {
@@ -115,15 +118,25 @@ void trap_exceptional(struct user_regs *r, u32 vector, u64 error) {
                    ? ": the kernel stack of this CPU overflowed" : "");
 }
 
-// Runs the marked work until none is left.
-static void run_edge_work(void) {
+// Runs the marked work, EDGE_ROUNDS_MAX times over at most. True: some is left.
+static bool run_edge_work(void) {
     struct cpu *c = cpu_this();
-    for (u32 work; (work = __atomic_exchange_n(&c->edge_work, 0, __ATOMIC_ACQUIRE));) {
+    for (u32 round = 0; round < EDGE_ROUNDS_MAX; round++) {
+        u32 work = __atomic_exchange_n(&c->edge_work, 0, __ATOMIC_ACQUIRE);
+        if (!work) return false;
         for (; work; work &= work - 1) {
             void (*run)(void) = edge_hooks[__builtin_ctz(work)];
             if (run) run();
         }
     }
+    return __atomic_load_n(&c->edge_work, __ATOMIC_RELAXED) != 0;
+}
+
+static void nothing(void *arg) { (void)arg; }
+
+// Work is left (a flood of frames): the process gets its share, and the edge comes again.
+static void come_back_soon(void) {
+    timer_arm(&edge_again[cpu_this()->index], time_now_ns() + EDGE_AGAIN_NS, nothing, NULL);
 }
 
 // Halts until an interrupt, unless work was marked: interrupts are off from the look
@@ -154,14 +167,15 @@ static bool registers_sane(struct user_regs *r) {
 _Noreturn void edge_exit(void) {
     struct cpu *c = cpu_this();
     for (;;) {
-        run_edge_work();
+        const bool left = run_edge_work();
         if (!process_hooks.edge || !process_hooks.edge()) {
             idle_once();
             continue;
         }
         struct user_regs *r = c->regs;
         ASSERT(r);
-        if (__atomic_load_n(&c->edge_work, __ATOMIC_RELAXED)) continue;
+        if (left) come_back_soon();
+        else if (__atomic_load_n(&c->edge_work, __ATOMIC_RELAXED)) continue;
         if (!registers_sane(r)) {
             trap_user(r, TRAP_PROTECTION, 0, 0);
             continue;

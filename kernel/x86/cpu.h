@@ -44,7 +44,7 @@ void cpu_kick(u32 cpu_index, u32 edge_bits);
 
 struct cpu_features {
     bool nx, smep, smap, xsave, xsaveopt, pclmulqdq, fsgsbase, invariant_tsc, x2apic;
-    bool erms, rdrand, pge, tsc_deadline, umip;
+    bool erms, rdrand, pge, tsc_deadline, umip, mce;
     u64 xcr0;                        // features that XSAVE saves here
     u32 xsave_bytes;
 };

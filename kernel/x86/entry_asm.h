@@ -25,6 +25,8 @@
 #define RFLAGS_TF 0x100
 #define RFLAGS_IF 0x200
 #define RFLAGS_DF 0x400
+#define RFLAGS_IOPL 0x3000
+#define RFLAGS_NT 0x4000
 #define RFLAGS_RF 0x10000
 #define RFLAGS_AC 0x40000
 #define RFLAGS_USER 0x50dd5          // bits that a user may set (TF, AC, DF, RF and arithmetic)

@@ -9,7 +9,7 @@ struct cpu_features cpu_features;
 u8 user_access_smap;
 
 enum cr4_bit {
-    CR4_PGE = 1 << 7, CR4_OSFXSR = 1 << 9, CR4_OSXMMEXCPT = 1 << 10, CR4_UMIP = 1 << 11,
+    CR4_MCE = 1 << 6, CR4_PGE = 1 << 7, CR4_OSFXSR = 1 << 9, CR4_OSXMMEXCPT = 1 << 10, CR4_UMIP = 1 << 11,
     CR4_OSXSAVE = 1 << 18, CR4_SMEP = 1 << 20, CR4_SMAP = 1 << 21,
 };
 #define CR0_MP 2u
@@ -29,6 +29,7 @@ static struct cpu_features read_features(void) {
     f.pclmulqdq = one.ecx >> 1 & 1;
     f.x2apic = one.ecx >> 21 & 1;
     f.rdrand = one.ecx >> 30 & 1;
+    f.mce = one.edx >> 7 & 1;
     f.pge = one.edx >> 13 & 1;
     f.tsc_deadline = one.ecx >> 24 & 1;
     if (max >= 7) {
@@ -68,7 +69,7 @@ void cpu_features_init(void) {
     struct cpu_features f = read_features();
     if (f.nx) wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
     cr0_write(cr0_read() | CR0_WP);
-    cr4_write(cr4_read() | (f.pge ? CR4_PGE : 0) | (f.smep ? CR4_SMEP : 0) |
+    cr4_write(cr4_read() | (f.mce ? CR4_MCE : 0) | (f.pge ? CR4_PGE : 0) | (f.smep ? CR4_SMEP : 0) |
               (f.smap ? CR4_SMAP : 0) | (f.umip ? CR4_UMIP : 0));
     fpu_enable(&f);
     if (cpu_this()->index == 0) {

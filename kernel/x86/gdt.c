@@ -109,7 +109,8 @@ void cpu_tables_init(u32 index) {
     wrmsr(MSR_KERNEL_GS_BASE, 0);
     wrmsr(MSR_STAR, ((u64)SEL_USER_CODE32 << 48) | ((u64)SEL_KERNEL_CODE << 32));
     wrmsr(MSR_LSTAR, (u64)syscall_entry);
-    wrmsr(MSR_SFMASK, RFLAGS_IF | RFLAGS_TF | RFLAGS_DF | RFLAGS_AC);
+    // NT, too: IRETQ faults in the kernel where a user had set it.
+    wrmsr(MSR_SFMASK, RFLAGS_IF | RFLAGS_TF | RFLAGS_DF | RFLAGS_AC | RFLAGS_NT | RFLAGS_IOPL);
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE);
 }
 
