@@ -26,19 +26,17 @@ struct proc {
     bool on_cpu;                     // its registers are in a CPU
     bool kill_pending;               // dies at its next edge
     bool stop_report, cont_report;   // for wait4 WUNTRACED, WCONTINUED
+    bool wait_uninterruptible;       // signals leave this wait alone
+    bool slice_over;                 // its time slice ended
     bool freeze_wanted;              // stops at the edge for the hook below
-    bool woken;                      // woken between the decision to wait and the switch
     u32 cpu;                         // runs there now or ran there last
     u64 slice_end_ns, run_start_ns;
-    u64 alarm_ns, alarm_interval_ns; // ITIMER_REAL
     struct list_node run;            // a run queue
     struct list_node wait;           // a wait list
     struct list_node timer;          // the list of deadlines
     u64 timer_ns;
     struct wait_list child_wait;     // this process in wait4
     struct wait_list vfork_wait;     // the parent until this one execs or exits
-    bool vfork_done;
-    u64 exit_epoch;
 };
 
 extern struct spinlock proc_lock;
@@ -67,9 +65,14 @@ struct proc *proc_current(void);
 struct proc *proc_alloc(void);
 struct proc *proc_find(u32 pid);
 void proc_free(struct proc *p);
-status_t proc_fork(struct proc *parent, u64 clone_flags, u64 child_stack, u32 *pid_out);
+struct fork_args { u64 flags, stack, parent_tid, child_tid, tls; };
+status_t proc_fork(struct proc *parent, const struct fork_args *args, u32 *pid_out);
+status_t proc_vfork_wait(struct proc *parent, u32 child_pid);
+void proc_vfork_done(struct proc *p);
 void proc_exit(struct proc *p, i32 wait_status);
-status_t proc_wait_child(struct proc *p, i64 which, u32 options, i32 *status_out);
+struct child_end { u32 pid; i32 status; u64 cpu_ns; };
+status_t proc_wait_child(struct proc *p, i64 which, u32 options, struct child_end *out);
+void proc_detach(struct proc *p);              // takes the current process off this CPU
 void proc_set_owner(struct proc *p, u32 state);   // the one place that touches the word
 void proc_become_ready(struct proc *p);        // the one way onto a CPU; proc_lock held
 
@@ -92,5 +95,9 @@ struct proc_hooks {
     status_t (*node_write)(struct proc *caller, struct proc *p, const char *text);
     // No process with this pid here: where is it, and signal it there.
     status_t (*kill_remote)(struct proc *caller, u32 pid, u32 sig);
+    // The scheduler's state of p changed: the owner word follows. proc_lock held.
+    void (*owner_changed)(struct proc *p, u32 state);
+    // p ended and no process here is its parent. proc_lock held; p's slot is free.
+    void (*exited_remote)(struct proc *p, i32 wait_status);
 };
 extern struct proc_hooks proc_hooks;

@@ -45,6 +45,8 @@ struct handle {
     u32 unused[3];
 };
 #define HANDLE_CLOEXEC 1u
+#define PROC_FLAG_RESTORE_MASK 1u    // signal_saved_mask comes back at the next handler
+#define PROC_FLAG_VFORK 2u           // its parent waits until it execs or exits
 #define HANDLES_PER_FRAME (PAGE_SIZE / sizeof(struct handle))
 #define HANDLES_MAX (PROC_HANDLE_FRAMES * HANDLES_PER_FRAME)
 
@@ -97,7 +99,7 @@ struct proc_lender {
 };
 
 struct proc_account {
-    u64 cpu_ns, faults, remote_faults, drained_pages, moves, syscalls;
+    u64 cpu_ns, children_ns, faults, remote_faults, drained_pages, moves, syscalls;
 };
 
 struct proc_desc {
@@ -134,6 +136,8 @@ struct proc_desc {
     u64 rlimit_nofile, rlimit_stack;
 
     u64 start_ns;                    // cluster time
+    u64 alarm_ns, alarm_interval_ns; // ITIMER_REAL, absolute; 0: none
+    u64 unused_align;
     u64 cpu_features;                // CPUID bits the process may use (kernel/x86/cpu.h)
     struct proc_wait wait;
     struct proc_account account;

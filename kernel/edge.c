@@ -1,0 +1,177 @@
+// The edge of user mode: what happens between a trap and the return. Dispatches system
+// calls and exceptions, delivers signals, and decides what this CPU runs next. Called by
+// kernel/trap.c on every way in and out; no lock is held at either end.
+#include "base/string.h"
+#include "kernel/klog.h"
+#include "kernel/proc.h"
+#include "kernel/signal.h"
+#include "kernel/syscall/syscall.h"
+#include "kernel/uaccess.h"
+#include "kernel/x86/cpu.h"
+#include "kernel/x86/fpu.h"
+#include "kernel/x86/msr.h"
+#include "kernel/x86/trap.h"
+#include "sched/runq.h"
+
+// Performs the call in the current process's registers. S_RESTART rewinds it: rip lies at
+// `syscall` again and rax is the number, so it runs anew when the process is woken.
+void proc_syscall(void) {
+    struct proc *p = proc_current();
+    struct proc_desc *d = proc_desc(p);
+    u64 nr = d->regs.orig_rax;
+    if (d->wait.nr != (i32)nr) {
+        memset(&d->wait, 0, sizeof d->wait);
+        d->wait.nr = (i32)nr;
+    }
+    d->account.syscalls++;
+    i64 result = syscall_dispatch(p, nr);
+    if (cpu_this()->current != p) return;        // it ended, or exec and exit went on
+    if (result == S_RESTART) {
+        d->regs.rip -= 2;
+        d->regs.rax = nr;
+        return;
+    }
+    d->wait.nr = -1;
+    d->wait.deadline_ns = 0;
+    if (result != SYSCALL_REGS_SET) d->regs.rax = (u64)result;
+}
+
+static void page_fault(struct proc *p, u64 error, u64 va) {
+    enum fault_access access = error & PF_FETCH ? ACCESS_EXEC
+                             : error & PF_WRITE ? ACCESS_WRITE : ACCESS_READ;
+    proc_desc(p)->account.faults++;
+    switch (fault_handle(proc_desc(p), va, access)) {
+    case FAULT_DONE: case FAULT_WAIT: return;
+    case FAULT_NOMEM:
+        klog("pid %u (%s): out of memory, killed\n", proc_desc(p)->pid, proc_desc(p)->name);
+        signal_force(p, SIGKILL, (struct signal_info){.code = SI_KERNEL});
+        return;
+    case FAULT_BUS:
+        signal_force(p, SIGBUS, (struct signal_info){.code = BUS_ADRERR, .value = va});
+        return;
+    default:
+        signal_force(p, SIGSEGV, (struct signal_info){.code = SEGV_MAPERR, .value = va});
+    }
+}
+
+// An exception of the current process in user mode.
+void proc_exception(u32 vector, u64 error_code, u64 fault_va) {
+    struct proc *p = proc_current();
+    struct signal_info at = {.code = SI_KERNEL, .value = proc_desc(p)->regs.rip};
+    switch (vector) {
+    case TRAP_PAGE_FAULT: page_fault(p, error_code, fault_va); return;
+    case 0: case 16: case 19: signal_force(p, SIGFPE, at); return;
+    case TRAP_DEBUG: case TRAP_BREAKPOINT: signal_force(p, SIGTRAP, at); return;
+    case TRAP_INVALID_OPCODE: signal_force(p, SIGILL, at); return;
+    case 17: signal_force(p, SIGBUS, at); return;
+    default: signal_force(p, SIGSEGV, at);
+    }
+}
+
+// Runs due deadlines; ends the time slice of the process that runs here.
+void proc_timer_tick(void) {
+    struct cpu *c = cpu_this();
+    u64 now = time_now_ns();
+    wait_run_deadlines(now);
+    if (c->current && now >= c->current->slice_end_ns) {
+        __atomic_fetch_or(&c->edge_work, EDGE_RESCHED, __ATOMIC_RELAXED);
+        c->current->slice_over = true;
+    }
+}
+
+static void switch_in(struct proc *p) {
+    struct proc_desc *d = proc_desc(p);
+    struct cpu *c = cpu_this();
+    spin_lock(&proc_lock);
+    ASSERT(p->state == PROC_READY && !p->on_cpu);
+    p->state = PROC_RUNNING;
+    p->on_cpu = true;
+    p->cpu = c->index;
+    p->slice_over = false;
+    p->run_start_ns = time_now_ns();
+    p->slice_end_ns = p->run_start_ns + RUNQ_SLICE_NS;
+    c->current = p;
+    spin_unlock(&proc_lock);
+    proc_set_owner(p, PROC_RUNNING);
+    cr3_write(d->root_table.v);
+    c->asid_root = d->root_table.v;
+    wrmsr(MSR_FS_BASE, d->fs_base);
+    wrmsr(MSR_KERNEL_GS_BASE, d->gs_base);
+    fpu_load(d);
+    c->fpu_owner = p;
+    cpu_set_user_regs(&d->regs);
+}
+
+// Takes the current process off this CPU: all that makes it is in its descriptor then.
+// It goes on its run queue where it is ready. Takes proc_lock.
+void proc_detach(struct proc *p) {
+    struct cpu *c = cpu_this();
+    struct proc_desc *d = proc_desc(p);
+    ASSERT(c->current == p);
+    fpu_save(d);
+    d->fs_base = rdmsr(MSR_FS_BASE);
+    d->gs_base = rdmsr(MSR_KERNEL_GS_BASE);
+    d->account.cpu_ns += time_now_ns() - p->run_start_ns;
+    cr3_write(aspace_kernel_root.v);
+    c->asid_root = aspace_kernel_root.v;
+    c->fpu_owner = NULL;
+    spin_lock(&proc_lock);
+    c->current = NULL;
+    p->on_cpu = false;
+    if (p->state == PROC_RUNNING) p->state = PROC_READY;
+    if (p->state == PROC_READY) runq_put(p);
+    spin_unlock(&proc_lock);
+}
+
+// True: the current process may go on after its signals; a wake-up or signal that came
+// before it left the CPU puts it back to RUNNING.
+static bool settle(struct proc *p) {
+    spin_lock(&proc_lock);
+    if (p->state == PROC_WAITING && !p->wait_uninterruptible && signal_is_deliverable(p)) {
+        wait_wake_proc(p);
+    }
+    if (p->state == PROC_READY) p->state = PROC_RUNNING;
+    bool runs = p->state == PROC_RUNNING;
+    spin_unlock(&proc_lock);
+    return runs;
+}
+
+static bool may_return(struct proc *p) {
+    if (!settle(p)) return false;
+    if (p->freeze_wanted && proc_hooks.freeze && proc_hooks.freeze(p)) return false;
+    if (!signal_deliver(p)) return false;
+    if (p->slice_over) {
+        p->slice_over = false;
+        p->slice_end_ns = time_now_ns() + RUNQ_SLICE_NS;
+        if (runq_others_wait()) return false;
+    }
+    return true;
+}
+
+static bool regs_sane(struct proc *p) {
+    struct user_regs *r = &proc_desc(p)->regs;
+    r->cs = SEL_USER_CODE;
+    r->ss = SEL_USER_DATA;
+    r->rflags = (r->rflags & RFLAGS_USER) | RFLAGS_IF | 2;
+    return r->rip < USER_END;
+}
+
+// What this CPU runs next. True: return to user mode with cpu->regs; false: nothing is
+// ready, halt (proc_next_deadline_ns says until when).
+bool proc_edge(void) {
+    struct cpu *c = cpu_this();
+    for (;;) {
+        struct proc *p = c->current;
+        if (p && may_return(p)) {
+            if (regs_sane(p)) return true;
+            signal_force(p, SIGSEGV, (struct signal_info){.code = SEGV_MAPERR,
+                                                          .value = proc_desc(p)->regs.rip});
+            proc_desc(p)->regs.rip = 0;
+            continue;
+        }
+        if (c->current) proc_detach(c->current);
+        p = runq_take();
+        if (!p) return false;
+        switch_in(p);
+    }
+}

@@ -1,0 +1,174 @@
+// The table of objects that this node serves, and file_call: the one place that says
+// whether a call is answered here or sent to another node. Called by kernel/file.c,
+// exec, faults, and the cluster part for calls that came in. Lock: files_lock.
+#include "base/string.h"
+#include "kernel/files/object.h"
+#include "kernel/x86/cpu.h"
+#include "mm/frame.h"
+#include "mm/kmem.h"
+
+#define OBJECT_PAGES 64u
+#define OBJECTS_PER_PAGE 512u
+#define OBJECTS_MAX (OBJECT_PAGES * OBJECTS_PER_PAGE)
+
+struct spinlock files_lock = SPINLOCK_INIT(LOCK_RANK_FILES, "files");
+struct file_hooks file_hooks;
+
+// Slot of an object: a pointer, or, in a free one, (next free index << 1) | 1.
+static u64 *slots[OBJECT_PAGES];
+static u32 slot_free = ~0u, slot_used;
+static u64 next_generation = 1;
+
+static u64 *slot_at(u32 index) {
+    return &slots[index / OBJECTS_PER_PAGE][index % OBJECTS_PER_PAGE];
+}
+
+// Starts generations at a value that an earlier boot did not use.
+void object_init(void) { next_generation = (time_now_ns() << 8) | 1; }
+
+// Puts an object into the table with one reference. E_NFILE, E_NOMEM. files_lock held.
+status_t object_add(struct object *o, const struct object_ops *ops) {
+    u32 index = slot_free;
+    if (index != ~0u) {
+        slot_free = (u32)(*slot_at(index) >> 1);
+    } else {
+        if (slot_used == OBJECTS_MAX) return E_NFILE;
+        u64 **page = &slots[slot_used / OBJECTS_PER_PAGE];
+        if (!*page) *page = kmem_alloc(OBJECTS_PER_PAGE * sizeof(u64));
+        if (!*page) return E_NOMEM;
+        index = slot_used++;
+    }
+    *slot_at(index) = (u64)o;
+    *o = (struct object){.ops = ops, .index = index, .refs = 1, .generation = next_generation++};
+    return S_OK;
+}
+
+// The object of that name, or NULL. files_lock held.
+struct object *object_find(struct object_id id) {
+    if (id.generation == 0 || id.index >= slot_used) return NULL;
+    u64 v = *slot_at(id.index);
+    if (v & 1) return NULL;
+    struct object *o = (struct object *)v;
+    return o->generation == id.generation ? o : NULL;
+}
+
+void object_get(struct object *o) { o->refs++; }
+
+// Drops a reference; at the last one the server frees the object. files_lock held.
+void object_put(struct object *o) {
+    ASSERT(o->refs > 0);
+    if (--o->refs) return;
+    *slot_at(o->index) = ((u64)slot_free << 1) | 1;
+    slot_free = o->index;
+    o->generation = 0;
+    o->ops->release(o);
+}
+
+struct object_id object_id_of(const struct object *o) {
+    return (struct object_id){node_id, o->index, o->generation};
+}
+
+bool object_id_equal(struct object_id a, struct object_id b) {
+    return a.node == b.node && a.index == b.index && a.generation == b.generation;
+}
+
+// Performs a call where its object is served. S_RESTART: the caller is on a wait list
+// (or the request is out) and calls again with the same arguments when it wakes.
+// Context: a system call or fault of the current process; no lock of rank files held.
+status_t file_call(struct p9_call *c) {
+    c->result = 0;
+    if (c->object.node != node_id) {
+        c->status = file_hooks.remote_call ? file_hooks.remote_call(c) : E_HOSTUNREACH;
+        return c->status;
+    }
+    spin_lock(&files_lock);
+    struct object *o = object_find(c->object);
+    if (!o) {
+        c->status = E_BADF;
+    } else if (c->type == P9_TCLUNK) {
+        object_put(o);
+        c->status = S_OK;
+    } else if (c->type == P9_TREF) {
+        object_get(o);
+        c->status = S_OK;
+    } else {
+        c->status = o->ops->call(o, c);
+    }
+    spin_unlock(&files_lock);
+    return c->status;
+}
+
+// The caller of the file call that runs waits on w; its server returns S_RESTART. For a
+// call that came from another node there is no process here: that one is repeated by
+// file_hooks.changed.
+void file_wait(struct wait_list *w) {
+    struct proc *p = proc_current();
+    if (p) wait_on(w, p);
+}
+
+// Wakes those on w, everybody who polls, and parked requests of other nodes.
+void file_wake(struct wait_list *w) {
+    wait_wake_all(w);
+    wait_wake_all(&poll_wait);
+    if (file_hooks.changed) file_hooks.changed();
+}
+
+enum data_move { DATA_PUT, DATA_GET, DATA_ZERO };
+
+static void move(enum data_move how, void *data, void *mine, u64 len) {
+    if (how == DATA_PUT) memcpy(data, mine, len);
+    else if (how == DATA_GET) memcpy(mine, data, len);
+    else memset(data, 0, len);
+}
+
+static u32 data_move(struct p9_call *c, u64 at, void *mine, u64 len, enum data_move how) {
+    if (c->data.buffer) {
+        move(how, (u8 *)c->data.buffer + at, mine, len);
+        return (u32)len;
+    }
+    u64 done = 0;
+    for (u32 i = 0; i < c->data.seg_count && done < len; i++) {
+        u64 seg_len = c->data.seg[i].len;
+        if (at >= seg_len) {
+            at -= seg_len;
+            continue;
+        }
+        u64 n = MIN(seg_len - at, len - done);
+        move(how, (u8 *)phys_to_virt(c->data.seg[i].pa) + at, mine ? (u8 *)mine + done : NULL, n);
+        done += n;
+        at = 0;
+    }
+    return (u32)done;
+}
+
+// Copies into the call's data, from `at` bytes into it. Returns the bytes copied.
+u32 data_put(struct p9_call *c, u64 at, const void *from, u64 len_bytes) {
+    return data_move(c, at, (void *)(uintptr_t)from, len_bytes, DATA_PUT);
+}
+// Copies out of the call's data.
+u32 data_get(struct p9_call *c, u64 at, void *to, u64 len_bytes) {
+    return data_move(c, at, to, len_bytes, DATA_GET);
+}
+void data_zero(struct p9_call *c, u64 at, u64 len_bytes) {
+    data_move(c, at, NULL, len_bytes, DATA_ZERO);
+}
+
+// Appends one entry {qid[13] offset[8] type[1] name[s]} at c->result. Spec: 9P2000.L.
+bool data_dirent(struct p9_call *c, u64 qid_path, u64 next_offset, u32 mode, const char *name) {
+    u8 e[24 + P9_NAME_MAX];
+    size_t name_len = strlen(name);
+    ASSERT(name_len <= P9_NAME_MAX);
+    u64 len = 24 + name_len;
+    if (c->result + len > c->count) return false;
+    e[0] = (mode & S_IFMT) == S_IFDIR ? 0x80 : 0;
+    memset(e + 1, 0, 4);
+    memcpy(e + 5, &qid_path, 8);
+    memcpy(e + 13, &next_offset, 8);
+    e[21] = (u8)(mode >> 12);
+    e[22] = (u8)name_len;
+    e[23] = (u8)(name_len >> 8);
+    memcpy(e + 24, name, name_len);
+    data_put(c, c->result, e, len);
+    c->result += len;
+    return true;
+}

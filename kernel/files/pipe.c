@@ -1,0 +1,149 @@
+// Pipes: two objects over one buffer of frames. A write of up to PIPE_BUF bytes is whole
+// or waits; reads take what is there. Called through file_call; lock: files_lock.
+// Spec: POSIX.1 read(), write() on pipes.
+#include "base/string.h"
+#include "kernel/files/object.h"
+#include "kernel/signal.h"
+#include "mm/frame.h"
+#include "mm/kmem.h"
+
+#define PIPE_BYTES (64 * KIB)
+#define PIPE_BUF_BYTES 4096u
+
+struct pipe {
+    struct pipe_end { struct object object; struct pipe *pipe; bool writes; u32 opens; } read, write;
+    u8 *buffer;
+    u64 head, tail;                  // free-running
+    u64 ino;
+    struct wait_list readers, writers;
+};
+
+static u64 next_pipe_ino = 1;
+
+static u64 used(const struct pipe *p) { return p->tail - p->head; }
+static u64 space(const struct pipe *p) { return PIPE_BYTES - used(p); }
+
+static status_t pipe_read(struct pipe *p, struct p9_call *c) {
+    if (used(p) == 0) {
+        if (p->write.opens == 0 || c->count == 0) return S_OK;
+        if (c->flags & O_NONBLOCK) return E_AGAIN;
+        file_wait(&p->readers);
+        return S_RESTART;
+    }
+    u64 len = MIN(c->count, used(p));
+    while (c->result < len) {
+        u64 at = p->head % PIPE_BYTES, n = MIN(len - c->result, PIPE_BYTES - at);
+        data_put(c, c->result, p->buffer + at, n);
+        p->head += n;
+        c->result += n;
+    }
+    file_wake(&p->writers);
+    return S_OK;
+}
+
+static status_t pipe_write(struct pipe *p, struct p9_call *c) {
+    if (p->read.opens == 0) {
+        struct proc *me = proc_current();
+        if (me) signal_raise(me, SIGPIPE, (struct signal_info){.code = SI_KERNEL});
+        return E_PIPE;
+    }
+    if (c->count == 0) return S_OK;
+    bool fits = space(p) >= c->count || (c->count > PIPE_BUF_BYTES && space(p) > 0);
+    if (!fits) {
+        if (c->flags & O_NONBLOCK) return E_AGAIN;
+        file_wait(&p->writers);
+        return S_RESTART;
+    }
+    u64 len = MIN(c->count, space(p));
+    while (c->result < len) {
+        u64 at = p->tail % PIPE_BYTES, n = MIN(len - c->result, PIPE_BYTES - at);
+        data_get(c, c->result, p->buffer + at, n);
+        p->tail += n;
+        c->result += n;
+    }
+    file_wake(&p->readers);
+    return S_OK;
+}
+
+static status_t pipe_poll(struct pipe_end *e, struct p9_call *c) {
+    const struct pipe *p = e->pipe;
+    u32 ready = 0;
+    if (e->writes) {
+        if (space(p) >= PIPE_BUF_BYTES) ready |= POLLOUT;
+        if (p->read.opens == 0) ready |= POLLERR;
+    } else {
+        if (used(p)) ready |= POLLIN;
+        if (p->write.opens == 0) ready |= POLLHUP;
+    }
+    c->result = ready & (c->flags | POLLERR | POLLHUP);
+    return S_OK;
+}
+
+static status_t pipe_call(struct object *o, struct p9_call *c) {
+    struct pipe_end *e = CONTAINER_OF(o, struct pipe_end, object);
+    struct pipe *p = e->pipe;
+    switch (c->type) {
+    case P9_TREAD: return e->writes ? E_BADF : pipe_read(p, c);
+    case P9_TWRITE: return e->writes ? pipe_write(p, c) : E_BADF;
+    case P9_TPOLL: return pipe_poll(e, c);
+    case P9_TGETATTR:
+        c->attr = (struct p9_attr){.valid = P9_GETATTR_BASIC, .qid_path = p->ino, .nlink = 1,
+                                   .mode = S_IFIFO | 0600, .blksize = PAGE_SIZE};
+        return S_OK;
+    case P9_TSETATTR: return S_OK;
+    case P9_TLOPEN:                              // by /proc/self/fd: one more open end
+        e->opens++;
+        return ofd_open(o, c->flags, c);
+    case P9_TIOCTL: {
+        u32 n = (u32)used(p);
+        if (c->flags != 0x541b) return E_NOTTY;  // FIONREAD
+        data_put(c, 0, &n, sizeof n);
+        return S_OK;
+    }
+    case P9_TCLUNK:                              // an open end was closed
+        ASSERT(e->opens > 0);
+        if (--e->opens == 0) file_wake(e->writes ? &p->readers : &p->writers);
+        return S_OK;
+    case P9_TFSYNC: return E_INVAL;
+    case P9_TPAGE: return E_NODEV;
+    default: return E_OPNOTSUPP;
+    }
+}
+
+static void pipe_release(struct object *o) {
+    struct pipe_end *e = CONTAINER_OF(o, struct pipe_end, object);
+    struct pipe *p = e->pipe;
+    if (p->read.object.refs || p->write.object.refs) return;
+    kmem_free(p->buffer, PIPE_BYTES);
+    kmem_free(p, sizeof *p);
+}
+
+static const struct object_ops pipe_ops = {"pipe", pipe_call, pipe_release};
+
+// Makes a pipe: two objects with one reference each, for ofd_open. files_lock held.
+status_t pipe_make(struct object **read_end, struct object **write_end) {
+    struct pipe *p = kmem_alloc(sizeof *p);
+    u8 *buffer = p ? kmem_alloc(PIPE_BYTES) : NULL;
+    status_t s = buffer ? object_add(&p->read.object, &pipe_ops) : E_NOMEM;
+    if (s == S_OK && (s = object_add(&p->write.object, &pipe_ops)) != S_OK) {
+        p->read.pipe = p->write.pipe = p;
+        p->buffer = buffer;
+        object_put(&p->read.object);
+        return s;
+    }
+    if (s != S_OK) {
+        if (buffer) kmem_free(buffer, PIPE_BYTES);
+        if (p) kmem_free(p, sizeof *p);
+        return s;
+    }
+    p->read.pipe = p->write.pipe = p;
+    p->write.writes = true;
+    p->read.opens = p->write.opens = 1;
+    p->buffer = buffer;
+    p->ino = next_pipe_ino++;
+    wait_list_init(&p->readers);
+    wait_list_init(&p->writers);
+    *read_end = &p->read.object;
+    *write_end = &p->write.object;
+    return S_OK;
+}

@@ -1,0 +1,423 @@
+// The process table: making, forking, ending and reaping processes. A process is its
+// descriptor and auxiliary frames (kernel/proc_desc.h); struct proc is its shadow here.
+// Called by system calls, exec and the cluster part. Lock: proc_lock.
+#include "kernel/proc.h"
+
+#include "base/string.h"
+#include "kernel/exec.h"
+#include "kernel/file.h"
+#include "kernel/files/object.h"
+#include "kernel/klog.h"
+#include "kernel/options.h"
+#include "kernel/signal.h"
+#include "kernel/uaccess.h"
+#include "kernel/x86/cpu.h"
+#include "kernel/x86/fpu.h"
+#include "kernel/x86/msr.h"
+#include "mm/kmem.h"
+#include "sched/runq.h"
+
+#define PROC_COUNT_DEFAULT 1024u
+#define PID_NODE_SHIFT 16                // pid = node << 16 | number, numbers 1..65535
+#define PID_NUMBER_MAX 0xffffu
+#define PROC_PAGE_SHADOWS 128u           // shadows in one kmem object
+
+struct spinlock proc_lock = SPINLOCK_INIT(LOCK_RANK_PROC, "proc");
+struct proc *procs;
+struct proc_desc *proc_descs;
+u32 proc_count;
+u32 node_id;
+struct proc_hooks proc_hooks;
+static u32 next_number = 1;
+
+static void shadow_init(struct proc *p, u32 index) {
+    p->index = index;
+    list_init(&p->run);
+    list_init(&p->wait);
+    list_init(&p->timer);
+    wait_list_init(&p->child_wait);
+    wait_list_init(&p->vfork_wait);
+}
+
+// Makes the tables. Context: boot, after frames, heap and options; node_id is set.
+void proc_init(void) {
+    proc_count = options.desc_count ? options.desc_count : PROC_COUNT_DEFAULT;
+    paddr_t table = frame_alloc_contiguous(proc_count, FRAME_DESC);
+    u64 shadow_frames = (proc_count * sizeof(struct proc) + PAGE_MASK) / PAGE_SIZE;
+    paddr_t shadows = frame_alloc_contiguous(shadow_frames, FRAME_KERNEL);
+    ASSERT(table.v && shadows.v);
+    proc_descs = phys_to_virt(table);
+    procs = phys_to_virt(shadows);
+    for (u32 i = 0; i < proc_count; i++) shadow_init(&procs[i], i);
+    runq_init();
+    object_init();
+    files_start();
+}
+
+struct proc *proc_current(void) { return cpu_this()->current; }
+
+// The process with that pid on this node, zombies too; NULL: none. proc_lock held.
+struct proc *proc_find(u32 pid) {
+    for (u32 i = 0; i < proc_count; i++) {
+        if (procs[i].state != PROC_FREE && procs[i].state != PROC_AWAY &&
+            proc_descs[i].pid == pid && pid) {
+            return &procs[i];
+        }
+    }
+    return NULL;
+}
+
+static u32 pid_new(void) {
+    for (u32 tries = 0; tries < PID_NUMBER_MAX; tries++) {
+        u32 number = next_number++;
+        if (next_number > PID_NUMBER_MAX) next_number = 2;
+        u32 pid = node_id << PID_NODE_SHIFT | number;
+        bool taken = false;
+        for (u32 i = 0; i < proc_count && !taken; i++) {
+            const struct proc_desc *d = &proc_descs[i];
+            taken = procs[i].state != PROC_FREE && (d->pid == pid || d->pgid == pid || d->sid == pid);
+        }
+        if (!taken) return pid;
+    }
+    return 0;
+}
+
+static void aux_free(struct proc_desc *d) {
+    for (u32 i = 0; i < PROC_AUX_COUNT; i++) {
+        if (d->aux[i]) frame_unref(paddr(d->aux[i]));
+        d->aux[i] = 0;
+    }
+}
+
+static bool aux_alloc(struct proc_desc *d) {
+    static const u32 needed[] = {PROC_AUX_SIGNAL, PROC_AUX_PATHS, PROC_AUX_HANDLES};
+    for (u32 i = 0; i < ARRAY_COUNT(needed); i++) {
+        d->aux[needed[i]] = frame_alloc(FRAME_DESC).v;
+        if (!d->aux[needed[i]]) {
+            aux_free(d);
+            return false;
+        }
+    }
+    return true;
+}
+
+// A new descriptor in state NEW with its auxiliary frames and a pid, else zeroed but for
+// its owner word. NULL: the table or memory is full. Takes proc_lock.
+struct proc *proc_alloc(void) {
+    spin_lock(&proc_lock);
+    struct proc *p = NULL;
+    for (u32 i = 0; i < proc_count && !p; i++) {
+        if (procs[i].state == PROC_FREE && !procs[i].on_cpu) p = &procs[i];
+    }
+    u32 pid = p ? pid_new() : 0;
+    if (!pid) {
+        spin_unlock(&proc_lock);
+        return NULL;
+    }
+    struct proc_desc *d = proc_desc(p);
+    memset((u8 *)d + sizeof d->owner, 0, sizeof *d - sizeof d->owner);
+    u32 index = p->index;
+    memset(p, 0, sizeof *p);
+    shadow_init(p, index);
+    if (!aux_alloc(d)) {
+        spin_unlock(&proc_lock);
+        return NULL;
+    }
+    d->version = PROC_DESC_VERSION;
+    d->pid = pid;
+    d->birth_node = node_id;
+    d->tgid_threads = 1;
+    d->wait.nr = -1;
+    d->start_ns = time_now_ns();
+    d->rlimit_nofile = HANDLES_MAX;
+    d->rlimit_stack = USER_STACK_MAX;
+    d->umask = 022;
+    d->node_wanted = ~0u;
+    p->cpu = cpu_this()->index;
+    p->state = PROC_NEW;
+    spin_unlock(&proc_lock);
+    return p;
+}
+
+// Gives a descriptor back; its address space is gone already. proc_lock held.
+void proc_free(struct proc *p) {
+    ASSERT(!p->on_cpu && proc_desc(p)->root_table.v == 0);
+    aux_free(proc_desc(p));
+    list_remove(&p->timer);
+    proc_desc(p)->pid = 0;
+    p->state = PROC_FREE;
+    proc_set_owner(p, PROC_FREE);
+}
+
+// The one place that tells the owner word what the scheduler decided.
+void proc_set_owner(struct proc *p, u32 state) {
+    if (proc_hooks.owner_changed) proc_hooks.owner_changed(p, state);
+}
+
+// The one way onto a CPU: a reference in a run queue. A process still on its CPU (it
+// was woken before it left) is not queued; the edge sees its state. proc_lock held.
+void proc_become_ready(struct proc *p) {
+    p->wait_uninterruptible = false;
+    p->state = PROC_READY;
+    if (!p->on_cpu) runq_put(p);
+}
+
+// --- fork ---
+
+static void fork_copy_desc(struct proc *child, const struct proc *parent) {
+    struct proc_desc *c = proc_desc(child);
+    const struct proc_desc *f = proc_desc(parent);
+    c->pgid = f->pgid, c->sid = f->sid, c->ppid = f->pid;
+    c->uid = f->uid, c->gid = f->gid, c->umask = f->umask;
+    memcpy(c->name, f->name, sizeof c->name);
+    c->tty = f->tty;
+    c->handle_max = f->handle_max;
+    c->mmap_hint = f->mmap_hint;
+    c->signal_mask = f->signal_mask;
+    c->sigaltstack_sp = f->sigaltstack_sp;
+    c->sigaltstack_size = f->sigaltstack_size;
+    c->sigaltstack_flags = f->sigaltstack_flags;
+    c->rlimit_nofile = f->rlimit_nofile, c->rlimit_stack = f->rlimit_stack;
+    c->cpu_features = f->cpu_features;
+    c->node_wanted = f->node_wanted;
+    c->fs_base = f->fs_base, c->gs_base = f->gs_base;
+    c->regs = f->regs;
+    c->regs.rax = 0;
+    c->regs.orig_rax = ~0ull;
+    c->xsave_bytes = f->xsave_bytes, c->xsave_features = f->xsave_features;
+    memcpy(c->xsave, f->xsave, sizeof c->xsave);
+    memcpy(phys_to_virt(paddr(c->aux[PROC_AUX_SIGNAL])),
+           phys_to_virt(paddr(f->aux[PROC_AUX_SIGNAL])), PAGE_SIZE);
+    memcpy(phys_to_virt(paddr(c->aux[PROC_AUX_PATHS])),
+           phys_to_virt(paddr(f->aux[PROC_AUX_PATHS])), PAGE_SIZE);
+}
+
+static void fork_undo(struct proc *child) {
+    handles_close_all(child);
+    dirs_put(child);
+    aspace_destroy(proc_desc(child));
+    spin_lock(&proc_lock);
+    proc_free(child);
+    spin_unlock(&proc_lock);
+}
+
+enum clone_flags {
+    CLONE_VM = 0x100, CLONE_VFORK = 0x4000, CLONE_THREAD = 0x10000, CLONE_SETTLS = 0x80000,
+    CLONE_PARENT_SETTID = 0x100000, CLONE_CHILD_CLEARTID = 0x200000,
+    CLONE_CHILD_SETTID = 0x1000000,
+};
+
+static status_t fork_build(struct proc *child, struct proc *parent) {
+    fork_copy_desc(child, parent);
+    status_t s = handles_fork(child, parent);
+    if (s == S_OK) s = aspace_create(proc_desc(child));
+    if (s == S_OK) s = aspace_fork(proc_desc(child), proc_desc(parent));
+    return s;
+}
+
+// Makes a child of the current process: a copy of it, made ready.
+//   clone_flags  as clone(2)'s; CLONE_VM without CLONE_VFORK (a thread) is refused
+//   child_stack  its stack pointer, 0: the parent's
+// E_INVAL, E_AGAIN (table full), E_NOMEM, S_RESTART.
+status_t proc_fork(struct proc *parent, const struct fork_args *args, u32 *pid_out) {
+    u64 flags = args->flags;
+    if ((flags & CLONE_THREAD) || ((flags & CLONE_VM) && !(flags & CLONE_VFORK))) return E_INVAL;
+    if (flags & CLONE_PARENT_SETTID) {
+        status_t s = user_pin(parent, args->parent_tid, 4, ACCESS_WRITE);
+        if (s != S_OK) return s;
+    }
+    struct proc *child = proc_alloc();
+    if (!child) return E_AGAIN;
+    fpu_save(proc_desc(parent));
+    status_t s = fork_build(child, parent);
+    struct proc_desc *c = proc_desc(child);
+    if (s == S_OK && (flags & CLONE_CHILD_SETTID))
+        (void)user_write(child, args->child_tid, &c->pid, sizeof c->pid);
+    if (s != S_OK) {
+        fork_undo(child);
+        return s;
+    }
+    if (args->stack) c->regs.rsp = args->stack;
+    if (flags & CLONE_SETTLS) c->fs_base = args->tls;
+    if (flags & CLONE_CHILD_CLEARTID) c->clear_child_tid = args->child_tid;
+    if (flags & CLONE_VFORK) c->flags |= PROC_FLAG_VFORK;
+    if (flags & CLONE_PARENT_SETTID)
+        (void)user_write(parent, args->parent_tid, &c->pid, sizeof c->pid);
+    *pid_out = c->pid;
+    spin_lock(&proc_lock);
+    proc_become_ready(child);
+    spin_unlock(&proc_lock);
+    return S_OK;
+}
+
+// Waits until the vfork child execs or ends. S_RESTART while it has not.
+status_t proc_vfork_wait(struct proc *parent, u32 child_pid) {
+    spin_lock(&proc_lock);
+    struct proc *c = proc_find(child_pid);
+    bool waits = c && c->state != PROC_ZOMBIE && (proc_desc(c)->flags & PROC_FLAG_VFORK);
+    if (waits) {
+        list_remove(&parent->wait);
+        list_push_back(&c->vfork_wait.head, &parent->wait);
+        parent->state = PROC_WAITING;
+        parent->wait_uninterruptible = true;
+    }
+    spin_unlock(&proc_lock);
+    return waits ? S_RESTART : S_OK;
+}
+
+// The vfork child has its own memory now or is gone: its parent goes on.
+void proc_vfork_done(struct proc *p) {
+    spin_lock(&proc_lock);
+    proc_desc(p)->flags &= ~PROC_FLAG_VFORK;
+    wait_wake_all_locked(&p->vfork_wait);
+    spin_unlock(&proc_lock);
+}
+
+// --- the end ---
+
+static void reparent_children(struct proc *p) {
+    u32 init_pid = node_id << PID_NODE_SHIFT | 1;
+    struct proc *init = proc_find(init_pid);
+    for (u32 i = 0; i < proc_count; i++) {
+        if (procs[i].state == PROC_FREE || proc_descs[i].ppid != proc_desc(p)->pid) continue;
+        proc_descs[i].ppid = init_pid;
+        if (procs[i].state == PROC_ZOMBIE && init && init != p)
+            wait_wake_all_locked(&init->child_wait);
+    }
+}
+
+static bool parent_ignores_child(const struct proc *parent) {
+    const struct proc_signals *s = phys_to_virt(paddr(proc_desc(parent)->aux[PROC_AUX_SIGNAL]));
+    const struct sigaction_entry *a = &s->action[SIGCHLD - 1];
+    return a->handler == SIG_IGN || (a->flags & SA_NOCLDWAIT);
+}
+
+static void tell_parent_of_end(struct proc *p, i32 wait_status) {
+    struct proc_desc *d = proc_desc(p);
+    struct proc *parent = proc_find(d->ppid);
+    bool zombie = parent && parent->state != PROC_ZOMBIE && !parent_ignores_child(parent);
+    if (parent && parent->state != PROC_ZOMBIE) {
+        i32 sig = wait_status & 0x7f;
+        struct signal_info info = {.code = sig ? CLD_KILLED : CLD_EXITED, .pid = (i32)d->pid,
+                                   .status = sig ? sig : (wait_status >> 8) & 0xff};
+        signal_raise_locked(parent, SIGCHLD, info);
+    }
+    if (zombie) {
+        p->state = PROC_ZOMBIE;
+    } else {
+        proc_free(p);
+    }
+    if (parent) wait_wake_all_locked(&parent->child_wait);
+    if (!zombie && proc_hooks.exited_remote) proc_hooks.exited_remote(p, wait_status);
+}
+
+// Ends the current process: gives back all it holds, tells its parent, leaves the CPU.
+//   wait_status  as wait4 reports it
+// Context: the edge or a system call of p on the CPU that runs it; no lock held.
+void proc_exit(struct proc *p, i32 wait_status) {
+    struct proc_desc *d = proc_desc(p);
+    struct cpu *c = cpu_this();
+    ASSERT(c->current == p);
+    if (d->pid == (node_id << PID_NODE_SHIFT | 1)) {
+        panic("init ended, wait status %#x", (u32)wait_status);
+    }
+    if (d->clear_child_tid) {
+        u32 zero = 0;
+        (void)user_write(p, d->clear_child_tid, &zero, sizeof zero);
+    }
+    if (d->sid == d->pid) tty_session_ended(p);
+    handles_close_all(p);
+    dirs_put(p);
+    cr3_write(aspace_kernel_root.v);
+    aspace_destroy(d);
+    d->exit_code = wait_status;
+    d->alarm_ns = 0;
+    d->account.cpu_ns += time_now_ns() - p->run_start_ns;
+    spin_lock(&proc_lock);
+    list_remove(&p->timer);
+    list_remove(&p->wait);
+    d->flags &= ~PROC_FLAG_VFORK;
+    wait_wake_all_locked(&p->vfork_wait);
+    reparent_children(p);
+    c->current = NULL;
+    p->on_cpu = false;
+    tell_parent_of_end(p, wait_status);
+    spin_unlock(&proc_lock);
+}
+
+static bool child_matches(const struct proc_desc *me, const struct proc_desc *c, i64 which) {
+    if (c->ppid != me->pid) return false;
+    if (which > 0) return c->pid == (u32)which;
+    if (which == 0) return c->pgid == me->pgid;
+    return which == -1 || c->pgid == (u32)-which;
+}
+
+enum { WNOHANG = 1, WUNTRACED = 2, WCONTINUED = 8, WNOWAIT = 0x1000000 };
+
+// What a child has to report, if anything; takes the report. proc_lock held.
+static bool child_report(struct proc *c, u32 options, struct child_end *out) {
+    struct proc_desc *d = proc_desc(c);
+    if (c->state == PROC_ZOMBIE) {
+        out->status = d->exit_code;
+    } else if ((options & WUNTRACED) && c->stop_report) {
+        out->status = (d->exit_code & 0xff) << 8 | 0x7f;
+        if (!(options & WNOWAIT)) c->stop_report = false;
+    } else if ((options & WCONTINUED) && c->cont_report) {
+        out->status = 0xffff;
+        if (!(options & WNOWAIT)) c->cont_report = false;
+    } else {
+        return false;
+    }
+    out->pid = d->pid;
+    out->cpu_ns = d->account.cpu_ns;
+    if (c->state == PROC_ZOMBIE && !(options & WNOWAIT)) {
+        proc_desc(proc_find(d->ppid))->account.children_ns += out->cpu_ns;
+        proc_free(c);
+    }
+    return true;
+}
+
+// One report of a child of p (wait4's `which` and options); out->pid is 0 where there is
+// none yet and WNOHANG was given. E_CHILD: no such child. S_RESTART: none yet.
+status_t proc_wait_child(struct proc *p, i64 which, u32 options, struct child_end *out) {
+    *out = (struct child_end){0};
+    bool any = false, found = false;
+    spin_lock(&proc_lock);
+    for (u32 i = 0; i < proc_count && !found; i++) {
+        if (procs[i].state == PROC_FREE || procs[i].state == PROC_AWAY) continue;
+        if (!child_matches(proc_desc(p), &proc_descs[i], which)) continue;
+        any = true;
+        found = child_report(&procs[i], options, out);
+    }
+    bool waits = any && !found && !(options & WNOHANG);
+    if (waits) {
+        list_remove(&p->wait);
+        list_push_back(&p->child_wait.head, &p->wait);
+        p->state = PROC_WAITING;
+    }
+    spin_unlock(&proc_lock);
+    if (!any) return E_CHILD;
+    return waits ? S_RESTART : S_OK;
+}
+
+// Makes process 1 from /init, or /bin/sh, on the console.
+void proc_start_init(void) {
+    static const char *const programs[] = {"/init", "/sbin/init", "/bin/sh"};
+    struct proc *p = proc_alloc();
+    ASSERT(p && (proc_desc(p)->pid & PID_NUMBER_MAX) == 1);
+    struct proc_desc *d = proc_desc(p);
+    d->pgid = d->sid = d->pid;
+    dirs_init(p);
+    status_t s = E_NOENT;
+    for (u32 i = 0; i < ARRAY_COUNT(programs) && s == E_NOENT; i++) {
+        s = exec_first(p, programs[i]);
+        if (s == S_OK) klog("init: %s is process %u\n", programs[i], d->pid);
+    }
+    if (s != S_OK) {
+        klog("init: no program to start (%d); the node serves its peers alone\n", s);
+        return;
+    }
+    spin_lock(&proc_lock);
+    proc_become_ready(p);
+    spin_unlock(&proc_lock);
+}

@@ -1,0 +1,312 @@
+// Signals: raising them for a process or group, and delivering them at the edge of user
+// mode: default actions, stops, and the frame of a handler. Called by system calls,
+// faults, the tty, the timer and the edge. Lock: proc_lock for pending and states; the
+// frame is built by the CPU that runs the process.
+// Spec: Linux x86-64 struct rt_sigframe, ucontext, sigcontext (arch/x86 uapi headers).
+#include "kernel/signal.h"
+
+#include "base/string.h"
+#include "kernel/uaccess.h"
+#include "kernel/x86/cpu.h"
+#include "kernel/x86/fpu.h"
+#include "kernel/x86/trap.h"
+
+struct sigcontext {
+    u64 r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip;
+    u64 rflags;
+    u16 cs, gs, fs, ss;
+    u64 err, trapno, oldmask, cr2, fpstate, reserved[8];
+};
+struct signal_frame {
+    u64 restorer;
+    u64 uc_flags, uc_link, stack_sp;
+    u32 stack_flags, stack_pad;
+    u64 stack_size;
+    struct sigcontext context;
+    u64 mask;
+    struct { i32 signo, error, code, pad; union { struct { i32 pid, uid, status, pad2; } child;
+             u64 address; } u; u8 rest[128 - 32]; } info;
+};
+_Static_assert(sizeof(struct sigcontext) == 256, "Linux's layout");
+_Static_assert(offsetof(struct signal_frame, info) == 8 + 40 + 256 + 8, "Linux's layout");
+_Static_assert(sizeof(struct signal_frame) == 8 + 40 + 256 + 8 + 128, "Linux's layout");
+
+#define RED_ZONE_BYTES 128u
+#define SS_ONSTACK 1u
+#define SS_DISABLE 2u
+#define UNMASKABLE (SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP))
+#define STOPS (SIGNAL_BIT(SIGSTOP) | SIGNAL_BIT(SIGTSTP) | SIGNAL_BIT(SIGTTIN) | SIGNAL_BIT(SIGTTOU))
+#define IGNORED (SIGNAL_BIT(SIGCHLD) | SIGNAL_BIT(SIGCONT) | SIGNAL_BIT(SIGURG) | SIGNAL_BIT(SIGWINCH))
+
+static struct proc_signals *signals_of(const struct proc *p) {
+    return phys_to_virt(paddr(proc_desc(p)->aux[PROC_AUX_SIGNAL]));
+}
+
+// True where raising it would have no effect.
+bool signal_ignored(const struct proc *p, u32 sig) {
+    u64 handler = signals_of(p)->action[sig - 1].handler;
+    if (handler == SIG_IGN) return sig != SIGKILL && sig != SIGSTOP;
+    return handler == SIG_DFL && (SIGNAL_BIT(sig) & IGNORED);
+}
+
+// True where a signal is pending that the process would act on now.
+bool signal_is_deliverable(const struct proc *p) {
+    const struct proc_desc *d = proc_desc(p);
+    return p->kill_pending || (d->signal_pending & (~d->signal_mask | UNMASKABLE));
+}
+
+static void tell_parent_of_stop(struct proc *p, i32 code, i32 status) {
+    struct proc *parent = proc_find(proc_desc(p)->ppid);
+    if (!parent || parent->state == PROC_ZOMBIE) return;
+    if (!(signals_of(parent)->action[SIGCHLD - 1].flags & SA_NOCLDSTOP)) {
+        signal_raise_locked(parent, SIGCHLD, (struct signal_info){.code = code,
+                            .pid = (i32)proc_desc(p)->pid, .status = status});
+    }
+    wait_wake_all_locked(&parent->child_wait);
+}
+
+static void raise_continue(struct proc *p) {
+    proc_desc(p)->signal_pending &= ~STOPS;
+    p->stop_report = false;
+    if (p->state != PROC_STOPPED) return;
+    p->cont_report = true;
+    proc_become_ready(p);
+    tell_parent_of_stop(p, CLD_CONTINUED, SIGCONT);
+}
+
+// Makes a signal pending and wakes who waits for it. proc_lock held.
+//   sig  1..64; 0 does nothing
+void signal_raise_locked(struct proc *p, u32 sig, struct signal_info info) {
+    struct proc_desc *d = proc_desc(p);
+    if (sig == 0 || p->state == PROC_ZOMBIE || p->state == PROC_FREE || p->state == PROC_NEW) return;
+    if (sig == SIGCONT) raise_continue(p);
+    if (SIGNAL_BIT(sig) & STOPS) d->signal_pending &= ~SIGNAL_BIT(SIGCONT);
+    bool blocked = d->signal_mask & SIGNAL_BIT(sig) & ~UNMASKABLE;
+    if (!blocked && signal_ignored(p, sig)) return;
+    struct proc_signals *s = signals_of(p);
+    s->info[sig - 1].code = info.code;
+    s->info[sig - 1].pid = info.pid;
+    s->info[sig - 1].uid = info.uid;
+    s->info[sig - 1].status = info.status;
+    s->info[sig - 1].value = info.value;
+    d->signal_pending |= SIGNAL_BIT(sig);
+    if (blocked) return;
+    if (sig == SIGKILL && p->state == PROC_STOPPED) proc_become_ready(p);
+    else if (p->state == PROC_WAITING && !p->wait_uninterruptible) wait_wake_proc(p);
+    else if (p->on_cpu && p->cpu != cpu_this()->index) cpu_kick(p->cpu, EDGE_RESCHED);
+}
+
+void signal_raise(struct proc *p, u32 sig, struct signal_info info) {
+    spin_lock(&proc_lock);
+    signal_raise_locked(p, sig, info);
+    spin_unlock(&proc_lock);
+}
+
+// Raises it in every process of a group; returns how many there are.
+u32 signal_raise_group(u32 pgid, u32 sig, struct signal_info info) {
+    u32 count = 0;
+    spin_lock(&proc_lock);
+    for (u32 i = 0; i < proc_count; i++) {
+        struct proc *p = &procs[i];
+        if (p->state == PROC_FREE || p->state == PROC_AWAY || proc_descs[i].pgid != pgid) continue;
+        signal_raise_locked(p, sig, info);
+        count++;
+    }
+    spin_unlock(&proc_lock);
+    return count;
+}
+
+// A signal that the process cannot put off: a fault. Blocked or ignored, it kills.
+void signal_force(struct proc *p, u32 sig, struct signal_info info) {
+    struct proc_desc *d = proc_desc(p);
+    spin_lock(&proc_lock);
+    struct sigaction_entry *a = &signals_of(p)->action[sig - 1];
+    if ((d->signal_mask & SIGNAL_BIT(sig)) || a->handler == SIG_IGN) {
+        a->handler = SIG_DFL;
+        d->signal_mask &= ~SIGNAL_BIT(sig);
+    }
+    signal_raise_locked(p, sig, info);
+    spin_unlock(&proc_lock);
+}
+
+// --- delivery ---
+
+// Calls that run again after a handler installed with SA_RESTART: those that wait for
+// data or a child, without a time-out. Numbers: read write readv writev wait4 futex
+// openat open pread64 pwrite64 sendfile waitid ioctl fcntl.
+static bool call_restartable(i32 nr) {
+    static const u16 calls[] = {0, 1, 2, 16, 17, 18, 19, 20, 40, 61, 72, 202, 247, 257};
+    for (u32 i = 0; i < ARRAY_COUNT(calls); i++) {
+        if (calls[i] == nr) return true;
+    }
+    return false;
+}
+
+// The result that a waiting call has where a handler runs first.
+static void end_waiting_call(struct proc_desc *d, bool sa_restart) {
+    if (d->wait.nr < 0) return;
+    if (d->wait.done_bytes) {
+        d->regs.rax = d->wait.done_bytes;
+        d->regs.rip += 2;
+    } else if (!sa_restart || !call_restartable(d->wait.nr) || d->wait.deadline_ns) {
+        d->regs.rax = (u64)(i64)E_INTR;
+        d->regs.rip += 2;
+    }
+    d->wait.nr = -1;
+    d->wait.deadline_ns = 0;
+}
+
+static void frame_fill(struct signal_frame *f, const struct proc *p, u32 sig, u64 mask) {
+    const struct proc_desc *d = proc_desc(p);
+    const struct user_regs *r = &d->regs;
+    const struct proc_signals *s = signals_of(p);
+    memset(f, 0, sizeof *f);
+    f->restorer = s->action[sig - 1].restorer;
+    f->uc_flags = 6 | (cpu_features.xsave ? 1 : 0);
+    f->stack_sp = d->sigaltstack_sp;
+    f->stack_flags = d->sigaltstack_flags;
+    f->stack_size = d->sigaltstack_size;
+    f->context = (struct sigcontext){r->r8, r->r9, r->r10, r->r11, r->r12, r->r13, r->r14, r->r15,
+        r->rdi, r->rsi, r->rbp, r->rbx, r->rdx, r->rax, r->rcx, r->rsp, r->rip, r->rflags,
+        SEL_USER_CODE, 0, 0, SEL_USER_DATA, 0, 0, mask, 0, 0, {0}};
+    f->mask = mask;
+    f->info.signo = (i32)sig;
+    f->info.code = s->info[sig - 1].code;
+    bool fault = sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP;
+    if (fault && f->info.code > 0) {
+        f->info.u.address = s->info[sig - 1].value;
+        f->context.cr2 = f->info.u.address;
+    } else {
+        f->info.u.child.pid = s->info[sig - 1].pid;
+        f->info.u.child.uid = s->info[sig - 1].uid;
+        f->info.u.child.status = s->info[sig - 1].status;
+    }
+}
+
+static bool on_altstack(const struct proc_desc *d, u64 sp) {
+    return sp > d->sigaltstack_sp && sp <= d->sigaltstack_sp + d->sigaltstack_size;
+}
+
+// Builds the handler's frame and points the registers at it. Nothing has changed where
+// it fails (E_FAULT, S_RESTART).
+static status_t handler_enter(struct proc *p, u32 sig) {
+    struct proc_desc *d = proc_desc(p);
+    struct sigaction_entry *a = &signals_of(p)->action[sig - 1];
+    if (!(a->flags & SA_RESTORER)) return E_FAULT;
+    u64 sp = d->regs.rsp - RED_ZONE_BYTES;
+    bool alt = (a->flags & SA_ONSTACK) && d->sigaltstack_size && !on_altstack(d, d->regs.rsp);
+    if (alt) sp = d->sigaltstack_sp + d->sigaltstack_size;
+    u64 fp_at = (sp - d->xsave_bytes) & ~63ull;
+    u64 at = ((fp_at - sizeof(struct signal_frame)) & ~15ull) - 8;
+    fpu_save(d);
+    status_t s = user_write(p, fp_at, d->xsave, d->xsave_bytes);
+    if (s == S_OK) s = user_pin(p, at, sizeof(struct signal_frame), ACCESS_WRITE);
+    if (s != S_OK) return s;
+    end_waiting_call(d, (a->flags & SA_RESTART) != 0);
+    u64 mask = d->flags & PROC_FLAG_RESTORE_MASK ? d->signal_saved_mask : d->signal_mask;
+    struct signal_frame f;
+    frame_fill(&f, p, sig, mask);
+    f.context.fpstate = fp_at;
+    (void)user_write(p, at, &f, sizeof f);
+    d->flags &= ~PROC_FLAG_RESTORE_MASK;
+    d->regs.rsp = at;
+    d->regs.rip = a->handler;
+    d->regs.rdi = sig;
+    d->regs.rsi = at + offsetof(struct signal_frame, info);
+    d->regs.rdx = at + offsetof(struct signal_frame, uc_flags);
+    d->regs.rax = 0;
+    d->regs.rflags &= ~(u64)(RFLAGS_TF | RFLAGS_DF);
+    d->signal_mask |= a->mask & ~UNMASKABLE;
+    if (!(a->flags & SA_NODEFER)) d->signal_mask |= SIGNAL_BIT(sig);
+    if (a->flags & SA_RESETHAND) a->handler = SIG_DFL;
+    return S_OK;
+}
+
+static void stop(struct proc *p, u32 sig) {
+    spin_lock(&proc_lock);
+    proc_desc(p)->signal_pending &= ~SIGNAL_BIT(sig);
+    if (!(proc_desc(p)->signal_pending & SIGNAL_BIT(SIGKILL))) {
+        p->state = PROC_STOPPED;
+        p->stop_report = true;
+        proc_desc(p)->exit_code = (i32)sig;
+        tell_parent_of_stop(p, CLD_STOPPED, (i32)sig);
+    }
+    spin_unlock(&proc_lock);
+}
+
+static u32 next_signal(const struct proc_desc *d) {
+    u64 ready = d->signal_pending & (~d->signal_mask | UNMASKABLE);
+    if (ready & SIGNAL_BIT(SIGKILL)) return SIGKILL;
+    u64 faults = ready & (SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGFPE) |
+                          SIGNAL_BIT(SIGILL) | SIGNAL_BIT(SIGTRAP));
+    if (faults) ready = faults;
+    return ready ? (u32)__builtin_ctzll(ready) + 1 : 0;
+}
+
+static void clear_pending(struct proc_desc *d, u32 sig) {
+    spin_lock(&proc_lock);
+    d->signal_pending &= ~SIGNAL_BIT(sig);
+    spin_unlock(&proc_lock);
+}
+
+// Delivers what is pending to the current process. False: it does not go on (it ended,
+// stopped, or waits for a page of its stack).
+bool signal_deliver(struct proc *p) {
+    struct proc_desc *d = proc_desc(p);
+    if (p->kill_pending) {
+        proc_exit(p, SIGKILL);
+        return false;
+    }
+    u32 sig;
+    while ((sig = next_signal(d)) != 0) {
+        u64 handler = signals_of(p)->action[sig - 1].handler;
+        bool fixed = sig == SIGKILL || sig == SIGSTOP;
+        bool init = (d->pid & 0xffff) == 1;
+        if ((handler == SIG_IGN && !fixed) ||
+            (handler == SIG_DFL && ((SIGNAL_BIT(sig) & IGNORED) ||
+                                    (init && signals_of(p)->info[sig - 1].code <= 0)))) {
+            clear_pending(d, sig);
+        } else if (handler == SIG_DFL && (SIGNAL_BIT(sig) & STOPS)) {
+            stop(p, sig);
+            if (p->state != PROC_RUNNING) return false;
+        } else if (handler == SIG_DFL || fixed) {
+            proc_exit(p, (i32)sig);
+            return false;
+        } else {
+            status_t s = handler_enter(p, sig);
+            if (s == S_RESTART) return p->state == PROC_RUNNING;
+            if (s != S_OK) {                     // no stack to run it on
+                proc_exit(p, SIGSEGV);
+                return false;
+            }
+            clear_pending(d, sig);
+        }
+    }
+    return true;
+}
+
+// rt_sigreturn: takes registers, vector state and mask back from the frame. E_FAULT: the
+// frame is not readable (the caller forces SIGSEGV).
+status_t signal_return(struct proc *p) {
+    struct proc_desc *d = proc_desc(p);
+    struct signal_frame f;
+    status_t s = user_read(p, d->regs.rsp - 8, &f, sizeof f);
+    if (s != S_OK) return s;
+    const struct sigcontext *c = &f.context;
+    if (c->fpstate) {
+        fpu_save(d);
+        s = user_read(p, c->fpstate, d->xsave, d->xsave_bytes);
+        if (s != S_OK) return s;
+        fpu_sanitize(d);
+        fpu_load(d);
+    }
+    d->regs = (struct user_regs){.r15 = c->r15, .r14 = c->r14, .r13 = c->r13, .r12 = c->r12,
+        .rbp = c->rbp, .rbx = c->rbx, .r11 = c->r11, .r10 = c->r10, .r9 = c->r9, .r8 = c->r8,
+        .rax = c->rax, .rcx = c->rcx, .rdx = c->rdx, .rsi = c->rsi, .rdi = c->rdi,
+        .orig_rax = ~0ull, .rip = c->rip, .cs = SEL_USER_CODE, .rflags = c->rflags,
+        .rsp = c->rsp, .ss = SEL_USER_DATA};
+    spin_lock(&proc_lock);
+    d->signal_mask = f.mask & ~UNMASKABLE;
+    spin_unlock(&proc_lock);
+    return S_OK;
+}

@@ -1,0 +1,18 @@
+// Copies between the kernel and the memory of the current process. Pages are faulted in
+// first, so what is not here comes back as S_RESTART before anything took effect.
+#pragma once
+
+#include "kernel/proc.h"
+#include "mm/aspace.h"
+#include "proto/p9/p9.h"
+
+// 0, E_FAULT, S_RESTART; also E_NOMEM where a page could not be made.
+status_t user_page(struct proc *p, u64 uva, enum fault_access access, u8 **out);
+status_t user_pin(struct proc *p, u64 uva, u64 len_bytes, enum fault_access access);
+status_t user_read(struct proc *p, u64 uva, void *to, u64 len_bytes);
+status_t user_write(struct proc *p, u64 uva, const void *from, u64 len_bytes);
+// At most size_bytes with the final 0, else E_NAMETOOLONG.
+status_t user_read_string(struct proc *p, u64 uva, char *to, u64 size_bytes);
+// Pins the pages of a buffer of at most P9_DATA_MAX bytes and lists them.
+status_t user_data(struct proc *p, u64 uva, u64 len_bytes, enum fault_access access,
+                   struct p9_data *out);

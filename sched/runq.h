@@ -1,0 +1,13 @@
+// Each CPU's run queue (kernel-internal to sched and the edge).
+#pragma once
+
+#include "kernel/proc.h"
+
+#define RUNQ_SLICE_NS (10 * NS_PER_MS)
+
+void runq_init(void);
+void runq_put(struct proc *p);               // proc_lock held
+struct proc *runq_take(void);                // for this CPU; NULL: none anywhere
+u32 runq_length(u32 cpu_index);
+u32 runq_running_count(void);                // CPUs that run a process now
+bool runq_others_wait(void);                 // somebody waits for this CPU
