@@ -411,10 +411,10 @@ void proc_start_init(void) {
     status_t s = E_NOENT;
     for (u32 i = 0; i < ARRAY_COUNT(programs) && s == E_NOENT; i++) {
         s = exec_first(p, programs[i]);
-        if (s == S_OK) klog("init: %s is process %u\n", programs[i], d->pid);
+        if (s == S_OK) klog("init: %s is process %u", programs[i], d->pid);
     }
     if (s != S_OK) {
-        klog("init: no program to start (%d); the node serves its peers alone\n", s);
+        klog("init: no program to start (%d); the node serves its peers alone", s);
         return;
     }
     spin_lock(&proc_lock);

@@ -137,7 +137,6 @@ struct proc_desc {
 
     u64 start_ns;                    // cluster time
     u64 alarm_ns, alarm_interval_ns; // ITIMER_REAL, absolute; 0: none
-    u64 unused_align;
     u64 cpu_features;                // CPUID bits the process may use (kernel/x86/cpu.h)
     struct proc_wait wait;
     struct proc_account account;

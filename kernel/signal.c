@@ -282,6 +282,12 @@ bool signal_deliver(struct proc *p) {
             clear_pending(d, sig);
         }
     }
+    if ((d->flags & PROC_FLAG_RESTORE_MASK) && d->wait.nr < 0) {
+        spin_lock(&proc_lock);
+        d->signal_mask = d->signal_saved_mask;
+        d->flags &= ~PROC_FLAG_RESTORE_MASK;
+        spin_unlock(&proc_lock);
+    }
     return true;
 }
 

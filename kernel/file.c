@@ -1,0 +1,402 @@
+// The process's side of files: its handles, root and working directory, and the walk of a
+// path over file servers and mounts. Called by system calls, exec, fork and exit of the
+// process that runs. No lock of its own: handles belong to the CPU that runs the process.
+#include "kernel/file.h"
+
+#include "base/string.h"
+#include "kernel/klog.h"
+#include "kernel/options.h"
+#include "mm/kmem.h"
+
+#define PATH_LINKS_MAX 40u
+
+static struct { const char *name; struct object_id root; } mounts[3];
+static struct object_id root_id;
+
+static void load_module(struct object *root, const char *name) {
+    u64 len;
+    const u8 *bytes = boot_module(name, &len);
+    if (!bytes) return;
+    status_t s = ramfs_load_cpio(root, bytes, len);
+    if (s != S_OK) klog("%s: malformed or too large (%d); files up to there are kept", name, s);
+}
+
+static enum fault_result hook_file_page(struct object_id file, u64 offset, bool shared,
+                                        paddr_t *out) {
+    struct p9_call c = {.type = P9_TPAGE, .object = file, .offset = offset, .flags = shared};
+    status_t s = file_call(&c);
+    *out = paddr(c.result);
+    if (s == S_OK) return FAULT_DONE;
+    return s == S_RESTART ? FAULT_WAIT : s == E_NOMEM ? FAULT_NOMEM : FAULT_BUS;
+}
+static void hook_ref(struct object_id id) { (void)object_ref(id); }
+
+static void make_dir(struct object *root, const char *name) {
+    struct p9_call c = {.type = P9_TMKDIR, .object = object_id_of(root), .name = name, .mode = 0755};
+    (void)file_call(&c);
+}
+
+// Starts the file servers, unpacks the image's files, mounts. Context: proc_init.
+void files_start(void) {
+    aspace_hooks.file_ref = hook_ref;
+    aspace_hooks.file_unref = object_clunk;
+    aspace_hooks.file_page = hook_file_page;
+    struct object *root = ramfs_init();
+    root_id = object_id_of(root);
+    load_module(root, "initrd");
+    load_module(root, "extra");
+    static const char *const dirs[] = {"dev", "proc", "nodes", "tmp", "root"};
+    for (u32 i = 0; i < ARRAY_COUNT(dirs); i++) make_dir(root, dirs[i]);
+    mounts[0].name = "dev";
+    mounts[0].root = object_id_of(devfs_init());
+    mounts[1].name = "proc";
+    mounts[1].root = object_id_of(procfs_init());
+    mounts[2].name = "nodes";
+    mounts[2].root = object_id_of(nodesfs_init());
+}
+
+// Drops a reference that this node holds on an object of any node.
+void object_clunk(struct object_id id) {
+    if (id.generation == 0) return;
+    struct p9_call c = {.type = P9_TCLUNK, .object = id};
+    (void)file_call(&c);
+}
+
+status_t object_ref(struct object_id id) {
+    if (id.generation == 0) return S_OK;
+    struct p9_call c = {.type = P9_TREF, .object = id};
+    return file_call(&c);
+}
+
+struct proc_paths *paths_of(const struct proc *p) {
+    return phys_to_virt(paddr(proc_desc(p)->aux[PROC_AUX_PATHS]));
+}
+
+// --- handles ---
+
+static struct handle *slot(const struct proc *p, u32 fd) {
+    u64 frame = proc_desc(p)->aux[PROC_AUX_HANDLES + fd / HANDLES_PER_FRAME];
+    return frame ? (struct handle *)phys_to_virt(paddr(frame)) + fd % HANDLES_PER_FRAME : NULL;
+}
+
+// The open handle fd, or NULL (E_BADF).
+struct handle *handle_get(const struct proc *p, i64 fd) {
+    if (fd < 0 || fd >= (i64)HANDLES_MAX) return NULL;
+    struct handle *h = slot(p, (u32)fd);
+    return h && h->object.generation ? h : NULL;
+}
+
+static status_t slot_make(struct proc *p, u32 fd) {
+    u64 *frame = &proc_desc(p)->aux[PROC_AUX_HANDLES + fd / HANDLES_PER_FRAME];
+    if (!*frame) *frame = frame_alloc(FRAME_DESC).v;
+    return *frame ? S_OK : E_NOMEM;
+}
+
+// Gives the object the lowest free handle from `lowest` on; takes over the reference
+// where it succeeds. E_MFILE, E_NOMEM.
+i64 handle_install(struct proc *p, struct object_id object, u32 flags, u32 lowest) {
+    u64 limit = MIN(proc_desc(p)->rlimit_nofile, (u64)HANDLES_MAX);
+    for (u32 fd = lowest; fd < limit; fd++) {
+        struct handle *h = slot(p, fd);
+        if (h && h->object.generation) continue;
+        status_t s = handle_put_at(p, fd, object, flags);
+        return s == S_OK ? (i64)fd : s;
+    }
+    return E_MFILE;
+}
+
+// Puts the object at fd, closing what was there; takes over the reference.
+status_t handle_put_at(struct proc *p, u32 fd, struct object_id object, u32 flags) {
+    status_t s = slot_make(p, fd);
+    if (s != S_OK) return s;
+    struct handle *h = slot(p, fd);
+    struct object_id old = h->object;
+    *h = (struct handle){.object = object, .flags = flags};
+    struct proc_desc *d = proc_desc(p);
+    if (fd >= d->handle_max) d->handle_max = fd + 1;
+    object_clunk(old);
+    return S_OK;
+}
+
+status_t handle_close(struct proc *p, i64 fd) {
+    struct handle *h = handle_get(p, fd);
+    if (!h) return E_BADF;
+    struct object_id old = h->object;
+    *h = (struct handle){0};
+    object_clunk(old);
+    return S_OK;
+}
+
+// Gives the child a reference on everything the parent has open, and its directories.
+status_t handles_fork(struct proc *child, const struct proc *parent) {
+    const struct proc_desc *f = proc_desc(parent);
+    struct proc_desc *c = proc_desc(child);
+    c->handle_max = 0;
+    for (u32 fd = 0; fd < f->handle_max; fd++) {
+        const struct handle *h = handle_get(parent, fd);
+        if (!h) continue;
+        status_t s = slot_make(child, fd);
+        if (s == S_OK) s = object_ref(h->object);
+        if (s != S_OK) return s;
+        *slot(child, fd) = *h;
+        c->handle_max = fd + 1;
+    }
+    const struct object_id from[3] = {f->root, f->cwd, f->exe};
+    struct object_id *to[3] = {&c->root, &c->cwd, &c->exe};
+    for (u32 i = 0; i < 3; i++) {
+        status_t s = object_ref(from[i]);
+        if (s != S_OK) return s;
+        *to[i] = from[i];
+    }
+    return S_OK;
+}
+
+void handles_close_all(struct proc *p) {
+    for (u32 fd = 0; fd < proc_desc(p)->handle_max; fd++) (void)handle_close(p, fd);
+    proc_desc(p)->handle_max = 0;
+}
+
+void handles_close_exec(struct proc *p) {
+    for (u32 fd = 0; fd < proc_desc(p)->handle_max; fd++) {
+        const struct handle *h = handle_get(p, fd);
+        if (h && (h->flags & HANDLE_CLOEXEC)) (void)handle_close(p, fd);
+    }
+}
+
+// Process 1: this node's root, working directory /.
+void dirs_init(struct proc *p) {
+    struct proc_desc *d = proc_desc(p);
+    d->root = d->cwd = root_id;
+    (void)object_ref(root_id);
+    (void)object_ref(root_id);
+    memcpy(paths_of(p)->cwd, "/", 2);
+}
+
+void dirs_put(struct proc *p) {
+    struct proc_desc *d = proc_desc(p);
+    object_clunk(d->root);
+    object_clunk(d->cwd);
+    object_clunk(d->exe);
+    d->root = d->cwd = d->exe = (struct object_id){0};
+}
+
+// --- paths ---
+
+static void text_push(char *text, const char *name) {
+    u64 len = strlen(text), n = strlen(name);
+    if (len + 1 + n + 1 > PROC_PATH_MAX) return;
+    if (len != 1) text[len++] = '/';
+    memcpy(text + len, name, n + 1);
+}
+
+static void text_pop(char *text) {
+    u64 len = strlen(text);
+    while (len > 1 && text[len - 1] != '/') len--;
+    if (len > 1) len--;
+    text[len] = 0;
+}
+
+static void move_to(struct path *w, struct object_id to) {
+    object_clunk(w->object);
+    w->object = to;
+}
+
+static status_t go_root(struct proc *p, struct path *w) {
+    status_t s = object_ref(proc_desc(p)->root);
+    if (s != S_OK) return s;
+    move_to(w, proc_desc(p)->root);
+    memcpy(w->text, "/", 2);
+    w->attr_known = false;
+    return S_OK;
+}
+
+static struct object_id step_mount(struct proc *p, struct path *w, const char *name) {
+    struct object_id none = {0};
+    bool at_root = object_id_equal(w->object, proc_desc(p)->root);
+    for (u32 i = 0; i < ARRAY_COUNT(mounts); i++) {
+        if (at_root && !strcmp(name, mounts[i].name)) return mounts[i].root;
+        if (!strcmp(name, "..") && object_id_equal(w->object, mounts[i].root))
+            return proc_desc(p)->root;
+    }
+    if (at_root && !strcmp(name, "..")) return proc_desc(p)->root;
+    return none;
+}
+
+// One name from w->object on; w->link holds the text of a symbolic link where it is one
+// that is to be followed.
+static status_t step(struct proc *p, struct path *w, const char *name, bool follow, bool *is_link) {
+    struct object_id mount = step_mount(p, w, name);
+    *is_link = false;
+    if (mount.generation) {
+        status_t s = object_ref(mount);
+        if (s != S_OK) return s;
+        move_to(w, mount);
+        w->attr_known = false;
+    } else {
+        struct p9_call c = {.type = P9_TWALK, .object = w->object, .name = name};
+        status_t s = file_call(&c);
+        if (s != S_OK) return s;
+        if (follow && (c.attr.mode & S_IFMT) == S_IFLNK) {
+            struct p9_call r = {.type = P9_TREADLINK, .object = c.made,
+                                .count = P9_PATH_MAX - 1, .data.buffer = w->link};
+            s = file_call(&r);
+            object_clunk(c.made);
+            w->link[s == S_OK ? r.result : 0] = 0;
+            *is_link = true;
+            return s;
+        }
+        move_to(w, c.made);
+        w->attr = c.attr;
+        w->attr_known = true;
+    }
+    if (!strcmp(name, "..")) text_pop(w->text);
+    else if (strcmp(name, ".")) text_push(w->text, name);
+    return S_OK;
+}
+
+static status_t prepend_link(struct proc *p, struct path *w, u64 rest_at) {
+    u64 link_len = strlen(w->link), rest_len = strlen(w->rest + rest_at);
+    if (link_len == 0) return E_NOENT;
+    if (link_len + 1 + rest_len + 1 > sizeof w->rest) return E_NAMETOOLONG;
+    memmove(w->rest + link_len + 1, w->rest + rest_at, rest_len + 1);
+    memcpy(w->rest, w->link, link_len);
+    w->rest[link_len] = '/';
+    if (rest_len == 0) w->rest[link_len] = 0;
+    return w->rest[0] == '/' ? go_root(p, w) : S_OK;
+}
+
+static status_t walk_rest(struct proc *p, struct path *w, u32 flags) {
+    u64 at = 0;
+    u32 links = 0;
+    for (;;) {
+        while (w->rest[at] == '/') at++;
+        if (!w->rest[at]) return flags & PATH_PARENT ? E_INVAL : S_OK;
+        u64 end = at;
+        while (w->rest[end] && w->rest[end] != '/') end++;
+        if (end - at > P9_NAME_MAX) return E_NAMETOOLONG;
+        memcpy(w->last, w->rest + at, end - at);
+        w->last[end - at] = 0;
+        u64 next = end;
+        while (w->rest[next] == '/') next++;
+        bool last = !w->rest[next];
+        if (last) w->want_dir = w->rest[end] == '/';
+        if (last && (flags & PATH_PARENT)) return S_OK;
+        bool is_link, follow = !last || (flags & PATH_FOLLOW) || w->want_dir;
+        status_t s = step(p, w, w->last, follow, &is_link);
+        if (s == E_NOENT && last && (flags & PATH_MAY_LACK)) {
+            w->missing = true;
+            return S_OK;
+        }
+        if (s != S_OK) return s;
+        at = next;
+        if (is_link) {
+            if (++links > PATH_LINKS_MAX) return E_LOOP;
+            if (!last && w->rest[end] == '/') next = end + 1;
+            s = prepend_link(p, w, last && w->want_dir ? end : next);
+            if (s != S_OK) return s;
+            at = 0;
+        }
+    }
+}
+
+static status_t walk_start(struct proc *p, int dirfd, struct path *w) {
+    struct object_id from = proc_desc(p)->cwd;
+    if (w->rest[0] == '/') {
+        from = proc_desc(p)->root;
+        memcpy(w->text, "/", 2);
+    } else if (dirfd == AT_FDCWD) {
+        memcpy(w->text, paths_of(p)->cwd, PROC_PATH_MAX);
+    } else {
+        const struct handle *h = handle_get(p, dirfd);
+        if (!h) return E_BADF;
+        from = h->object;
+        memcpy(w->text, "/", 2);
+    }
+    status_t s = object_ref(from);
+    if (s == S_OK) w->object = from;
+    return s;
+}
+
+// Walks a name to an object, or to the directory that holds its last name.
+//   dirfd  where a relative name begins; AT_FDCWD: the working directory
+//   flags  enum path_flags
+// Errors as path_resolution(7); S_RESTART where a server is on another node.
+status_t path_walk(struct proc *p, int dirfd, const char *name, u32 flags, struct path *out) {
+    u64 len = strlen(name);
+    memset(out, 0, offsetof(struct path, rest));
+    if (len >= sizeof out->rest) return E_NAMETOOLONG;
+    if (len == 0 && !(flags & PATH_EMPTY_OK)) return E_NOENT;
+    memcpy(out->rest, name, len + 1);
+    status_t s = walk_start(p, dirfd, out);
+    if (s == S_OK && len) s = walk_rest(p, out, flags);
+    if (s == S_OK && !out->attr_known && !(flags & PATH_PARENT) && !out->missing) {
+        struct p9_call c = {.type = P9_TGETATTR, .object = out->object};
+        s = file_call(&c);
+        out->attr = c.attr;
+    }
+    if (s == S_OK && out->want_dir && !out->missing && !(flags & PATH_PARENT) &&
+        (out->attr.mode & S_IFMT) != S_IFDIR) {
+        s = E_NOTDIR;
+    }
+    if (s != S_OK) {
+        object_clunk(out->object);
+        out->object.generation = 0;
+    }
+    return s;
+}
+
+// path_walk of a name in the caller's memory.
+struct path *path_user(struct proc *p, int dirfd, u64 name_uva, u32 flags, status_t *error) {
+    struct path *w = kmem_alloc(sizeof *w);
+    char *name = kmem_alloc(P9_PATH_MAX);
+    *error = w && name ? user_read_string(p, name_uva, name, P9_PATH_MAX) : E_NOMEM;
+    if (*error == S_OK) *error = path_walk(p, dirfd, name, flags, w);
+    if (name) kmem_free(name, P9_PATH_MAX);
+    if (*error == S_OK) return w;
+    if (w) kmem_free(w, sizeof *w);
+    return NULL;
+}
+
+void path_put(struct path *path) {
+    object_clunk(path->object);
+    kmem_free(path, sizeof *path);
+}
+
+static status_t open_object(struct proc *p, struct path *w, u32 flags, struct object_id *made) {
+    struct p9_call c = {.type = P9_TLOPEN, .object = w->object, .flags = flags,
+                        .pid = proc_desc(p)->pid};
+    status_t s = file_call(&c);
+    *made = c.made;
+    return s;
+}
+
+static status_t open_walked(struct proc *p, struct path *w, u32 flags, u32 mode,
+                            struct object_id *made) {
+    if (!w->missing) {
+        if ((flags & O_CREAT) && (flags & O_EXCL)) return E_EXIST;
+        if ((flags & O_CREAT) && (w->attr.mode & S_IFMT) == S_IFDIR) return E_ISDIR;
+        return open_object(p, w, flags, made);
+    }
+    if (w->want_dir) return E_ISDIR;
+    struct p9_call c = {.type = P9_TLCREATE, .object = w->object, .name = w->last, .flags = flags,
+                        .mode = mode & ~proc_desc(p)->umask, .pid = proc_desc(p)->pid};
+    status_t s = file_call(&c);
+    *made = c.made;
+    return s;
+}
+
+// Opens a name, making the file where O_CREAT says so; *made names the open description.
+status_t path_open(struct proc *p, int dirfd, const char *name, u32 flags, u32 mode,
+                   struct object_id *made) {
+    struct path *w = kmem_alloc(sizeof *w);
+    if (!w) return E_NOMEM;
+    u32 walk = ((flags & O_NOFOLLOW) || ((flags & O_CREAT) && (flags & O_EXCL)) ? 0 : PATH_FOLLOW) |
+               (flags & O_CREAT ? PATH_MAY_LACK : 0);
+    status_t s = path_walk(p, dirfd, name, walk, w);
+    if (s == S_OK) {
+        s = open_walked(p, w, flags, mode, made);
+        object_clunk(w->object);
+    }
+    kmem_free(w, sizeof *w);
+    return s;
+}

@@ -1,0 +1,303 @@
+// /dev: null, zero, full, random, urandom, console, tty, com2, and links into
+// /proc/self/fd. The console is COM1 and the screen under the line discipline (tty.c);
+// com2 is the second serial port, raw. Called through file_call and at the edge for
+// input; lock: files_lock.
+#include "base/string.h"
+#include "drivers/console/console.h"
+#include "kernel/file.h"
+#include "kernel/files/object.h"
+#include "kernel/files/tty.h"
+#include "kernel/klog.h"
+#include "kernel/random.h"
+#include "kernel/signal.h"
+#include "kernel/trap.h"
+#include "kernel/x86/cpu.h"
+#include "mm/frame.h"
+
+enum dev_kind { DEV_DIR, DEV_NULL, DEV_ZERO, DEV_FULL, DEV_RANDOM, DEV_TTY, DEV_COM2, DEV_LINK };
+
+struct dev_node {
+    struct object object;
+    const char *name;
+    enum dev_kind kind;
+    u32 rdev;                        // major << 8 | minor, Linux's numbers
+    const char *target;
+};
+
+static struct dev_node nodes[] = {
+    {.name = "", .kind = DEV_DIR},
+    {.name = "null", .kind = DEV_NULL, .rdev = 0x103},
+    {.name = "zero", .kind = DEV_ZERO, .rdev = 0x105},
+    {.name = "full", .kind = DEV_FULL, .rdev = 0x107},
+    {.name = "random", .kind = DEV_RANDOM, .rdev = 0x108},
+    {.name = "urandom", .kind = DEV_RANDOM, .rdev = 0x109},
+    {.name = "console", .kind = DEV_TTY, .rdev = 0x501},
+    {.name = "tty", .kind = DEV_TTY, .rdev = 0x500},
+    {.name = "com2", .kind = DEV_COM2, .rdev = 0x441},
+    {.name = "fd", .kind = DEV_LINK, .target = "/proc/self/fd"},
+    {.name = "stdin", .kind = DEV_LINK, .target = "/proc/self/fd/0"},
+    {.name = "stdout", .kind = DEV_LINK, .target = "/proc/self/fd/1"},
+    {.name = "stderr", .kind = DEV_LINK, .target = "/proc/self/fd/2"},
+};
+#define DEV_COUNT ARRAY_COUNT(nodes)
+
+static struct tty console_tty;
+static struct wait_list console_readers, com2_readers;
+#define COM2_PENDING_MAX 4096u
+static u8 com2_bytes[COM2_PENDING_MAX];
+static u32 com2_head, com2_tail;
+
+static void console_out(void *ctx, const u8 *bytes, u32 len) {
+    (void)ctx;
+    klog_console_write((const char *)bytes, len);
+}
+static void console_signal(void *ctx, u32 pgid, u32 sig) {
+    (void)ctx;
+    signal_raise_group(pgid, sig, (struct signal_info){.code = SI_KERNEL});
+}
+
+// At the edge after input arrived: through the line discipline, and wakes readers.
+static void console_edge(void) {
+    bool ready = false, raw = false;
+    int c;
+    spin_lock(&files_lock);
+    while ((c = serial_read(SERIAL_COM1)) >= 0) ready |= tty_input(&console_tty, (u8)c);
+    while (com2_tail - com2_head < COM2_PENDING_MAX && (c = serial_read(SERIAL_COM2)) >= 0) {
+        com2_bytes[com2_tail++ % COM2_PENDING_MAX] = (u8)c;
+        raw = true;
+    }
+    if (ready) file_wake(&console_readers);
+    if (raw) file_wake(&com2_readers);
+    spin_unlock(&files_lock);
+}
+
+static bool background(const struct proc *p) {
+    return p && console_tty.pgid && proc_desc(p)->sid == console_tty.sid &&
+           proc_desc(p)->pgid != console_tty.pgid;
+}
+
+static status_t tty_do_read(struct p9_call *c) {
+    struct proc *p = proc_current();
+    if (background(p)) {
+        if (signal_ignored(p, SIGTTIN) || (proc_desc(p)->signal_mask & SIGNAL_BIT(SIGTTIN)))
+            return E_IO;
+        signal_raise_group(proc_desc(p)->pgid, SIGTTIN, (struct signal_info){.code = SI_KERNEL});
+        return S_RESTART;
+    }
+    if (c->count == 0) return S_OK;
+    if (!tty_readable(&console_tty)) {
+        if (c->flags & O_NONBLOCK) return E_AGAIN;
+        file_wait(&console_readers);
+        return S_RESTART;
+    }
+    u8 bytes[512];
+    u32 n = tty_read(&console_tty, bytes, (u32)MIN(c->count, sizeof bytes));
+    c->result = data_put(c, 0, bytes, n);
+    return S_OK;
+}
+
+static status_t com2_read(struct p9_call *c) {
+    if (!serial_present(SERIAL_COM2)) return E_NXIO;
+    if (com2_head == com2_tail) {
+        if (c->flags & O_NONBLOCK) return E_AGAIN;
+        file_wait(&com2_readers);
+        return S_RESTART;
+    }
+    while (c->result < c->count && com2_head != com2_tail) {
+        data_put(c, c->result++, &com2_bytes[com2_head++ % COM2_PENDING_MAX], 1);
+    }
+    edge_request(EDGE_CONSOLE);                  // there may be more in the driver's ring
+    return S_OK;
+}
+
+static status_t do_write(const struct dev_node *n, struct p9_call *c) {
+    u8 bytes[512];
+    if (n->kind == DEV_FULL) return E_NOSPC;
+    if (n->kind == DEV_COM2 && !serial_present(SERIAL_COM2)) return E_NXIO;
+    bool line = n->kind == DEV_TTY || n->kind == DEV_COM2;
+    while (line && c->result < c->count) {
+        u32 len = data_get(c, c->result, bytes, MIN(sizeof bytes, c->count - c->result));
+        if (n->kind == DEV_TTY) tty_write(&console_tty, bytes, len);
+        else serial_write(SERIAL_COM2, (const char *)bytes, len);
+        c->result += len;
+    }
+    c->result = c->count;
+    return S_OK;
+}
+
+static status_t do_read(const struct dev_node *n, struct p9_call *c) {
+    u8 bytes[256];
+    switch (n->kind) {
+    case DEV_NULL: return S_OK;
+    case DEV_ZERO: case DEV_FULL:
+        data_zero(c, 0, c->count);
+        c->result = c->count;
+        return S_OK;
+    case DEV_RANDOM:
+        while (c->result < c->count) {
+            u64 len = MIN(sizeof bytes, c->count - c->result);
+            random_fill(bytes, len);
+            c->result += data_put(c, c->result, bytes, len);
+        }
+        return S_OK;
+    case DEV_TTY: return tty_do_read(c);
+    case DEV_COM2: return com2_read(c);
+    default: return E_ISDIR;
+    }
+}
+
+// Terminal requests. Source of numbers: Linux asm-generic/ioctls.h.
+enum {
+    TCGETS = 0x5401, TCSETS = 0x5402, TCSETSW = 0x5403, TCSETSF = 0x5404, TCSBRK = 0x5409,
+    TCXONC = 0x540a, TCFLSH = 0x540b, TIOCSCTTY = 0x540e, TIOCGPGRP = 0x540f, TIOCSPGRP = 0x5410,
+    TIOCGWINSZ = 0x5413, TIOCSWINSZ = 0x5414, FIONREAD = 0x541b, TIOCNOTTY = 0x5422,
+    TIOCGSID = 0x5429,
+};
+
+static status_t tty_control(struct proc *p, struct p9_call *c) {
+    struct tty *t = &console_tty;
+    switch (c->flags) {
+    case TIOCSCTTY:
+        if (proc_desc(p)->sid != proc_desc(p)->pid) return E_PERM;
+        t->sid = proc_desc(p)->sid;
+        t->pgid = proc_desc(p)->pgid;
+        proc_desc(p)->tty = object_id_of(&nodes[7].object);
+        return S_OK;
+    case TIOCNOTTY:
+        proc_desc(p)->tty = (struct object_id){0};
+        return S_OK;
+    case TIOCGPGRP: data_put(c, 0, &t->pgid, 4); return t->sid ? S_OK : E_NOTTY;
+    case TIOCGSID: data_put(c, 0, &t->sid, 4); return t->sid ? S_OK : E_NOTTY;
+    case TIOCSPGRP:
+        if (!t->sid || proc_desc(p)->sid != t->sid) return E_NOTTY;
+        data_get(c, 0, &t->pgid, 4);
+        return S_OK;
+    default: return E_NOTTY;
+    }
+}
+
+static status_t tty_ioctl(struct p9_call *c) {
+    struct tty *t = &console_tty;
+    u32 n;
+    switch (c->flags) {
+    case TCGETS: data_put(c, 0, &t->termios, sizeof t->termios); return S_OK;
+    case TCSETSF: tty_flush_input(t); data_get(c, 0, &t->termios, sizeof t->termios); return S_OK;
+    case TCSETS: case TCSETSW: data_get(c, 0, &t->termios, sizeof t->termios); return S_OK;
+    case TIOCGWINSZ: data_put(c, 0, &t->winsize, sizeof t->winsize); return S_OK;
+    case TIOCSWINSZ: data_get(c, 0, &t->winsize, sizeof t->winsize); return S_OK;
+    case TCFLSH: tty_flush_input(t); return S_OK;
+    case TCSBRK: case TCXONC: return S_OK;
+    case FIONREAD:
+        n = tty_bytes_ready(t);
+        data_put(c, 0, &n, sizeof n);
+        return S_OK;
+    default: return proc_current() ? tty_control(proc_current(), c) : E_NOTTY;
+    }
+}
+
+static status_t do_poll(const struct dev_node *n, struct p9_call *c) {
+    u32 ready = POLLIN | POLLOUT;
+    if (n->kind == DEV_TTY && !tty_readable(&console_tty)) ready = POLLOUT;
+    if (n->kind == DEV_COM2 && com2_head == com2_tail) ready = POLLOUT;
+    c->result = ready & c->flags;
+    return S_OK;
+}
+
+static void fill_attr(const struct dev_node *n, struct p9_attr *a) {
+    u32 mode = n->kind == DEV_DIR ? S_IFDIR | 0755 : n->kind == DEV_LINK ? S_IFLNK | 0777
+                                                                        : S_IFCHR | 0666;
+    *a = (struct p9_attr){.valid = P9_GETATTR_BASIC, .qid_path = (u64)(n - nodes) + 1, .mode = mode,
+        .nlink = 1, .rdev = n->rdev, .qid_type = n->kind == DEV_DIR ? 0x80 : 0,
+        .blksize = n->kind == DEV_TTY || n->kind == DEV_COM2 ? 1 : PAGE_SIZE,
+        .size = n->target ? strlen(n->target) : 0};
+}
+
+static status_t do_walk(struct dev_node *n, struct p9_call *c) {
+    if (n->kind != DEV_DIR) return E_NOTDIR;
+    u32 i = 0;
+    if (strcmp(c->name, ".") && strcmp(c->name, "..")) {
+        for (i = 1; i < DEV_COUNT && strcmp(nodes[i].name, c->name); i++) continue;
+    }
+    if (i == DEV_COUNT) return E_NOENT;
+    object_get(&nodes[i].object);
+    c->made = object_id_of(&nodes[i].object);
+    fill_attr(&nodes[i], &c->attr);
+    return S_OK;
+}
+
+static status_t do_readdir(struct p9_call *c) {
+    for (u64 i = c->offset; i < DEV_COUNT + 1; i++) {
+        struct p9_attr a;
+        const char *name = i == 0 ? "." : i == 1 ? ".." : nodes[i - 1].name;
+        fill_attr(&nodes[i < 2 ? 0 : i - 1], &a);
+        if (!data_dirent(c, a.qid_path, i + 1, a.mode, name)) break;
+        c->value = i + 1;
+    }
+    return S_OK;
+}
+
+static status_t do_open(struct dev_node *n, struct p9_call *c) {
+    if (n->kind == DEV_DIR && (c->flags & O_ACCMODE)) return E_ISDIR;
+    if (n->kind != DEV_DIR && (c->flags & O_DIRECTORY)) return E_NOTDIR;
+    if (n->kind == DEV_COM2 && !serial_present(SERIAL_COM2)) return E_NXIO;
+    struct proc *p = proc_current();
+    bool leader = p && proc_desc(p)->sid == proc_desc(p)->pid;
+    if (n->kind == DEV_TTY && leader && !console_tty.sid && !(c->flags & O_NOCTTY)) {
+        console_tty.sid = proc_desc(p)->sid;
+        console_tty.pgid = proc_desc(p)->pgid;
+        proc_desc(p)->tty = object_id_of(&nodes[7].object);
+    }
+    return ofd_open(&n->object, c->flags, c);
+}
+
+static status_t dev_call(struct object *o, struct p9_call *c) {
+    struct dev_node *n = CONTAINER_OF(o, struct dev_node, object);
+    switch (c->type) {
+    case P9_TWALK: return do_walk(n, c);
+    case P9_TLOPEN: return do_open(n, c);
+    case P9_TREAD: return do_read(n, c);
+    case P9_TWRITE: return do_write(n, c);
+    case P9_TREADDIR: return n->kind == DEV_DIR ? do_readdir(c) : E_NOTDIR;
+    case P9_TGETATTR: fill_attr(n, &c->attr); return S_OK;
+    case P9_TSETATTR: case P9_TCLUNK: case P9_TFSYNC: return S_OK;
+    case P9_TREADLINK:
+        if (!n->target) return E_INVAL;
+        c->result = data_put(c, 0, n->target, MIN(strlen(n->target), c->count));
+        return S_OK;
+    case P9_TPOLL: return do_poll(n, c);
+    case P9_TIOCTL: return n->kind == DEV_TTY ? tty_ioctl(c) : E_NOTTY;
+    case P9_TSTATFS: c->attr = (struct p9_attr){.blksize = PAGE_SIZE, .qid_path = 0x1373}; return S_OK;
+    case P9_TPAGE: return E_NODEV;
+    default: return E_PERM;
+    }
+}
+
+static void dev_release(struct object *o) { (void)o; }   // the table's own reference stays
+static const struct object_ops dev_ops = {"dev", dev_call, dev_release};
+
+// The leader of the terminal's session ended: its foreground group is told.
+void tty_session_ended(struct proc *p) {
+    spin_lock(&files_lock);
+    u32 pgid = console_tty.sid == proc_desc(p)->sid ? console_tty.pgid : 0;
+    if (pgid) console_tty.sid = console_tty.pgid = 0;
+    spin_unlock(&files_lock);
+    if (pgid) signal_raise_group(pgid, SIGHUP, (struct signal_info){.code = SI_KERNEL});
+}
+
+struct object_id tty_console_id(void) { return object_id_of(&nodes[6].object); }
+
+struct object *devfs_init(void) {
+    spin_lock(&files_lock);
+    for (u32 i = 0; i < DEV_COUNT; i++) {
+        status_t s = object_add(&nodes[i].object, &dev_ops);
+        ASSERT(s == S_OK);
+    }
+    spin_unlock(&files_lock);
+    tty_init(&console_tty);
+    console_tty.out = console_out;
+    console_tty.signal = console_signal;
+    wait_list_init(&console_readers);
+    wait_list_init(&com2_readers);
+    edge_hook_set(EDGE_CONSOLE, console_edge);
+    return &nodes[0].object;
+}

@@ -1,0 +1,382 @@
+// /proc in Linux's formats, so that busybox ps, top, free and uptime work, plus
+// /proc/PID/node. Processes of this node; those of others through proc_hooks later.
+// Called through synth.c; lock: files_lock, and proc_lock inside for the table.
+#include "base/string.h"
+#include "kernel/file.h"
+#include "kernel/files/ramfs.h"
+#include "kernel/files/synth.h"
+#include "kernel/klog.h"
+#include "kernel/x86/cpu.h"
+#include "mm/frame.h"
+#include "sched/runq.h"
+
+#define TICKS_PER_S 100u
+#define NS_PER_TICK (NS_PER_S / TICKS_PER_S)
+
+static char state_letter(const struct proc *p) {
+    switch (p->state) {
+    case PROC_WAITING: return 'S';
+    case PROC_STOPPED: return 'T';
+    case PROC_ZOMBIE: return 'Z';
+    default: return 'R';
+    }
+}
+
+static struct proc *by_pid(u64 pid) { return proc_find((u32)pid); }
+
+// A copy of what is shown, taken under proc_lock. False: it is gone.
+struct snapshot {
+    char state, name[PROC_NAME_MAX];
+    u32 pid, ppid, pgid, sid, uid, gid, tty, cpu, handles;
+    u64 cpu_ns, children_ns, start_ns, resident, virtual_bytes, faults;
+    u64 pending, mask, ignored, caught;
+};
+
+static u64 map_bytes(const struct proc *p) {
+    if (p->state == PROC_ZOMBIE || p->state == PROC_NEW) return 0;
+    const struct proc_desc *d = proc_desc(p);
+    u64 sum = 0;
+    for (u32 i = 0; i < d->vma_count; i++) sum += vma_at(d, i)->end - vma_at(d, i)->start;
+    return sum;
+}
+
+static bool snapshot(u64 pid, struct snapshot *s) {
+    spin_lock(&proc_lock);
+    struct proc *p = by_pid(pid);
+    if (p) {
+        const struct proc_desc *d = proc_desc(p);
+        *s = (struct snapshot){.state = state_letter(p), .pid = d->pid, .ppid = d->ppid,
+            .pgid = d->pgid, .sid = d->sid, .uid = d->uid, .gid = d->gid, .cpu = p->cpu,
+            .tty = d->tty.generation ? 0x501 : 0, .handles = d->handle_max,
+            .cpu_ns = d->account.cpu_ns, .children_ns = d->account.children_ns,
+            .start_ns = d->start_ns, .resident = d->pages_resident,
+            .virtual_bytes = p->on_cpu && p != proc_current() ? d->pages_resident * PAGE_SIZE
+                                                              : map_bytes(p),
+            .faults = d->account.faults, .pending = d->signal_pending, .mask = d->signal_mask};
+        if (p->on_cpu) s->cpu_ns += time_now_ns() - p->run_start_ns;
+        memcpy(s->name, d->name, sizeof s->name);
+        const struct proc_signals *sig = d->aux[PROC_AUX_SIGNAL]
+            ? phys_to_virt(paddr(d->aux[PROC_AUX_SIGNAL])) : NULL;
+        for (u32 i = 0; sig && i < SIGNAL_COUNT; i++) {
+            if (sig->action[i].handler == 1) s->ignored |= BIT(i);
+            else if (sig->action[i].handler) s->caught |= BIT(i);
+        }
+    }
+    spin_unlock(&proc_lock);
+    return p != NULL;
+}
+
+static status_t show_stat(u64 pid, struct text *t) {
+    struct snapshot s;
+    if (!snapshot(pid, &s)) return E_SRCH;
+    text_add(t, "%u (%s) %c %u %u %u %u -1 4194304 %lu 0 0 0 %lu 0 %lu 0 20 0 1 0 %lu %lu %lu "
+             "18446744073709551615 0 0 0 0 0 %lu %lu %lu %lu 0 0 0 17 %u 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
+             s.pid, s.name, s.state, s.ppid, s.pgid, s.sid, s.tty, s.faults,
+             s.cpu_ns / NS_PER_TICK, s.children_ns / NS_PER_TICK, s.start_ns / NS_PER_TICK,
+             s.virtual_bytes, s.resident, s.pending & 0x7fffffff, s.mask & 0x7fffffff,
+             s.ignored & 0x7fffffff, s.caught & 0x7fffffff, s.cpu);
+    return S_OK;
+}
+
+static status_t show_statm(u64 pid, struct text *t) {
+    struct snapshot s;
+    if (!snapshot(pid, &s)) return E_SRCH;
+    text_add(t, "%lu %lu 0 0 0 %lu 0\n", s.virtual_bytes / PAGE_SIZE, s.resident, s.resident);
+    return S_OK;
+}
+
+static const char *state_name(char letter) {
+    return letter == 'S' ? "sleeping" : letter == 'T' ? "stopped" : letter == 'Z' ? "zombie"
+                                                                                  : "running";
+}
+
+static status_t show_status(u64 pid, struct text *t) {
+    struct snapshot s;
+    if (!snapshot(pid, &s)) return E_SRCH;
+    text_add(t, "Name:\t%s\nState:\t%c (%s)\nTgid:\t%u\nPid:\t%u\nPPid:\t%u\n"
+             "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nFDSize:\t%u\n"
+             "VmSize:\t%8lu kB\nVmRSS:\t%8lu kB\nThreads:\t1\n"
+             "SigPnd:\t%016lx\nSigBlk:\t%016lx\nSigIgn:\t%016lx\nSigCgt:\t%016lx\n",
+             s.name, s.state, state_name(s.state), s.pid, s.pid, s.ppid, s.uid, s.uid, s.uid, s.uid,
+             s.gid, s.gid, s.gid, s.gid, s.handles, s.virtual_bytes / 1024, s.resident * 4,
+             s.pending, s.mask, s.ignored, s.caught);
+    return S_OK;
+}
+
+static status_t show_comm(u64 pid, struct text *t) {
+    struct snapshot s;
+    if (!snapshot(pid, &s)) return E_SRCH;
+    text_add(t, "%s\n", s.name);
+    return S_OK;
+}
+
+static status_t show_cmdline(u64 pid, struct text *t) {
+    spin_lock(&proc_lock);
+    struct proc *p = by_pid(pid);
+    if (p && p->state != PROC_ZOMBIE) {
+        const char *args = paths_of(p)->args;
+        u32 len = sizeof paths_of(p)->args;
+        while (len && !args[len - 1]) len--;
+        text_add_bytes(t, args, len ? len + 1 : 0);
+    }
+    spin_unlock(&proc_lock);
+    return p ? S_OK : E_SRCH;
+}
+
+static status_t show_path(u64 pid, struct text *t, u64 at) {
+    spin_lock(&proc_lock);
+    struct proc *p = by_pid(pid);
+    if (p && p->state != PROC_ZOMBIE) text_add(t, "%s", (const char *)paths_of(p) + at);
+    spin_unlock(&proc_lock);
+    return p ? S_OK : E_SRCH;
+}
+static status_t show_exe(u64 pid, struct text *t) {
+    return show_path(pid, t, offsetof(struct proc_paths, exe));
+}
+static status_t show_cwd(u64 pid, struct text *t) {
+    return show_path(pid, t, offsetof(struct proc_paths, cwd));
+}
+static status_t show_root(u64 pid, struct text *t) {
+    (void)pid;
+    text_add(t, "/");
+    return S_OK;
+}
+
+static void maps_line(const struct vma *v, const char *exe, struct text *t) {
+    const char *name = v->flags & VMA_STACK ? "[stack]" : v->flags & VMA_HEAP ? "[heap]"
+                     : v->file.generation ? exe : "";
+    text_add(t, "%08lx-%08lx %c%c%c%c %08lx 00:00 %lu%s%s\n", v->start, v->end,
+             v->prot & 1 ? 'r' : '-', v->prot & 2 ? 'w' : '-', v->prot & 4 ? 'x' : '-',
+             v->flags & VMA_SHARED ? 's' : 'p', v->file_offset, v->file.generation & 0xffff,
+             *name ? " " : "", name);
+}
+
+// The map belongs to the CPU that runs the process: another's that is on a CPU is not read.
+static status_t show_maps(u64 pid, struct text *t) {
+    spin_lock(&proc_lock);
+    struct proc *p = by_pid(pid);
+    bool readable = p && p->state != PROC_ZOMBIE && (!p->on_cpu || p == proc_current());
+    for (u32 i = 0; readable && i < proc_desc(p)->vma_count; i++)
+        maps_line(vma_at(proc_desc(p), i), paths_of(p)->exe, t);
+    spin_unlock(&proc_lock);
+    return p ? S_OK : E_SRCH;
+}
+
+static status_t show_node(u64 pid, struct text *t) {
+    (void)pid;
+    text_add(t, "%u\n", node_id);
+    return S_OK;
+}
+
+static status_t write_node(u64 pid, const char *text, u32 len) {
+    (void)len;
+    spin_lock(&proc_lock);
+    struct proc *p = by_pid(pid);
+    spin_unlock(&proc_lock);
+    if (!p) return E_SRCH;
+    return proc_hooks.node_write ? proc_hooks.node_write(proc_current(), p, text) : E_OPNOTSUPP;
+}
+
+static bool pid_alive(u64 pid) {
+    spin_lock(&proc_lock);
+    bool is = by_pid(pid) != NULL;
+    spin_unlock(&proc_lock);
+    return is;
+}
+
+// --- /proc/PID/fd: links that open the very object again ---
+
+static bool list_fd(u64 pid, u32 i, char *name, u32 *mode) {
+    spin_lock(&proc_lock);
+    struct proc *p = by_pid(pid);
+    bool found = false;
+    for (u32 fd = 0; p && !found && fd < proc_desc(p)->handle_max; fd++) {
+        if (!handle_get(p, fd) || i--) continue;
+        ksnprintf(name, P9_NAME_MAX, "%u", fd);
+        found = true;
+    }
+    spin_unlock(&proc_lock);
+    *mode = S_IFLNK;
+    return found;
+}
+
+static bool parse_number(const char *text, u64 *out) {
+    u64 v = 0;
+    if (!*text) return false;
+    for (; *text; text++) {
+        if (*text < '0' || *text > '9' || v > 0xffffffff) return false;
+        v = v * 10 + (u64)(*text - '0');
+    }
+    *out = v;
+    return true;
+}
+
+static status_t show_fd(u64 arg, struct text *t) {
+    text_add(t, "/dev/fd-%lu", arg & 0xffff);
+    return S_OK;
+}
+static const struct synth_entry fd_entry = {.name = "", .mode = S_IFLNK | 0700, .show = show_fd};
+
+static status_t find_fd(u64 pid, const char *name, const struct synth_entry **entry, u64 *arg) {
+    u64 fd;
+    if (!parse_number(name, &fd)) return E_NOENT;
+    spin_lock(&proc_lock);
+    struct proc *p = by_pid(pid);
+    bool ok = p && handle_get(p, (i64)fd);
+    spin_unlock(&proc_lock);
+    *entry = &fd_entry;
+    *arg = pid << 16 | fd;
+    return ok ? S_OK : E_NOENT;
+}
+
+static const struct synth_ops fd_ops = {list_fd, find_fd};
+
+static const struct synth_entry pid_entries[] = {
+    {.name = "stat", .mode = S_IFREG | 0444, .show = show_stat, .alive = pid_alive},
+    {.name = "statm", .mode = S_IFREG | 0444, .show = show_statm, .alive = pid_alive},
+    {.name = "status", .mode = S_IFREG | 0444, .show = show_status, .alive = pid_alive},
+    {.name = "comm", .mode = S_IFREG | 0444, .show = show_comm, .alive = pid_alive},
+    {.name = "cmdline", .mode = S_IFREG | 0444, .show = show_cmdline, .alive = pid_alive},
+    {.name = "maps", .mode = S_IFREG | 0444, .show = show_maps, .alive = pid_alive},
+    {.name = "exe", .mode = S_IFLNK | 0777, .show = show_exe, .alive = pid_alive},
+    {.name = "cwd", .mode = S_IFLNK | 0777, .show = show_cwd, .alive = pid_alive},
+    {.name = "root", .mode = S_IFLNK | 0777, .show = show_root, .alive = pid_alive},
+    {.name = "fd", .mode = S_IFDIR | 0500, .dynamic = &fd_ops, .alive = pid_alive},
+    {.name = "node", .mode = S_IFREG | 0644, .show = show_node, .write = write_node,
+     .alive = pid_alive},
+    {.name = NULL},
+};
+static const struct synth_entry pid_dir = {.name = "", .mode = S_IFDIR | 0555,
+                                           .children = pid_entries, .alive = pid_alive};
+
+// --- /proc itself ---
+
+static status_t show_meminfo(u64 arg, struct text *t) {
+    (void)arg;
+    u64 total = frame_count_total() * 4, free = frame_count_free() * 4;
+    text_add(t, "MemTotal:     %10lu kB\nMemFree:      %10lu kB\nMemAvailable: %10lu kB\n"
+             "Buffers:               0 kB\nCached:                0 kB\nSwapCached:            0 kB\n"
+             "Active:                0 kB\nInactive:              0 kB\nSwapTotal:             0 kB\n"
+             "SwapFree:              0 kB\nShmem:                 0 kB\nSlab:                  0 kB\n",
+             total, free, free);
+    return S_OK;
+}
+
+static status_t show_uptime(u64 arg, struct text *t) {
+    (void)arg;
+    u64 now = time_now_ns(), idle = 0;
+    for (u32 i = 0; i < cpu_count; i++) idle += cpus[i].idle_ns;
+    text_add(t, "%lu.%02lu %lu.%02lu\n", now / NS_PER_S, now / NS_PER_TICK % 100, idle / NS_PER_S,
+             idle / NS_PER_TICK % 100);
+    return S_OK;
+}
+
+static void cpu_line(struct text *t, const char *name, u64 total_ns, u64 idle_ns) {
+    u64 idle = idle_ns / NS_PER_TICK, busy = total_ns / NS_PER_TICK;
+    busy = busy > idle ? busy - idle : 0;
+    text_add(t, "%s %lu 0 0 %lu 0 0 0 0 0 0\n", name, busy, idle);
+}
+
+static status_t show_kernel_stat(u64 arg, struct text *t) {
+    (void)arg;
+    u64 now = time_now_ns(), idle = 0, interrupts = 0;
+    u32 running = runq_running_count();
+    for (u32 i = 0; i < cpu_count; i++) {
+        idle += cpus[i].idle_ns;
+        interrupts += cpus[i].interrupts;
+        running += runq_length(i);
+    }
+    cpu_line(t, "cpu ", now * cpu_count, idle);
+    for (u32 i = 0; i < cpu_count; i++) {
+        char name[16];
+        ksnprintf(name, sizeof name, "cpu%u", i);
+        cpu_line(t, name, now, cpus[i].idle_ns);
+    }
+    text_add(t, "intr %lu\nctxt 0\nbtime %lu\nprocesses %u\nprocs_running %u\nprocs_blocked 0\n",
+             interrupts, (time_wall_ns() - now) / NS_PER_S, proc_count, running);
+    return S_OK;
+}
+
+static status_t show_loadavg(u64 arg, struct text *t) {
+    (void)arg;
+    u32 running = runq_running_count(), all = 0;
+    for (u32 i = 0; i < cpu_count; i++) running += runq_length(i);
+    for (u32 i = 0; i < proc_count; i++) all += procs[i].state != PROC_FREE;
+    text_add(t, "%u.00 %u.00 %u.00 %u/%u %u\n", running, running, running, running, all, 1);
+    return S_OK;
+}
+
+static status_t show_version(u64 arg, struct text *t) {
+    (void)arg;
+    text_add(t, "Isthmus version 6.1.0-isthmus (x86_64)\n");
+    return S_OK;
+}
+static status_t show_mounts(u64 arg, struct text *t) {
+    (void)arg;
+    text_add(t, "rootfs / ramfs rw 0 0\ndev /dev devfs rw 0 0\nproc /proc proc rw 0 0\n"
+             "nodes /nodes nodes rw 0 0\n");
+    return S_OK;
+}
+static status_t show_filesystems(u64 arg, struct text *t) {
+    (void)arg;
+    text_add(t, "nodev\tramfs\nnodev\tproc\n");
+    return S_OK;
+}
+static status_t show_cpuinfo(u64 arg, struct text *t) {
+    (void)arg;
+    for (u32 i = 0; i < cpu_count; i++) {
+        text_add(t, "processor\t: %u\nvendor_id\t: x86-64\nmodel name\t: x86-64\napicid\t\t: %u\n\n",
+                 i, cpus[i].apic_id);
+    }
+    return S_OK;
+}
+static status_t show_self(u64 arg, struct text *t) {
+    (void)arg;
+    struct proc *p = proc_current();
+    if (!p) return E_NOENT;
+    text_add(t, "%u", proc_desc(p)->pid);
+    return S_OK;
+}
+
+static bool list_pid(u64 arg, u32 i, char *name, u32 *mode) {
+    (void)arg;
+    bool found = false;
+    spin_lock(&proc_lock);
+    for (u32 j = 0; j < proc_count && !found; j++) {
+        if (procs[j].state == PROC_FREE || procs[j].state == PROC_AWAY || i--) continue;
+        ksnprintf(name, P9_NAME_MAX, "%u", proc_descs[j].pid);
+        found = true;
+    }
+    spin_unlock(&proc_lock);
+    *mode = S_IFDIR;
+    return found;
+}
+
+static status_t find_pid(u64 arg, const char *name, const struct synth_entry **entry, u64 *out) {
+    (void)arg;
+    u64 pid;
+    if (!parse_number(name, &pid) || !pid_alive(pid)) return E_NOENT;
+    *entry = &pid_dir;
+    *out = pid;
+    return S_OK;
+}
+static const struct synth_ops pid_ops = {list_pid, find_pid};
+
+static const struct synth_entry root_entries[] = {
+    {.name = "meminfo", .mode = S_IFREG | 0444, .show = show_meminfo},
+    {.name = "uptime", .mode = S_IFREG | 0444, .show = show_uptime},
+    {.name = "stat", .mode = S_IFREG | 0444, .show = show_kernel_stat},
+    {.name = "loadavg", .mode = S_IFREG | 0444, .show = show_loadavg},
+    {.name = "version", .mode = S_IFREG | 0444, .show = show_version},
+    {.name = "cpuinfo", .mode = S_IFREG | 0444, .show = show_cpuinfo},
+    {.name = "filesystems", .mode = S_IFREG | 0444, .show = show_filesystems},
+    {.name = "mounts", .mode = S_IFREG | 0444, .show = show_mounts},
+    {.name = "self", .mode = S_IFLNK | 0777, .show = show_self},
+    {.name = NULL},
+};
+static const struct synth_entry root_entry = {.name = "proc", .mode = S_IFDIR | 0555,
+                                              .children = root_entries, .dynamic = &pid_ops};
+
+struct object *procfs_init(void) {
+    return synth_root(&root_entry);
+}

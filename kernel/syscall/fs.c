@@ -1,0 +1,321 @@
+// System calls that take names: open, stat, directories, links, attributes. Each walks
+// the name to an object (kernel/file.c) and makes one file call on it.
+#include "base/string.h"
+#include "kernel/syscall/syscall.h"
+#include "mm/kmem.h"
+
+#define AT_SYMLINK_NOFOLLOW 0x100u
+#define AT_REMOVEDIR 0x200u
+#define AT_SYMLINK_FOLLOW 0x400u
+#define AT_EMPTY_PATH 0x1000u
+
+static i64 do_open(struct proc *p, i32 dirfd, u64 name_uva, u32 flags, u32 mode) {
+    char *name = kmem_alloc(P9_PATH_MAX);
+    if (!name) return E_NOMEM;
+    struct object_id made;
+    i64 r = user_read_string(p, name_uva, name, P9_PATH_MAX);
+    if (r == S_OK) r = path_open(p, dirfd, name, flags, mode & 07777, &made);
+    kmem_free(name, P9_PATH_MAX);
+    if (r != S_OK) return r;
+    r = handle_install(p, made, flags & O_CLOEXEC ? HANDLE_CLOEXEC : 0, 0);
+    if (r < 0) object_clunk(made);
+    return r;
+}
+SYSCALL(open) { return do_open(p, AT_FDCWD, a[0], (u32)a[1], (u32)a[2]); }
+SYSCALL(openat) { return do_open(p, (i32)a[0], a[1], (u32)a[2], (u32)a[3]); }
+SYSCALL(creat) { return do_open(p, AT_FDCWD, a[0], O_CREAT | O_WRONLY | O_TRUNC, (u32)a[1]); }
+
+struct stat64 {
+    u64 dev, ino, nlink;
+    u32 mode, uid, gid, pad;
+    u64 rdev;
+    i64 size, blksize, blocks;
+    u64 atime, atime_ns, mtime, mtime_ns, ctime, ctime_ns;
+    i64 unused[3];
+};
+_Static_assert(sizeof(struct stat64) == 144, "Linux's layout");
+
+static i64 stat_out(struct proc *p, u64 uva, const struct p9_attr *t, u32 node) {
+    struct stat64 s = {.dev = node + 1, .ino = t->qid_path, .nlink = t->nlink, .mode = t->mode,
+        .uid = t->uid, .gid = t->gid, .rdev = t->rdev, .size = (i64)t->size,
+        .blksize = (i64)MAX(t->blksize, 512ull), .blocks = (i64)t->blocks, .atime = t->atime_s,
+        .atime_ns = t->atime_ns, .mtime = t->mtime_s, .mtime_ns = t->mtime_ns,
+        .ctime = t->ctime_s, .ctime_ns = t->ctime_ns};
+    return user_write(p, uva, &s, sizeof s);
+}
+
+static status_t attr_of(struct proc *p, i32 dirfd, u64 name_uva, u32 flags, struct p9_attr *out,
+                        u32 *node) {
+    status_t s;
+    struct path *w = path_user(p, dirfd, name_uva,
+                               (flags & AT_SYMLINK_NOFOLLOW ? 0 : PATH_FOLLOW) |
+                                   (flags & AT_EMPTY_PATH ? PATH_EMPTY_OK : 0), &s);
+    if (!w) return s;
+    *out = w->attr;
+    *node = w->object.node;
+    path_put(w);
+    return S_OK;
+}
+
+static i64 do_stat(struct proc *p, i32 dirfd, u64 name_uva, u64 out_uva, u32 flags) {
+    struct p9_attr attr;
+    u32 node;
+    status_t s = attr_of(p, dirfd, name_uva, flags, &attr, &node);
+    return s == S_OK ? stat_out(p, out_uva, &attr, node) : s;
+}
+SYSCALL(stat) { return do_stat(p, AT_FDCWD, a[0], a[1], 0); }
+SYSCALL(lstat) { return do_stat(p, AT_FDCWD, a[0], a[1], AT_SYMLINK_NOFOLLOW); }
+SYSCALL(newfstatat) { return do_stat(p, (i32)a[0], a[1], a[2], (u32)a[3]); }
+SYSCALL(fstat) {
+    const struct handle *h = handle_get(p, (i32)a[0]);
+    if (!h) return E_BADF;
+    struct p9_call c = {.type = P9_TGETATTR, .object = h->object};
+    status_t s = file_call(&c);
+    return s == S_OK ? stat_out(p, a[1], &c.attr, h->object.node) : s;
+}
+
+struct statx_time { i64 sec; u32 nsec; i32 pad; };
+struct statx {
+    u32 mask, blksize;
+    u64 attributes;
+    u32 nlink, uid, gid;
+    u16 mode, pad;
+    u64 ino, size, blocks, attributes_mask;
+    struct statx_time atime, btime, ctime, mtime;
+    u32 rdev_major, rdev_minor, dev_major, dev_minor;
+    u64 spare[14];
+};
+_Static_assert(sizeof(struct statx) == 256, "Linux's layout");
+
+SYSCALL(statx) {
+    struct p9_attr t;
+    u32 node;
+    status_t s = attr_of(p, (i32)a[0], a[1], (u32)a[2], &t, &node);
+    if (s != S_OK) return s;
+    struct statx x = {.mask = 0x7ff, .blksize = (u32)MAX(t.blksize, 512ull), .nlink = (u32)t.nlink,
+        .uid = t.uid, .gid = t.gid, .mode = (u16)t.mode, .ino = t.qid_path, .size = t.size,
+        .blocks = t.blocks, .atime = {(i64)t.atime_s, (u32)t.atime_ns, 0},
+        .ctime = {(i64)t.ctime_s, (u32)t.ctime_ns, 0}, .mtime = {(i64)t.mtime_s, (u32)t.mtime_ns, 0},
+        .rdev_major = (u32)t.rdev >> 8, .rdev_minor = (u32)t.rdev & 0xff, .dev_minor = node + 1};
+    return user_write(p, a[4], &x, sizeof x);
+}
+
+static i64 do_access(struct proc *p, i32 dirfd, u64 name_uva, u32 mode) {
+    struct p9_attr t;
+    u32 node;
+    if (mode & ~7u) return E_INVAL;
+    status_t s = attr_of(p, dirfd, name_uva, 0, &t, &node);
+    if (s != S_OK) return s;
+    bool dir = (t.mode & S_IFMT) == S_IFDIR;
+    return (mode & 1) && !dir && !(t.mode & 0111) ? E_ACCES : 0;   // uid 0: the rest is allowed
+}
+SYSCALL(access) { return do_access(p, AT_FDCWD, a[0], (u32)a[1]); }
+SYSCALL(faccessat) { return do_access(p, (i32)a[0], a[1], (u32)a[2]); }
+SYSCALL(faccessat2) { return do_access(p, (i32)a[0], a[1], (u32)a[2]); }
+
+static i64 do_readlink(struct proc *p, i32 dirfd, u64 name_uva, u64 uva, u64 len) {
+    status_t s;
+    if ((i64)len <= 0) return E_INVAL;
+    len = MIN(len, (u64)P9_PATH_MAX);
+    struct path *w = path_user(p, dirfd, name_uva, PATH_EMPTY_OK, &s);
+    if (!w) return s;
+    struct p9_call c = {.type = P9_TREADLINK, .object = w->object, .count = len,
+                        .data.buffer = w->link};
+    s = file_call(&c);
+    if (s == S_OK) s = user_write(p, uva, w->link, c.result);
+    path_put(w);
+    return s == S_OK ? (i64)c.result : s;
+}
+SYSCALL(readlink) { return do_readlink(p, AT_FDCWD, a[0], a[1], a[2]); }
+SYSCALL(readlinkat) { return do_readlink(p, (i32)a[0], a[1], a[2], a[3]); }
+
+// A call on the directory that holds the last name.
+static i64 on_parent(struct proc *p, i32 dirfd, u64 name_uva, struct p9_call *c, bool dir_ok) {
+    status_t s;
+    struct path *w = path_user(p, dirfd, name_uva, PATH_PARENT, &s);
+    if (!w) return s == E_INVAL ? E_EXIST : s;   // "/" itself
+    c->object = w->object;
+    c->name = w->last;
+    bool dots = !strcmp(w->last, ".") || !strcmp(w->last, "..");
+    if (dots) s = c->type == P9_TUNLINKAT ? E_INVAL : E_EXIST;
+    else if (w->want_dir && !dir_ok) s = E_NOTDIR;
+    else s = file_call(c);
+    path_put(w);
+    return s;
+}
+static i64 do_mkdir(struct proc *p, i32 dirfd, u64 name_uva, u64 mode) {
+    struct p9_call c = {.type = P9_TMKDIR, .mode = (u32)mode & 07777 & ~proc_desc(p)->umask};
+    return on_parent(p, dirfd, name_uva, &c, true);
+}
+SYSCALL(mkdir) { return do_mkdir(p, AT_FDCWD, a[0], a[1]); }
+SYSCALL(mkdirat) { return do_mkdir(p, (i32)a[0], a[1], a[2]); }
+
+static i64 do_unlink(struct proc *p, i32 dirfd, u64 name_uva, u32 flags) {
+    struct p9_call c = {.type = P9_TUNLINKAT, .flags = flags & AT_REMOVEDIR};
+    i64 r = on_parent(p, dirfd, name_uva, &c, (flags & AT_REMOVEDIR) != 0);
+    return r == E_EXIST ? E_BUSY : r;
+}
+SYSCALL(unlink) { return do_unlink(p, AT_FDCWD, a[0], 0); }
+SYSCALL(rmdir) { return do_unlink(p, AT_FDCWD, a[0], AT_REMOVEDIR); }
+SYSCALL(unlinkat) { return do_unlink(p, (i32)a[0], a[1], (u32)a[2]); }
+
+static i64 do_symlink(struct proc *p, u64 target_uva, i32 dirfd, u64 name_uva) {
+    char *target = kmem_alloc(P9_PATH_MAX);
+    if (!target) return E_NOMEM;
+    i64 r = user_read_string(p, target_uva, target, P9_PATH_MAX);
+    struct p9_call c = {.type = P9_TSYMLINK, .name2 = target};
+    if (r == S_OK) r = on_parent(p, dirfd, name_uva, &c, false);
+    kmem_free(target, P9_PATH_MAX);
+    return r;
+}
+SYSCALL(symlink) { return do_symlink(p, a[0], AT_FDCWD, a[1]); }
+SYSCALL(symlinkat) { return do_symlink(p, a[0], (i32)a[1], a[2]); }
+
+static i64 do_link(struct proc *p, i32 from_fd, u64 from_uva, i32 dirfd, u64 name_uva, u32 flags) {
+    status_t s;
+    struct path *from = path_user(p, from_fd, from_uva, (flags & AT_SYMLINK_FOLLOW ? PATH_FOLLOW : 0) |
+                                  (flags & AT_EMPTY_PATH ? PATH_EMPTY_OK : 0), &s);
+    if (!from) return s;
+    struct p9_call c = {.type = P9_TLINK, .object2 = from->object};
+    i64 r = on_parent(p, dirfd, name_uva, &c, false);
+    path_put(from);
+    return r;
+}
+SYSCALL(link) { return do_link(p, AT_FDCWD, a[0], AT_FDCWD, a[1], 0); }
+SYSCALL(linkat) { return do_link(p, (i32)a[0], a[1], (i32)a[2], a[3], (u32)a[4]); }
+
+static i64 do_rename(struct proc *p, i32 from_fd, u64 from_uva, const u64 *to, u32 flags) {
+    status_t s;
+    if (flags & ~1u) return E_INVAL;
+    struct path *from = path_user(p, from_fd, from_uva, PATH_PARENT, &s);
+    if (!from) return s;
+    struct path *target = path_user(p, (i32)to[0], to[1], PATH_PARENT, &s);
+    if (target) {
+        struct p9_call c = {.type = P9_TRENAMEAT, .object = from->object, .object2 = target->object,
+                            .name = from->last, .name2 = target->last, .flags = flags};
+        s = from->object.node == target->object.node ? file_call(&c) : E_XDEV;
+        path_put(target);
+    }
+    path_put(from);
+    return s;
+}
+SYSCALL(rename) {
+    const u64 to[2] = {(u64)AT_FDCWD, a[1]};
+    return do_rename(p, AT_FDCWD, a[0], to, 0);
+}
+SYSCALL(renameat) { return do_rename(p, (i32)a[0], a[1], a + 2, 0); }
+SYSCALL(renameat2) { return do_rename(p, (i32)a[0], a[1], a + 2, (u32)a[4]); }
+
+static i64 set_by_name(struct proc *p, i32 dirfd, u64 name_uva, u32 walk, const struct p9_attr *t) {
+    status_t s;
+    struct path *w = path_user(p, dirfd, name_uva, walk, &s);
+    if (!w) return s;
+    struct p9_call c = {.type = P9_TSETATTR, .object = w->object, .attr = *t};
+    s = file_call(&c);
+    path_put(w);
+    return s;
+}
+static i64 set_by_fd(struct proc *p, i32 fd, const struct p9_attr *t) {
+    const struct handle *h = handle_get(p, fd);
+    if (!h) return E_BADF;
+    struct p9_call c = {.type = P9_TSETATTR, .object = h->object, .attr = *t};
+    return file_call(&c);
+}
+static struct p9_attr mode_attr(u64 mode) {
+    return (struct p9_attr){.valid = P9_SETATTR_MODE, .mode = (u32)mode & 07777};
+}
+static struct p9_attr owner_attr(u64 uid, u64 gid) {
+    return (struct p9_attr){.valid = ((u32)uid + 1 ? P9_SETATTR_UID : 0) |
+                                     ((u32)gid + 1 ? P9_SETATTR_GID : 0),
+                            .uid = (u32)uid, .gid = (u32)gid};
+}
+SYSCALL(chmod) { struct p9_attr t = mode_attr(a[1]); return set_by_name(p, AT_FDCWD, a[0], PATH_FOLLOW, &t); }
+SYSCALL(fchmodat) { struct p9_attr t = mode_attr(a[2]); return set_by_name(p, (i32)a[0], a[1], PATH_FOLLOW, &t); }
+SYSCALL(fchmod) { struct p9_attr t = mode_attr(a[1]); return set_by_fd(p, (i32)a[0], &t); }
+SYSCALL(chown) { struct p9_attr t = owner_attr(a[1], a[2]); return set_by_name(p, AT_FDCWD, a[0], PATH_FOLLOW, &t); }
+SYSCALL(lchown) { struct p9_attr t = owner_attr(a[1], a[2]); return set_by_name(p, AT_FDCWD, a[0], 0, &t); }
+SYSCALL(fchown) { struct p9_attr t = owner_attr(a[1], a[2]); return set_by_fd(p, (i32)a[0], &t); }
+SYSCALL(fchownat) {
+    struct p9_attr t = owner_attr(a[2], a[3]);
+    u32 walk = (a[4] & AT_SYMLINK_NOFOLLOW ? 0 : PATH_FOLLOW) | (a[4] & AT_EMPTY_PATH ? PATH_EMPTY_OK : 0);
+    return set_by_name(p, (i32)a[0], a[1], walk, &t);
+}
+SYSCALL(truncate) {
+    struct p9_attr t = {.valid = P9_SETATTR_SIZE, .size = a[1]};
+    return (i64)a[1] < 0 ? E_INVAL : set_by_name(p, AT_FDCWD, a[0], PATH_FOLLOW, &t);
+}
+SYSCALL(ftruncate) {
+    struct p9_attr t = {.valid = P9_SETATTR_SIZE, .size = a[1]};
+    return (i64)a[1] < 0 ? E_INVAL : set_by_fd(p, (i32)a[0], &t);
+}
+
+#define UTIME_NOW 0x3fffffff
+#define UTIME_OMIT 0x3ffffffe
+SYSCALL(utimensat) {
+    i64 t[4] = {0, UTIME_NOW, 0, UTIME_NOW};
+    if (a[2]) {
+        status_t s = user_read(p, a[2], t, sizeof t);
+        if (s != S_OK) return s;
+    }
+    struct p9_attr set = {.atime_s = (u64)t[0], .atime_ns = (u64)t[1], .mtime_s = (u64)t[2],
+                          .mtime_ns = (u64)t[3]};
+    if (t[1] != UTIME_OMIT) set.valid |= P9_SETATTR_ATIME | (t[1] == UTIME_NOW ? 0 : P9_SETATTR_ATIME_SET);
+    if (t[3] != UTIME_OMIT) set.valid |= P9_SETATTR_MTIME | (t[3] == UTIME_NOW ? 0 : P9_SETATTR_MTIME_SET);
+    if (!a[1]) return set_by_fd(p, (i32)a[0], &set);
+    return set_by_name(p, (i32)a[0], a[1], a[3] & AT_SYMLINK_NOFOLLOW ? 0 : PATH_FOLLOW, &set);
+}
+
+static i64 chdir_to(struct proc *p, struct path *w) {
+    struct proc_desc *d = proc_desc(p);
+    if ((w->attr.mode & S_IFMT) != S_IFDIR) return E_NOTDIR;
+    status_t s = object_ref(w->object);
+    if (s != S_OK) return s;
+    object_clunk(d->cwd);
+    d->cwd = w->object;
+    memcpy(paths_of(p)->cwd, w->text, PROC_PATH_MAX);
+    return 0;
+}
+SYSCALL(chdir) {
+    status_t s;
+    struct path *w = path_user(p, AT_FDCWD, a[0], PATH_FOLLOW, &s);
+    if (!w) return s;
+    i64 r = chdir_to(p, w);
+    path_put(w);
+    return r;
+}
+SYSCALL(getcwd) {
+    const char *cwd = paths_of(p)->cwd;
+    u64 len = strlen(cwd) + 1;
+    if (len > a[1]) return E_RANGE;
+    status_t s = user_write(p, a[0], cwd, len);
+    return s == S_OK ? (i64)len : s;
+}
+SYSCALL(umask) {
+    u32 old = proc_desc(p)->umask;
+    proc_desc(p)->umask = (u32)a[0] & 0777;
+    return old;
+}
+
+struct statfs64 { i64 type, bsize; u64 blocks, bfree, bavail, files, ffree; i32 fsid[2]; i64 namelen, frsize, flags, spare[4]; };
+_Static_assert(sizeof(struct statfs64) == 120, "Linux's layout");
+static i64 statfs_of(struct proc *p, struct object_id id, u64 uva) {
+    struct p9_call c = {.type = P9_TSTATFS, .object = id};
+    status_t s = file_call(&c);
+    if (s != S_OK) return s;
+    struct statfs64 f = {.type = (i64)c.attr.qid_path, .bsize = (i64)c.attr.blksize,
+                         .blocks = c.attr.size, .bfree = c.attr.blocks, .bavail = c.attr.blocks,
+                         .namelen = P9_NAME_MAX, .frsize = (i64)c.attr.blksize};
+    return user_write(p, uva, &f, sizeof f);
+}
+SYSCALL(statfs) {
+    status_t s;
+    struct path *w = path_user(p, AT_FDCWD, a[0], PATH_FOLLOW, &s);
+    if (!w) return s;
+    i64 r = statfs_of(p, w->object, a[1]);
+    path_put(w);
+    return r;
+}
+SYSCALL(fstatfs) {
+    const struct handle *h = handle_get(p, (i32)a[0]);
+    return h ? statfs_of(p, h->object, a[1]) : E_BADF;
+}

@@ -1,0 +1,155 @@
+// poll, ppoll, select, pselect6: asks each server, and waits for any change of anything
+// pollable where none is ready (poll_wait), until the deadline.
+#include "base/string.h"
+#include "kernel/syscall/syscall.h"
+#include "kernel/x86/cpu.h"
+#include "mm/kmem.h"
+
+struct pollfd { i32 fd; i16 events, revents; };
+
+static u32 ask(struct proc *p, i32 fd, u32 events) {
+    const struct handle *h = handle_get(p, fd);
+    if (!h) return POLLNVAL;
+    struct p9_call c = {.type = P9_TPOLL, .object = h->object, .flags = events};
+    return file_call(&c) == S_OK ? (u32)c.result : POLLERR;
+}
+
+static u32 ask_all(struct proc *p, struct pollfd *fds, u64 count) {
+    u32 ready = 0;
+    for (u64 i = 0; i < count; i++) {
+        fds[i].revents = fds[i].fd < 0 ? 0 : (i16)ask(p, fds[i].fd, (u32)(u16)fds[i].events);
+        ready += fds[i].revents != 0;
+    }
+    return ready;
+}
+
+// Waits for the first ready one; first on the list, then asks, so no change is missed.
+static i64 poll_wait_for(struct proc *p, struct pollfd *fds, u64 count, u64 timeout_ns) {
+    u64 deadline = call_deadline(p, timeout_ns);
+    wait_on(&poll_wait, p);
+    u32 ready = ask_all(p, fds, count);
+    bool late = deadline && time_now_ns() >= deadline;
+    if (ready || timeout_ns == 0 || late) {
+        wait_cancel(p);
+        return ready;
+    }
+    wait_until(p, deadline);
+    return S_RESTART;
+}
+
+static i64 do_poll(struct proc *p, u64 uva, u64 count, u64 timeout_ns) {
+    if (count > HANDLES_MAX) return E_INVAL;
+    u64 len = count * sizeof(struct pollfd);
+    struct pollfd *fds = kmem_alloc(len + 1);
+    if (!fds) return E_NOMEM;
+    i64 r = user_read(p, uva, fds, len);
+    if (r == S_OK) r = user_pin(p, uva, len, ACCESS_WRITE);
+    if (r == S_OK) r = poll_wait_for(p, fds, count, timeout_ns);
+    if (r >= 0) (void)user_write(p, uva, fds, len);
+    kmem_free(fds, len + 1);
+    return r;
+}
+
+SYSCALL(poll) {
+    i32 ms = (i32)a[2];
+    return do_poll(p, a[0], a[1], ms < 0 ? ~0ull : (u64)ms * NS_PER_MS);
+}
+
+static status_t mask_from(struct proc *p, u64 uva, u64 size) {
+    u64 mask;
+    if (!uva) return S_OK;
+    if (size != 8) return E_INVAL;
+    status_t s = user_read(p, uva, &mask, sizeof mask);
+    if (s == S_OK) temp_mask_set(p, mask);
+    return s;
+}
+
+SYSCALL(ppoll) {
+    u64 ns = ~0ull;
+    status_t s = a[2] ? user_timespec(p, a[2], &ns) : S_OK;
+    if (s == S_OK) s = mask_from(p, a[3], a[4]);
+    return s == S_OK ? do_poll(p, a[0], a[1], ns) : s;
+}
+
+#define SET_BYTES (HANDLES_MAX / 8)
+struct select_state {
+    u8 in[3][SET_BYTES], out[3][SET_BYTES];
+    struct pollfd fds[HANDLES_MAX];
+};
+
+static u64 select_build(struct select_state *st, u32 n) {
+    static const i16 events[3] = {POLLIN, POLLOUT, POLLPRI};
+    u64 count = 0;
+    for (u32 fd = 0; fd < n; fd++) {
+        i16 want = 0;
+        for (u32 k = 0; k < 3; k++) {
+            if (st->in[k][fd / 8] >> (fd % 8) & 1) want = (i16)(want | events[k]);
+        }
+        if (want) st->fds[count++] = (struct pollfd){(i32)fd, want, 0};
+    }
+    return count;
+}
+
+static i64 select_result(struct select_state *st, u64 count) {
+    static const i16 wants[3] = {POLLIN, POLLOUT, POLLPRI};
+    static const i16 means[3] = {POLLIN | POLLHUP | POLLERR, POLLOUT | POLLERR, POLLPRI};
+    i64 ready = 0;
+    for (u64 i = 0; i < count; i++) {
+        const struct pollfd *f = &st->fds[i];
+        if (f->revents & POLLNVAL) return E_BADF;
+        for (u32 k = 0; k < 3; k++) {
+            if (!(f->events & wants[k]) || !(f->revents & means[k])) continue;
+            st->out[k][f->fd / 8] |= (u8)(1 << (f->fd % 8));
+            ready++;
+        }
+    }
+    return ready;
+}
+
+static i64 select_run(struct proc *p, const u64 *a, struct select_state *st, u64 timeout_ns) {
+    u32 n = (u32)MIN(a[0], (u64)HANDLES_MAX);
+    u64 bytes = ALIGN_UP((u64)n, 64) / 8;
+    for (u32 k = 0; k < 3; k++) {
+        if (!a[1 + k]) continue;
+        status_t s = user_read(p, a[1 + k], st->in[k], bytes);
+        if (s == S_OK) s = user_pin(p, a[1 + k], bytes, ACCESS_WRITE);
+        if (s != S_OK) return s;
+    }
+    u64 count = select_build(st, n);
+    i64 r = poll_wait_for(p, st->fds, count, timeout_ns);
+    if (r < 0) return r;
+    r = select_result(st, count);
+    for (u32 k = 0; k < 3 && r >= 0; k++) {
+        if (a[1 + k]) (void)user_write(p, a[1 + k], st->out[k], bytes);
+    }
+    return r;
+}
+
+static i64 do_select(struct proc *p, const u64 *a, u64 timeout_ns) {
+    if ((i32)a[0] < 0) return E_INVAL;
+    struct select_state *st = kmem_alloc(sizeof *st);
+    if (!st) return E_NOMEM;
+    i64 r = select_run(p, a, st, timeout_ns);
+    kmem_free(st, sizeof *st);
+    return r;
+}
+
+SYSCALL(select) {
+    u64 ns = ~0ull;
+    if (a[4]) {
+        i64 t[2];
+        status_t s = user_read(p, a[4], t, sizeof t);
+        if (s != S_OK) return s;
+        if (t[0] < 0 || t[1] < 0) return E_INVAL;
+        ns = (u64)t[0] * NS_PER_S + (u64)t[1] * NS_PER_US;
+    }
+    return do_select(p, a, ns);
+}
+
+SYSCALL(pselect6) {
+    u64 ns = ~0ull, mask[2] = {0, 0};
+    status_t s = a[4] ? user_timespec(p, a[4], &ns) : S_OK;
+    if (s == S_OK && a[5]) s = user_read(p, a[5], mask, sizeof mask);
+    if (s == S_OK) s = mask_from(p, mask[0], mask[1]);
+    return s == S_OK ? do_select(p, a, ns) : s;
+}

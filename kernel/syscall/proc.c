@@ -1,0 +1,246 @@
+// System calls on processes: fork, execve, exit, wait4, ids, groups and sessions, limits.
+#include "base/string.h"
+#include "kernel/exec.h"
+#include "kernel/signal.h"
+#include "kernel/syscall/syscall.h"
+#include "kernel/x86/cpu.h"
+#include "kernel/x86/msr.h"
+#include "mm/kmem.h"
+
+#define SIGCHLD_FLAG 17u
+#define CLONE_VFORK_FLAG 0x4000u
+
+// wait.scratch[0] holds the child's pid while a vfork parent waits (step 1).
+static i64 fork_with(struct proc *p, const struct fork_args *args) {
+    struct proc_wait *w = &proc_desc(p)->wait;
+    u32 pid;
+    if (w->step == 0) {
+        status_t s = proc_fork(p, args, &pid);
+        if (s != S_OK || !(args->flags & CLONE_VFORK_FLAG)) return s == S_OK ? (i64)pid : s;
+        w->step = 1;
+        w->scratch[0] = pid;
+    }
+    pid = (u32)w->scratch[0];
+    return proc_vfork_wait(p, pid) == S_RESTART ? S_RESTART : (i64)pid;
+}
+SYSCALL(fork) { UNUSED(a); return fork_with(p, &(struct fork_args){.flags = SIGCHLD_FLAG}); }
+SYSCALL(vfork) { UNUSED(a); return fork_with(p, &(struct fork_args){.flags = SIGCHLD_FLAG | CLONE_VFORK_FLAG}); }
+SYSCALL(clone) {
+    return fork_with(p, &(struct fork_args){a[0], a[1], a[2], a[3], a[4]});
+}
+
+static status_t copy_words(struct proc *p, u64 uva, struct exec_args *args, u32 *count) {
+    for (*count = 0; uva; ++*count, uva += 8) {
+        u64 word;
+        status_t s = user_read(p, uva, &word, 8);
+        if (s != S_OK) return s;
+        if (!word) return S_OK;
+        s = user_read_string(p, word, args->bytes + args->len, args->size - args->len);
+        if (s != S_OK) return s == E_NAMETOOLONG ? E_2BIG : s;
+        args->len += (u32)strlen(args->bytes + args->len) + 1;
+        if (args->len >= args->size) return E_2BIG;
+    }
+    return S_OK;
+}
+
+static i64 do_exec(struct proc *p, i32 dirfd, u64 name_uva, u64 argv, u64 envp) {
+    struct exec_args args;
+    char *name = kmem_alloc(P9_PATH_MAX);
+    status_t s = name ? exec_args_alloc(&args) : E_NOMEM;
+    if (s == S_OK) {
+        s = user_read_string(p, name_uva, name, P9_PATH_MAX);
+        if (s == S_OK) s = copy_words(p, argv, &args, &args.argc);
+        if (s == S_OK) s = copy_words(p, envp, &args, &args.envc);
+        if (s == S_OK) s = exec_program(p, dirfd, name, &args);
+        exec_args_free(&args);
+    }
+    if (name) kmem_free(name, P9_PATH_MAX);
+    return s == S_OK ? SYSCALL_REGS_SET : s;
+}
+SYSCALL(execve) { return do_exec(p, AT_FDCWD, a[0], a[1], a[2]); }
+SYSCALL(execveat) { return do_exec(p, (i32)a[0], a[1], a[2], a[3]); }
+
+SYSCALL(exit) {
+    proc_exit(p, (i32)(a[0] & 0xff) << 8);
+    return SYSCALL_REGS_SET;
+}
+SYSCALL(exit_group) { return sys_exit(p, a); }
+
+struct rusage { u64 utime_s, utime_us, stime_s, stime_us, rest[14]; };
+static struct rusage usage_of(u64 cpu_ns) {
+    return (struct rusage){.utime_s = cpu_ns / NS_PER_S, .utime_us = cpu_ns % NS_PER_S / 1000};
+}
+
+SYSCALL(wait4) {
+    status_t s = a[1] ? user_pin(p, a[1], 4, ACCESS_WRITE) : S_OK;
+    if (s == S_OK && a[3]) s = user_pin(p, a[3], sizeof(struct rusage), ACCESS_WRITE);
+    if (s != S_OK) return s;
+    struct child_end end;
+    s = proc_wait_child(p, (i32)a[0], (u32)a[2], &end);
+    if (s != S_OK || end.pid == 0) return s;
+    struct rusage r = usage_of(end.cpu_ns);
+    if (a[1]) (void)user_write(p, a[1], &end.status, 4);
+    if (a[3]) (void)user_write(p, a[3], &r, sizeof r);
+    return end.pid;
+}
+
+SYSCALL(waitid) {
+    static const i64 any = -1;
+    i64 which = a[0] == 0 ? any : a[0] == 1 ? (i32)a[1] : -(i64)(i32)a[1];
+    if (a[0] > 2 || !(a[3] & 14)) return E_INVAL;
+    status_t s = a[2] ? user_pin(p, a[2], 128, ACCESS_WRITE) : S_OK;
+    if (s != S_OK) return s;
+    struct child_end end;
+    s = proc_wait_child(p, which, (u32)a[3], &end);
+    if (s != S_OK) return s;
+    i32 info[32] = {0};
+    if (end.pid) {
+        i32 sig = end.status & 0x7f;
+        bool stopped = (end.status & 0xff) == 0x7f;
+        info[0] = SIGCHLD;
+        info[2] = stopped ? CLD_STOPPED : sig ? CLD_KILLED : CLD_EXITED;
+        info[4] = (i32)end.pid;
+        info[6] = stopped || !sig ? end.status >> 8 & 0xff : sig;
+    }
+    return a[2] ? user_write(p, a[2], info, sizeof info) : 0;
+}
+
+SYSCALL(getpid) { UNUSED(a); return proc_desc(p)->pid; }
+SYSCALL(gettid) { UNUSED(a); return proc_desc(p)->pid; }
+SYSCALL(getppid) { UNUSED(a); return proc_desc(p)->ppid; }
+SYSCALL(getuid) { UNUSED(a); return proc_desc(p)->uid; }
+SYSCALL(geteuid) { UNUSED(a); return proc_desc(p)->uid; }
+SYSCALL(getgid) { UNUSED(a); return proc_desc(p)->gid; }
+SYSCALL(getegid) { UNUSED(a); return proc_desc(p)->gid; }
+SYSCALL(setuid) {
+    if (proc_desc(p)->uid && proc_desc(p)->uid != (u32)a[0]) return E_PERM;
+    proc_desc(p)->uid = (u32)a[0];
+    return 0;
+}
+SYSCALL(setgid) {
+    if (proc_desc(p)->uid && proc_desc(p)->gid != (u32)a[0]) return E_PERM;
+    proc_desc(p)->gid = (u32)a[0];
+    return 0;
+}
+SYSCALL(setresuid) { return a[0] == ~0ull || (i32)a[0] == -1 ? 0 : sys_setuid(p, a); }
+SYSCALL(setresgid) { return a[0] == ~0ull || (i32)a[0] == -1 ? 0 : sys_setgid(p, a); }
+static i64 three(struct proc *p, const u64 *a, u32 v) {
+    for (u32 i = 0; i < 3; i++) {
+        status_t s = user_write(p, a[i], &v, 4);
+        if (s != S_OK) return s;
+    }
+    return 0;
+}
+SYSCALL(getresuid) { return three(p, a, proc_desc(p)->uid); }
+SYSCALL(getresgid) { return three(p, a, proc_desc(p)->gid); }
+SYSCALL(getgroups) { UNUSED(p); UNUSED(a); return 0; }
+SYSCALL(setgroups) { UNUSED(a); return proc_desc(p)->uid ? E_PERM : 0; }
+
+SYSCALL(setpgid) {
+    u32 pid = (u32)a[0] ? (u32)a[0] : proc_desc(p)->pid;
+    u32 pgid = (u32)a[1] ? (u32)a[1] : pid;
+    if ((i32)a[1] < 0) return E_INVAL;
+    spin_lock(&proc_lock);
+    struct proc *t = proc_find(pid);
+    i64 r = 0;
+    if (!t || (t != p && proc_desc(t)->ppid != proc_desc(p)->pid)) r = E_SRCH;
+    else if (proc_desc(t)->sid != proc_desc(p)->sid || proc_desc(t)->sid == pid) r = E_PERM;
+    else if (pgid != pid) {
+        r = E_PERM;
+        for (u32 i = 0; i < proc_count; i++) {
+            if (procs[i].state != PROC_FREE && proc_descs[i].pgid == pgid &&
+                proc_descs[i].sid == proc_desc(p)->sid) r = 0;
+        }
+    }
+    if (r == 0) proc_desc(t)->pgid = pgid;
+    spin_unlock(&proc_lock);
+    return r;
+}
+static i64 group_of(struct proc *p, u32 pid, bool session) {
+    spin_lock(&proc_lock);
+    struct proc *t = pid ? proc_find(pid) : p;
+    i64 r = !t ? E_SRCH : session ? (i64)proc_desc(t)->sid : (i64)proc_desc(t)->pgid;
+    spin_unlock(&proc_lock);
+    return r;
+}
+SYSCALL(getpgid) { return group_of(p, (u32)a[0], false); }
+SYSCALL(getpgrp) { UNUSED(a); return proc_desc(p)->pgid; }
+SYSCALL(getsid) { return group_of(p, (u32)a[0], true); }
+SYSCALL(setsid) {
+    struct proc_desc *d = proc_desc(p);
+    UNUSED(a);
+    if (d->pgid == d->pid && d->sid != d->pid) return E_PERM;
+    if (d->pgid == d->pid) return E_PERM;
+    d->pgid = d->sid = d->pid;
+    d->tty = (struct object_id){0};
+    return d->pid;
+}
+
+enum { ARCH_SET_GS = 0x1001, ARCH_SET_FS, ARCH_GET_FS, ARCH_GET_GS };
+SYSCALL(arch_prctl) {
+    struct proc_desc *d = proc_desc(p);
+    if (a[0] == ARCH_GET_FS || a[0] == ARCH_GET_GS) {
+        u64 v = rdmsr(a[0] == ARCH_GET_FS ? MSR_FS_BASE : MSR_KERNEL_GS_BASE);
+        return user_write(p, a[1], &v, 8);
+    }
+    if (a[0] != ARCH_SET_FS && a[0] != ARCH_SET_GS) return E_INVAL;
+    if (a[1] >= USER_END) return E_PERM;
+    if (a[0] == ARCH_SET_FS) d->fs_base = a[1];
+    else d->gs_base = a[1];
+    wrmsr(a[0] == ARCH_SET_FS ? MSR_FS_BASE : MSR_KERNEL_GS_BASE, a[1]);
+    return 0;
+}
+SYSCALL(set_tid_address) { proc_desc(p)->clear_child_tid = a[0]; return proc_desc(p)->pid; }
+SYSCALL(set_robust_list) {
+    if (a[1] != 24) return E_INVAL;
+    proc_desc(p)->robust_list = a[0];
+    return 0;
+}
+
+enum { PR_SET_NAME = 15, PR_GET_NAME = 16 };
+SYSCALL(prctl) {
+    struct proc_desc *d = proc_desc(p);
+    char name[PROC_NAME_MAX] = {0};
+    if (a[0] == PR_GET_NAME) return user_write(p, a[1], d->name, sizeof d->name);
+    if (a[0] != PR_SET_NAME) return E_INVAL;
+    status_t s = user_read_string(p, a[1], name, sizeof name);
+    if (s != S_OK && s != E_NAMETOOLONG) return s;
+    name[sizeof name - 1] = 0;
+    memcpy(d->name, name, sizeof name);
+    return 0;
+}
+
+static u64 limit_of(const struct proc_desc *d, u64 which) {
+    if (which == 7) return d->rlimit_nofile;
+    if (which == 3) return d->rlimit_stack;
+    if (which == 4) return 0;                    // core files
+    return ~0ull;
+}
+static i64 limits(struct proc *p, u64 which, u64 set, u64 get) {
+    struct proc_desc *d = proc_desc(p);
+    if (which > 15) return E_INVAL;
+    u64 now[2] = {limit_of(d, which), which == 7 ? HANDLES_MAX : ~0ull}, want[2];
+    if (which == 3) now[1] = USER_STACK_MAX;
+    status_t s = set ? user_read(p, set, want, sizeof want) : S_OK;
+    if (s == S_OK && get) s = user_write(p, get, now, sizeof now);
+    if (s != S_OK || !set) return s;
+    if (want[0] > want[1]) return E_INVAL;
+    if (which == 7 && want[1] > HANDLES_MAX) return E_PERM;
+    if (which == 7) d->rlimit_nofile = want[0];
+    if (which == 3) d->rlimit_stack = want[0];
+    return 0;
+}
+SYSCALL(prlimit64) {
+    if ((u32)a[0] && (u32)a[0] != proc_desc(p)->pid) return E_PERM;
+    return limits(p, a[1], a[2], a[3]);
+}
+SYSCALL(getrlimit) { return limits(p, a[0], 0, a[1]); }
+SYSCALL(setrlimit) { return limits(p, a[0], a[1], 0); }
+SYSCALL(getrusage) {
+    const struct proc_desc *d = proc_desc(p);
+    struct rusage r = usage_of((i32)a[0] == -1 ? d->account.children_ns
+                                                : d->account.cpu_ns + time_now_ns() - p->run_start_ns);
+    return user_write(p, a[1], &r, sizeof r);
+}
+SYSCALL(getpriority) { UNUSED(p); UNUSED(a); return 20; }
+SYSCALL(setpriority) { UNUSED(p); UNUSED(a); return 0; }

@@ -1,0 +1,151 @@
+// System calls on signals.
+#include "base/string.h"
+#include "kernel/signal.h"
+#include "kernel/syscall/syscall.h"
+#include "kernel/x86/cpu.h"
+
+#define UNMASKABLE (SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP))
+
+SYSCALL(rt_sigaction) {
+    u32 sig = (u32)a[0];
+    if (sig == 0 || sig > SIGNAL_COUNT || a[3] != 8) return E_INVAL;
+    if (a[1] && (sig == SIGKILL || sig == SIGSTOP)) return E_INVAL;
+    struct proc_signals *t = phys_to_virt(paddr(proc_desc(p)->aux[PROC_AUX_SIGNAL]));
+    struct sigaction_entry set, old = t->action[sig - 1];
+    status_t s = a[1] ? user_read(p, a[1], &set, sizeof set) : S_OK;
+    if (s == S_OK && a[2]) s = user_write(p, a[2], &old, sizeof old);
+    if (s != S_OK || !a[1]) return s;
+    spin_lock(&proc_lock);
+    t->action[sig - 1] = set;
+    if (signal_ignored(p, sig)) proc_desc(p)->signal_pending &= ~SIGNAL_BIT(sig);
+    spin_unlock(&proc_lock);
+    return 0;
+}
+
+SYSCALL(rt_sigprocmask) {
+    struct proc_desc *d = proc_desc(p);
+    u64 set = 0, old = d->signal_mask;
+    if (a[3] != 8) return E_INVAL;
+    status_t s = a[1] ? user_read(p, a[1], &set, 8) : S_OK;
+    if (s == S_OK && a[1] && a[0] > 2) s = E_INVAL;
+    if (s == S_OK && a[2]) s = user_write(p, a[2], &old, 8);
+    if (s != S_OK || !a[1]) return s;
+    u64 mask = a[0] == 0 ? old | set : a[0] == 1 ? old & ~set : set;
+    spin_lock(&proc_lock);
+    d->signal_mask = mask & ~UNMASKABLE;
+    spin_unlock(&proc_lock);
+    return 0;
+}
+
+SYSCALL(rt_sigpending) {
+    u64 pending = proc_desc(p)->signal_pending & proc_desc(p)->signal_mask;
+    return user_write(p, a[0], &pending, 8);
+}
+
+SYSCALL(rt_sigsuspend) {
+    u64 mask;
+    if (a[1] != 8) return E_INVAL;
+    status_t s = user_read(p, a[0], &mask, 8);
+    if (s != S_OK) return s;
+    temp_mask_set(p, mask);
+    wait_until(p, 0);
+    return S_RESTART;                            // a handler ends it with E_INTR
+}
+SYSCALL(pause) {
+    UNUSED(a);
+    wait_until(p, 0);
+    return S_RESTART;
+}
+
+SYSCALL(rt_sigreturn) {
+    UNUSED(a);
+    status_t s = signal_return(p);
+    if (s == S_RESTART) return s;
+    if (s != S_OK) signal_force(p, SIGSEGV, (struct signal_info){.code = SI_KERNEL});
+    return SYSCALL_REGS_SET;
+}
+
+// Takes one of the wanted pending signals without a handler.
+SYSCALL(rt_sigtimedwait) {
+    u64 set, timeout = ~0ull;
+    if (a[3] != 8) return E_INVAL;
+    status_t s = user_read(p, a[0], &set, 8);
+    if (s == S_OK && a[1]) s = user_pin(p, a[1], 128, ACCESS_WRITE);
+    if (s == S_OK && a[2]) s = user_timespec(p, a[2], &timeout);
+    if (s != S_OK) return s;
+    struct proc_desc *d = proc_desc(p);
+    u64 deadline = call_deadline(p, timeout);
+    spin_lock(&proc_lock);
+    u64 found = d->signal_pending & set & ~UNMASKABLE;
+    u32 sig = found ? (u32)__builtin_ctzll(found) + 1 : 0;
+    if (sig) d->signal_pending &= ~SIGNAL_BIT(sig);
+    spin_unlock(&proc_lock);
+    if (!sig) {
+        if (timeout == 0 || (deadline && time_now_ns() >= deadline)) return E_AGAIN;
+        u64 soon = time_now_ns() + 10 * NS_PER_MS;   // a blocked signal does not wake: look again
+        wait_until(p, soon);
+        d->wait.deadline_ns = deadline;
+        return S_RESTART;
+    }
+    const struct proc_signals *t = phys_to_virt(paddr(d->aux[PROC_AUX_SIGNAL]));
+    i32 info[32] = {(i32)sig, 0, t->info[sig - 1].code, 0, t->info[sig - 1].pid,
+                    t->info[sig - 1].uid, t->info[sig - 1].status};
+    if (a[1]) (void)user_write(p, a[1], info, sizeof info);
+    return sig;
+}
+
+struct stack64 { u64 sp; u32 flags, pad; u64 size; };
+SYSCALL(sigaltstack) {
+    struct proc_desc *d = proc_desc(p);
+    struct stack64 set, old = {d->sigaltstack_sp, d->sigaltstack_size ? 0 : 2, 0, d->sigaltstack_size};
+    bool on = d->regs.rsp > d->sigaltstack_sp && d->regs.rsp <= d->sigaltstack_sp + d->sigaltstack_size;
+    if (on) old.flags = 1;
+    status_t s = a[0] ? user_read(p, a[0], &set, sizeof set) : S_OK;
+    if (s == S_OK && a[1]) s = user_write(p, a[1], &old, sizeof old);
+    if (s != S_OK || !a[0]) return s;
+    if (on) return E_PERM;
+    if (set.flags & ~2u) return E_INVAL;
+    if (!(set.flags & 2) && set.size < 2048) return E_NOMEM;
+    d->sigaltstack_sp = set.flags & 2 ? 0 : set.sp;
+    d->sigaltstack_size = set.flags & 2 ? 0 : set.size;
+    d->sigaltstack_flags = set.flags;
+    return 0;
+}
+
+static struct signal_info info_from(struct proc *p, i32 code) {
+    return (struct signal_info){.code = code, .pid = (i32)proc_desc(p)->pid,
+                                .uid = (i32)proc_desc(p)->uid};
+}
+
+static i64 kill_one(struct proc *p, u32 pid, u32 sig, i32 code) {
+    spin_lock(&proc_lock);
+    struct proc *t = proc_find(pid);
+    if (t) signal_raise_locked(t, sig, info_from(p, code));
+    spin_unlock(&proc_lock);
+    if (t) return 0;
+    return proc_hooks.kill_remote ? proc_hooks.kill_remote(p, pid, sig) : E_SRCH;
+}
+
+SYSCALL(kill) {
+    i32 pid = (i32)a[0];
+    u32 sig = (u32)a[1];
+    if (sig > SIGNAL_COUNT) return E_INVAL;
+    if (pid > 0) return kill_one(p, (u32)pid, sig, SI_USER);
+    if (pid == -1) {
+        u32 count = 0;
+        spin_lock(&proc_lock);
+        for (u32 i = 0; i < proc_count; i++) {
+            struct proc *t = &procs[i];
+            if (t->state == PROC_FREE || t->state == PROC_AWAY || t == p ||
+                (proc_descs[i].pid & 0xffff) == 1) continue;
+            signal_raise_locked(t, sig, info_from(p, SI_USER));
+            count++;
+        }
+        spin_unlock(&proc_lock);
+        return count ? 0 : E_SRCH;
+    }
+    u32 group = pid ? (u32)-pid : proc_desc(p)->pgid;
+    return signal_raise_group(group, sig, info_from(p, SI_USER)) ? 0 : E_SRCH;
+}
+SYSCALL(tkill) { return (u32)a[1] > SIGNAL_COUNT ? E_INVAL : kill_one(p, (u32)a[0], (u32)a[1], SI_TKILL); }
+SYSCALL(tgkill) { return (u32)a[2] > SIGNAL_COUNT ? E_INVAL : kill_one(p, (u32)a[1], (u32)a[2], SI_TKILL); }

@@ -1,0 +1,111 @@
+// System calls on time: clocks, sleeping, interval timers.
+#include "kernel/files/ramfs.h"
+#include "kernel/signal.h"
+#include "kernel/syscall/syscall.h"
+#include "kernel/x86/cpu.h"
+
+enum { CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME, CLOCK_THREAD_CPUTIME,
+       CLOCK_MONOTONIC_RAW, CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE, CLOCK_BOOTTIME };
+#define TIMER_ABSTIME 1u
+
+static status_t clock_read(struct proc *p, u64 clock, u64 *ns) {
+    switch (clock) {
+    case CLOCK_REALTIME: case CLOCK_REALTIME_COARSE: *ns = time_wall_ns(); return S_OK;
+    case CLOCK_MONOTONIC: case CLOCK_MONOTONIC_RAW: case CLOCK_MONOTONIC_COARSE:
+    case CLOCK_BOOTTIME: *ns = time_now_ns(); return S_OK;
+    case CLOCK_PROCESS_CPUTIME: case CLOCK_THREAD_CPUTIME:
+        *ns = proc_desc(p)->account.cpu_ns + time_now_ns() - p->run_start_ns;
+        return S_OK;
+    default: return E_INVAL;
+    }
+}
+
+SYSCALL(clock_gettime) {
+    u64 ns;
+    status_t s = clock_read(p, a[0], &ns);
+    u64 t[2] = {ns / NS_PER_S, ns % NS_PER_S};
+    return s == S_OK ? user_write(p, a[1], t, sizeof t) : s;
+}
+SYSCALL(clock_getres) {
+    u64 ns, t[2] = {0, 1};
+    status_t s = clock_read(p, a[0], &ns);
+    return s == S_OK && a[1] ? user_write(p, a[1], t, sizeof t) : s;
+}
+SYSCALL(gettimeofday) {
+    u64 ns = time_wall_ns(), t[2] = {ns / NS_PER_S, ns % NS_PER_S / NS_PER_US};
+    return a[0] ? user_write(p, a[0], t, sizeof t) : 0;
+}
+SYSCALL(time) {
+    u64 s = time_wall_ns() / NS_PER_S;
+    status_t r = a[0] ? user_write(p, a[0], &s, sizeof s) : S_OK;
+    return r == S_OK ? (i64)s : r;
+}
+
+static i64 sleep_until(struct proc *p, u64 deadline) {
+    if (!deadline || time_now_ns() < deadline) {
+        wait_until(p, deadline);
+        return S_RESTART;
+    }
+    return 0;
+}
+// The time left is not reported on E_INTR (see syscall.tbl).
+SYSCALL(nanosleep) {
+    u64 ns;
+    status_t s = user_timespec(p, a[0], &ns);
+    return s == S_OK ? sleep_until(p, call_deadline(p, ns)) : s;
+}
+SYSCALL(clock_nanosleep) {
+    u64 ns, now;
+    status_t s = user_timespec(p, a[2], &ns);
+    if (s == S_OK) s = clock_read(p, a[0], &now);
+    if (s != S_OK) return s;
+    if (a[1] & TIMER_ABSTIME) ns = ns > now ? ns - now : 0;
+    return sleep_until(p, call_deadline(p, ns));
+}
+
+static void timeval_of(u64 ns, u64 *t) {
+    t[0] = ns / NS_PER_S;
+    t[1] = ns % NS_PER_S / NS_PER_US;
+}
+static void timer_now(const struct proc_desc *d, u64 t[4]) {
+    u64 now = time_now_ns();
+    timeval_of(d->alarm_interval_ns, t);
+    timeval_of(d->alarm_ns > now ? d->alarm_ns - now : 0, t + 2);
+}
+SYSCALL(getitimer) {
+    u64 t[4];
+    if (a[0] != 0) return E_INVAL;
+    timer_now(proc_desc(p), t);
+    return user_write(p, a[1], t, sizeof t);
+}
+SYSCALL(setitimer) {
+    struct proc_desc *d = proc_desc(p);
+    u64 set[4] = {0}, old[4];
+    if (a[0] != 0) return E_INVAL;
+    status_t s = a[1] ? user_read(p, a[1], set, sizeof set) : S_OK;
+    timer_now(d, old);
+    if (s == S_OK && a[2]) s = user_write(p, a[2], old, sizeof old);
+    if (s != S_OK) return s;
+    if (set[1] >= 1000000 || set[3] >= 1000000 || set[0] > 1ull << 33 || set[2] > 1ull << 33)
+        return E_INVAL;
+    u64 value = set[2] * NS_PER_S + set[3] * NS_PER_US;
+    d->alarm_interval_ns = set[0] * NS_PER_S + set[1] * NS_PER_US;
+    d->alarm_ns = value ? time_now_ns() + value : 0;
+    wait_alarm_changed(p);
+    return 0;
+}
+SYSCALL(alarm) {
+    struct proc_desc *d = proc_desc(p);
+    u64 now = time_now_ns();
+    u64 left = d->alarm_ns > now ? (d->alarm_ns - now + NS_PER_S - 1) / NS_PER_S : 0;
+    d->alarm_interval_ns = 0;
+    d->alarm_ns = (u32)a[0] ? now + (u32)a[0] * NS_PER_S : 0;
+    wait_alarm_changed(p);
+    return (i64)left;
+}
+SYSCALL(times) {
+    const struct proc_desc *d = proc_desc(p);
+    u64 t[4] = {d->account.cpu_ns / 10000000, 0, d->account.children_ns / 10000000, 0};
+    status_t s = a[0] ? user_write(p, a[0], t, sizeof t) : S_OK;
+    return s == S_OK ? (i64)(time_now_ns() / 10000000) : s;
+}
