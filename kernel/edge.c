@@ -6,6 +6,7 @@
 #include "kernel/proc.h"
 #include "kernel/signal.h"
 #include "kernel/syscall/syscall.h"
+#include "kernel/time.h"
 #include "kernel/uaccess.h"
 #include "kernel/x86/cpu.h"
 #include "kernel/x86/fpu.h"
@@ -68,15 +69,30 @@ void proc_exception(u32 vector, u64 error_code, u64 fault_va) {
     }
 }
 
+static struct timer cpu_timers[CPU_MAX];
+
 // Runs due deadlines; ends the time slice of the process that runs here.
 void proc_timer_tick(void) {
     struct cpu *c = cpu_this();
     u64 now = time_now_ns();
     wait_run_deadlines(now);
-    if (c->current && now >= c->current->slice_end_ns) {
-        __atomic_fetch_or(&c->edge_work, EDGE_RESCHED, __ATOMIC_RELAXED);
-        c->current->slice_over = true;
-    }
+    if (c->current && now >= c->current->slice_end_ns) c->current->slice_over = true;
+}
+
+static void timer_fired(void *arg) {
+    (void)arg;
+    proc_timer_tick();
+}
+
+// Arms this CPU's timer for the first deadline and, where somebody else is ready for
+// this CPU or may become so, for the end of the slice.
+static void timer_set(const struct proc *running) {
+    struct timer *t = &cpu_timers[cpu_this()->index];
+    u64 at = proc_next_deadline_ns();
+    if (running) at = MIN(at, running->slice_end_ns);
+    if (t->cpu_plus_one && t->deadline_ns == at) return;
+    if (at != ~0ull) timer_arm(t, at, timer_fired, NULL);
+    else if (t->cpu_plus_one) timer_cancel(t);
 }
 
 static void switch_in(struct proc *p) {
@@ -163,7 +179,10 @@ bool proc_edge(void) {
     for (;;) {
         struct proc *p = c->current;
         if (p && may_return(p)) {
-            if (regs_sane(p)) return true;
+            if (regs_sane(p)) {
+                timer_set(p);
+                return true;
+            }
             signal_force(p, SIGSEGV, (struct signal_info){.code = SEGV_MAPERR,
                                                           .value = proc_desc(p)->regs.rip});
             proc_desc(p)->regs.rip = 0;
@@ -171,7 +190,10 @@ bool proc_edge(void) {
         }
         if (c->current) proc_detach(c->current);
         p = runq_take();
-        if (!p) return false;
+        if (!p) {
+            timer_set(NULL);
+            return false;
+        }
         switch_in(p);
     }
 }

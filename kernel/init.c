@@ -10,6 +10,7 @@
 #include "kernel/klog.h"
 #include "kernel/net.h"
 #include "kernel/options.h"
+#include "kernel/proc.h"
 #include "kernel/random.h"
 #include "kernel/selftest.h"
 #include "kernel/time.h"
@@ -188,8 +189,10 @@ _Noreturn void kernel_main(u64 mbi_pa) {
     console_input_init();
     smp_init(&acpi);
     net_init();
+    proc_init();
     klog("isthmus: node up: %u CPUs, %lu MiB free, TSC %lu MHz", cpu_count,
          frame_count_free() >> 8, time_tsc_hz() / 1000000);
     selftest_run(options.selftest);
+    proc_start_init();
     edge_exit();
 }

@@ -8,12 +8,15 @@
 #include "kernel/file.h"
 #include "kernel/files/object.h"
 #include "kernel/klog.h"
+#include "kernel/net.h"
 #include "kernel/options.h"
 #include "kernel/signal.h"
+#include "kernel/trap.h"
 #include "kernel/uaccess.h"
 #include "kernel/x86/cpu.h"
 #include "kernel/x86/fpu.h"
 #include "kernel/x86/msr.h"
+#include "mm/kmap.h"
 #include "mm/kmem.h"
 #include "sched/runq.h"
 
@@ -39,19 +42,24 @@ static void shadow_init(struct proc *p, u32 index) {
     wait_list_init(&p->vfork_wait);
 }
 
-// Makes the tables. Context: boot, after frames, heap and options; node_id is set.
+// Makes the tables. Context: boot, after frames, heap, options and cards.
 void proc_init(void) {
     proc_count = options.desc_count ? options.desc_count : PROC_COUNT_DEFAULT;
     paddr_t table = frame_alloc_contiguous(proc_count, FRAME_DESC);
     u64 shadow_frames = (proc_count * sizeof(struct proc) + PAGE_MASK) / PAGE_SIZE;
     paddr_t shadows = frame_alloc_contiguous(shadow_frames, FRAME_KERNEL);
     ASSERT(table.v && shadows.v);
+    aspace_kernel_root = kmap_root();
+    if (net_own()) node_id = net_own()->node;
     proc_descs = phys_to_virt(table);
     procs = phys_to_virt(shadows);
     for (u32 i = 0; i < proc_count; i++) shadow_init(&procs[i], i);
     runq_init();
     object_init();
     files_start();
+    process_hooks.exception = proc_exception;
+    process_hooks.syscall = proc_syscall;
+    process_hooks.edge = proc_edge;
 }
 
 struct proc *proc_current(void) { return cpu_this()->current; }
@@ -355,22 +363,22 @@ static bool child_matches(const struct proc_desc *me, const struct proc_desc *c,
 enum { WNOHANG = 1, WUNTRACED = 2, WCONTINUED = 8, WNOWAIT = 0x1000000 };
 
 // What a child has to report, if anything; takes the report. proc_lock held.
-static bool child_report(struct proc *c, u32 options, struct child_end *out) {
+static bool child_report(struct proc *c, u32 wait_options, struct child_end *out) {
     struct proc_desc *d = proc_desc(c);
     if (c->state == PROC_ZOMBIE) {
         out->status = d->exit_code;
-    } else if ((options & WUNTRACED) && c->stop_report) {
+    } else if ((wait_options & WUNTRACED) && c->stop_report) {
         out->status = (d->exit_code & 0xff) << 8 | 0x7f;
-        if (!(options & WNOWAIT)) c->stop_report = false;
-    } else if ((options & WCONTINUED) && c->cont_report) {
+        if (!(wait_options & WNOWAIT)) c->stop_report = false;
+    } else if ((wait_options & WCONTINUED) && c->cont_report) {
         out->status = 0xffff;
-        if (!(options & WNOWAIT)) c->cont_report = false;
+        if (!(wait_options & WNOWAIT)) c->cont_report = false;
     } else {
         return false;
     }
     out->pid = d->pid;
     out->cpu_ns = d->account.cpu_ns;
-    if (c->state == PROC_ZOMBIE && !(options & WNOWAIT)) {
+    if (c->state == PROC_ZOMBIE && !(wait_options & WNOWAIT)) {
         proc_desc(proc_find(d->ppid))->account.children_ns += out->cpu_ns;
         proc_free(c);
     }
@@ -379,7 +387,7 @@ static bool child_report(struct proc *c, u32 options, struct child_end *out) {
 
 // One report of a child of p (wait4's `which` and options); out->pid is 0 where there is
 // none yet and WNOHANG was given. E_CHILD: no such child. S_RESTART: none yet.
-status_t proc_wait_child(struct proc *p, i64 which, u32 options, struct child_end *out) {
+status_t proc_wait_child(struct proc *p, i64 which, u32 wait_options, struct child_end *out) {
     *out = (struct child_end){0};
     bool any = false, found = false;
     spin_lock(&proc_lock);
@@ -387,9 +395,9 @@ status_t proc_wait_child(struct proc *p, i64 which, u32 options, struct child_en
         if (procs[i].state == PROC_FREE || procs[i].state == PROC_AWAY) continue;
         if (!child_matches(proc_desc(p), &proc_descs[i], which)) continue;
         any = true;
-        found = child_report(&procs[i], options, out);
+        found = child_report(&procs[i], wait_options, out);
     }
-    bool waits = any && !found && !(options & WNOHANG);
+    bool waits = any && !found && !(wait_options & WNOHANG);
     if (waits) {
         list_remove(&p->wait);
         list_push_back(&p->child_wait.head, &p->wait);
@@ -402,7 +410,7 @@ status_t proc_wait_child(struct proc *p, i64 which, u32 options, struct child_en
 
 // Makes process 1 from /init, or /bin/sh, on the console.
 void proc_start_init(void) {
-    static const char *const programs[] = {"/init", "/sbin/init", "/bin/sh"};
+    static const char *const programs[] = {"/init", "/bin/sh"};
     struct proc *p = proc_alloc();
     ASSERT(p && (proc_desc(p)->pid & PID_NUMBER_MAX) == 1);
     struct proc_desc *d = proc_desc(p);

@@ -146,7 +146,6 @@ struct proc_desc {
     struct proc_lender lender[PROC_LENDERS_MAX];
 
     u64 fs_base, gs_base;
-    u64 unused_align;                // the end of regs is a stack top: 16-byte aligned
     struct user_regs regs;
     u32 xsave_bytes;                 // valid bytes of xsave; layout of the CPU's XSAVE
     u32 xsave_features;              // XCR0 it was saved under

@@ -1,6 +1,7 @@
 // The memory map of one process: create, fork, map, unmap, protect, move. The map is
 // struct vma[] over up to eight auxiliary frames, sorted by start. Called by exec, the
 // system calls of memory, and fork; on the CPU that runs the process. No lock.
+#include "base/assert.h"
 #include "base/string.h"
 #include "mm/aspace.h"
 

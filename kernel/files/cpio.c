@@ -37,11 +37,11 @@ status_t cpio_next(const u8 *cpio, u64 len_bytes, u64 *at, struct cpio_file *out
             return E_INVAL;
         }
         if (name_size == 0 || name_size > CPIO_NAME_MAX) return E_INVAL;
-        u64 data = ALIGN_UP(*at + CPIO_HEADER_BYTES + name_size, 4);
+        u64 data = ALIGN_UP(*at + CPIO_HEADER_BYTES + name_size, 4ull);
         if (data > len_bytes || size > len_bytes - data) return E_INVAL;
         const char *name = (const char *)h + CPIO_HEADER_BYTES;
         if (name[name_size - 1] != 0) return E_INVAL;
-        u64 next = ALIGN_UP(data + size, 4);
+        u64 next = ALIGN_UP(data + size, 4ull);
         *at = next < len_bytes ? next : len_bytes;
         if (!strcmp(name, "TRAILER!!!")) continue;
         *out = (struct cpio_file){name, (u32)strlen(name), (u32)mode, mtime, size, cpio + data};

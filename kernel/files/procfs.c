@@ -11,7 +11,8 @@
 #include "sched/runq.h"
 
 #define TICKS_PER_S 100u
-#define NS_PER_TICK (NS_PER_S / TICKS_PER_S)
+#define NS_PER_TICK ((u64)(NS_PER_S / TICKS_PER_S))
+#define SECONDS(ns) ((u64)((ns) / NS_PER_S))
 
 static char state_letter(const struct proc *p) {
     switch (p->state) {
@@ -81,7 +82,7 @@ static status_t show_stat(u64 pid, struct text *t) {
 static status_t show_statm(u64 pid, struct text *t) {
     struct snapshot s;
     if (!snapshot(pid, &s)) return E_SRCH;
-    text_add(t, "%lu %lu 0 0 0 %lu 0\n", s.virtual_bytes / PAGE_SIZE, s.resident, s.resident);
+    text_add(t, "%lu %lu 0 0 0 %lu 0\n", s.virtual_bytes >> PAGE_SHIFT, s.resident, s.resident);
     return S_OK;
 }
 
@@ -266,7 +267,7 @@ static status_t show_uptime(u64 arg, struct text *t) {
     (void)arg;
     u64 now = time_now_ns(), idle = 0;
     for (u32 i = 0; i < cpu_count; i++) idle += cpus[i].idle_ns;
-    text_add(t, "%lu.%02lu %lu.%02lu\n", now / NS_PER_S, now / NS_PER_TICK % 100, idle / NS_PER_S,
+    text_add(t, "%lu.%02lu %lu.%02lu\n", SECONDS(now), now / NS_PER_TICK % 100, SECONDS(idle),
              idle / NS_PER_TICK % 100);
     return S_OK;
 }
@@ -293,7 +294,7 @@ static status_t show_kernel_stat(u64 arg, struct text *t) {
         cpu_line(t, name, now, cpus[i].idle_ns);
     }
     text_add(t, "intr %lu\nctxt 0\nbtime %lu\nprocesses %u\nprocs_running %u\nprocs_blocked 0\n",
-             interrupts, (time_wall_ns() - now) / NS_PER_S, proc_count, running);
+             interrupts, SECONDS(time_wall_ns() - now), proc_count, running);
     return S_OK;
 }
 

@@ -47,6 +47,8 @@ static i64 stat_out(struct proc *p, u64 uva, const struct p9_attr *t, u32 node) 
 static status_t attr_of(struct proc *p, i32 dirfd, u64 name_uva, u32 flags, struct p9_attr *out,
                         u32 *node) {
     status_t s;
+    *out = (struct p9_attr){0};
+    *node = 0;
     struct path *w = path_user(p, dirfd, name_uva,
                                (flags & AT_SYMLINK_NOFOLLOW ? 0 : PATH_FOLLOW) |
                                    (flags & AT_EMPTY_PATH ? PATH_EMPTY_OK : 0), &s);

@@ -256,7 +256,7 @@ static u64 dirents_convert(const u8 *from, u64 len, u8 *to) {
     u64 done = 0;
     for (u64 at = 0; at + 24 <= len;) {
         u64 name_len = (u64)from[at + 22] | (u64)from[at + 23] << 8;
-        u64 reclen = ALIGN_UP(19 + name_len + 1, 8);
+        u64 reclen = ALIGN_UP(19 + name_len + 1, 8ull);
         struct dirent64 e = {.reclen = (u16)reclen, .type = from[at + 21]};
         memcpy(&e.ino, from + at + 5, 8);
         memcpy(&e.next, from + at + 13, 8);

@@ -52,7 +52,7 @@ static i64 do_poll(struct proc *p, u64 uva, u64 count, u64 timeout_ns) {
 
 SYSCALL(poll) {
     i32 ms = (i32)a[2];
-    return do_poll(p, a[0], a[1], ms < 0 ? ~0ull : (u64)ms * NS_PER_MS);
+    return do_poll(p, a[0], a[1], ms < 0 ? ~0ull : (u64)(u32)ms * NS_PER_MS);
 }
 
 static status_t mask_from(struct proc *p, u64 uva, u64 size) {
@@ -107,8 +107,8 @@ static i64 select_result(struct select_state *st, u64 count) {
 }
 
 static i64 select_run(struct proc *p, const u64 *a, struct select_state *st, u64 timeout_ns) {
-    u32 n = (u32)MIN(a[0], (u64)HANDLES_MAX);
-    u64 bytes = ALIGN_UP((u64)n, 64) / 8;
+    u32 n = (u32)(a[0] < HANDLES_MAX ? a[0] : HANDLES_MAX);
+    u64 bytes = ALIGN_UP((u64)n, 64ull) / 8;
     for (u32 k = 0; k < 3; k++) {
         if (!a[1 + k]) continue;
         status_t s = user_read(p, a[1 + k], st->in[k], bytes);

@@ -19,5 +19,7 @@ u64 call_deadline(struct proc *p, u64 relative_ns);
 status_t user_timespec(struct proc *p, u64 uva, u64 *ns);
 void temp_mask_set(struct proc *p, u64 mask);
 
-#define SYSCALL(name) i64 sys_##name(struct proc *p, const u64 *a)
+#define SYSCALL(name)                                   \
+    i64 sys_##name(struct proc *p, const u64 *a);       \
+    i64 sys_##name(struct proc *p, const u64 *a)
 #define UNUSED(x) (void)(x)
