@@ -9,7 +9,7 @@ CONNECTIONS = 1100
 
 def rping(bench, tap):
     bench.rping(tap, f"rping -V, {RPING_ROUNDS} rounds", rig.NODE, RPING_ROUNDS)
-    for size in (64, 4096, 65536):
+    for size in (64, 4096, rig.RPING_BYTES_MAX):
         bench.rping(tap, f"rping -V, {size} bytes", rig.NODE, 50, size)
 
 
@@ -34,7 +34,7 @@ def small_mtu(tap):
 
 def large_mtu(tap):
     with rig.rig("interop-4200", mtu=4200) as bench:
-        bench.rping(tap, "MTU 4200: rping -V, 65536 bytes", rig.NODE, 50, 65536)
+        bench.rping(tap, "MTU 4200: rping -V, 65535 bytes", rig.NODE, 50, rig.RPING_BYTES_MAX)
         client(bench, tap, 200)
         rig.frames_check(tap, bench.cluster.relay.stats(), "interop-4200", "")
     rig.capture_check(tap, "interop-4200")

@@ -31,11 +31,12 @@ def body(tap):
         server.start()
         with rig.LinuxPeer(ports[1], logs=logs) as peer:
             server.ready()
-            server.run("rping -s -P -a 0.0.0.0 > /dev/null 2>&1 &\n"
+            server.run(f"rping -s -P -S {rig.RPING_BYTES_MAX} -a 0.0.0.0 > /dev/null 2>&1 &\n"
                        "mkfifo /tmp/up; server > /tmp/up & head -n 1 /tmp/up")
             bench = rig.Rig(Pair(relay), peer)
+            peer.run(f"arping -f -w {rig.ARP_SECONDS} -I eth0 {SERVER}")
             bench.rping(tap, "rping -V, 100 rounds", SERVER, 100)
-            bench.rping(tap, "rping -V, 65536 bytes", SERVER, 20, 65536)
+            bench.rping(tap, "rping -V, 65535 bytes", SERVER, 20, rig.RPING_BYTES_MAX)
             for depth in (1, 4):
                 bench.check(tap, f"verbs client: 100 operations, {depth} outstanding",
                             f"client {SERVER} ops --ops 100 --seed {depth} --depth {depth}")

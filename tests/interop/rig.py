@@ -21,6 +21,7 @@ LOGS = os.path.join(BUILD, "test-logs")
 PORT_FIRST, PORT_LAST = 20000, 30000
 RUN_SECONDS = 3600  # hang detectors are in the client; this one is for the whole rig
 ARP_SECONDS = 60
+RPING_BYTES_MAX = 65535  # rping refuses 65536, whatever its message says
 INFINIBAND_PACKETS_MIN = 300
 
 
