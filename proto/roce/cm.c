@@ -257,7 +257,10 @@ void cm_data_arrived(struct cm *cm, struct cm_conn *c, u64 now_ns) {
 }
 
 void cm_forget(struct cm *cm, struct cm_conn *c) {
-    if (c->state != CM_FREE && c->state != CM_TIMEWAIT) conn_free(cm, c);
+    c->context = NULL;
+    // A DREQ goes on being repeated until it is answered, whoever forgot about it.
+    if (c->state != CM_FREE && c->state != CM_TIMEWAIT && c->state != CM_DREQ_SENT)
+        conn_free(cm, c);
 }
 
 static void refuse(struct cm *cm, u32 peer_ip, const struct cm_msg *req, u16 reason,
