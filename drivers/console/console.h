@@ -18,7 +18,7 @@ void serial_receive(enum serial_port port);
 void serial_irq_enable(enum serial_port port);
 int serial_read(enum serial_port port);              // next byte received, -1: none
 u8 serial_irq_line(enum serial_port port);           // ISA interrupt
-u64 serial_dropped(enum serial_port port);           // bytes received with the ring full
+u64 serial_dropped(enum serial_port port);           // times that the UART lost bytes
 
 struct screen_config {
     volatile void *pixels;           // or text cells

@@ -11,6 +11,7 @@ enum uart_reg {
     UART_MSR = 6, UART_SCRATCH = 7,
 };
 #define LSR_DATA 1u
+#define LSR_OVERRUN 2u
 #define LSR_THR_EMPTY 0x20u
 #define LCR_8N1 3u
 #define LCR_DLAB 0x80u
@@ -24,6 +25,7 @@ struct serial {
     u16 base;
     u8 irq;
     bool present;
+    bool paused;                     // receive interrupt off: the ring was full
     struct ring ring;
     u8 input[INPUT_RING];
     u64 dropped;
@@ -64,16 +66,21 @@ void serial_write(enum serial_port port, const char *text, u64 len_bytes) {
     }
 }
 
-// Takes what has arrived. Interrupt context, on the one CPU the line is routed to.
+// Takes what has arrived. Interrupt context, on the one CPU the line is routed to. With
+// the ring full the rest stays in the UART, whose interrupt is off until serial_read has
+// made room: a sender that heeds the UART loses nothing.
 void serial_receive(enum serial_port port) {
     struct serial *s = &serials[port];
-    for (u32 n = 0; n < RECEIVE_BATCH_MAX && (port_in8(s->base + UART_LSR) & LSR_DATA); n++) {
-        const u8 byte = port_in8(s->base + UART_DATA);
+    for (u32 n = 0; n < RECEIVE_BATCH_MAX; n++) {
+        const u8 status = port_in8(s->base + UART_LSR);
+        if (status & LSR_OVERRUN) s->dropped++;
+        if (!(status & LSR_DATA)) return;
         if (ring_full(&s->ring)) {
-            s->dropped++;
-            continue;
+            port_out8(s->base + UART_IER, 0);
+            __atomic_store_n(&s->paused, true, __ATOMIC_RELEASE);
+            return;
         }
-        s->input[ring_tail_index(&s->ring)] = byte;
+        s->input[ring_tail_index(&s->ring)] = port_in8(s->base + UART_DATA);
         ring_produce(&s->ring);
     }
 }
@@ -82,10 +89,15 @@ void serial_irq_enable(enum serial_port port) {
     if (serials[port].present) port_out8(serials[port].base + UART_IER, IER_DATA);
 }
 
-// The next byte received, or -1. One consumer.
+// The next byte received, or -1. One consumer; it comes again after each interrupt.
 int serial_read(enum serial_port port) {
     struct serial *s = &serials[port];
-    if (!s->present || ring_empty(&s->ring)) return -1;
+    if (!s->present) return -1;
+    if (__atomic_load_n(&s->paused, __ATOMIC_ACQUIRE) && ring_space(&s->ring) >= INPUT_RING / 2) {
+        __atomic_store_n(&s->paused, false, __ATOMIC_RELEASE);
+        serial_irq_enable(port);
+    }
+    if (ring_empty(&s->ring)) return -1;
     const u8 byte = s->input[ring_peek_index(&s->ring, 0)];
     ring_consume(&s->ring);
     return byte;

@@ -9,7 +9,8 @@ struct cpu_features cpu_features;
 u8 user_access_smap;
 
 enum cr4_bit {
-    CR4_MCE = 1 << 6, CR4_PGE = 1 << 7, CR4_OSFXSR = 1 << 9, CR4_OSXMMEXCPT = 1 << 10, CR4_UMIP = 1 << 11,
+    CR4_MCE = 1 << 6, CR4_PGE = 1 << 7, CR4_OSFXSR = 1 << 9,
+    CR4_OSXMMEXCPT = 1 << 10, CR4_UMIP = 1 << 11,
     CR4_OSXSAVE = 1 << 18, CR4_SMEP = 1 << 20, CR4_SMAP = 1 << 21,
 };
 #define CR0_MP 2u
