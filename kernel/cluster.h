@@ -57,8 +57,8 @@ status_t cluster_read_frame(const struct cluster_frame_read *r);
 // --- messages between nodes --------------------------------------------------------------
 // Sends on the control pair. E_HOSTUNREACH. A peer that takes none of 128 is declared down.
 status_t cluster_send(u32 node, const struct cluster_msg *m);
-// Handler of MSG_LOCATION; others belong to the cluster part.
-void cluster_on_location(void (*location)(void *ctx, u32 from, u32 pid, u32 node), void *ctx);
+// Who takes the messages about one process (MSG_LOCATION, MSG_MOVE .. MSG_CHILD). Boot.
+void cluster_on_process(void (*rx)(u8 from, const struct cluster_msg *m));
 
 // --- remote files (kernel/remote_files.c), on the bulk pair ------------------------------
 struct cluster_bulk_ops {
@@ -101,3 +101,7 @@ u64 cluster_status_text(u32 node, char *to, u64 size_bytes);
 // below runs when it is here. E_NOENT: no such node. Same context.
 status_t cluster_status_refresh(u32 node);
 void cluster_on_status(void (*changed)(void *ctx), void *ctx);   // boot
+// One more line of that text, in the same order on all nodes: boot, after cluster_init.
+// `get` runs with net_lock held and must take no lock.
+void cluster_status_add(const char *name, u64 (*get)(const void *ctx), const void *ctx);
+void cluster_status_add_u64(const char *name, const u64 *figure);

@@ -5,6 +5,7 @@
 #include "drivers/console/console.h"
 #include "kernel/acpi.h"
 #include "kernel/boot_info.h"
+#include "kernel/cluster.h"
 #include "kernel/init.h"
 #include "kernel/irq.h"
 #include "kernel/klog.h"
@@ -190,6 +191,7 @@ _Noreturn void kernel_main(u64 mbi_pa) {
     smp_init(&acpi);
     net_init();
     proc_init();
+    cluster_init(proc_descs, proc_count);
     klog("isthmus: node up: %u CPUs, %lu MiB free, TSC %lu MHz", cpu_count,
          frame_count_free() >> 8, time_tsc_hz() / 1000000);
     selftest_run(options.selftest);

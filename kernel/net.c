@@ -103,11 +103,8 @@ static void net_panic(const char *cause) {
 // frames, interrupts and the random generator.
 void net_init(void) {
     pci_scan(&pci_cfg_ports, card_found, NULL);
-    if (net_card_count == 0) {
-        klog("net: no network card; this node works alone");
-        return;
-    }
-    if (!cluster_conf.valid) klog("net: no valid cluster.conf; this node works alone");
+    if (net_card_count == 0) klog("net: no network card; this node works alone");
+    else if (!cluster_conf.valid) klog("net: no valid cluster.conf; this node works alone");
     for (u32 i = 0; i < net_card_count; i++) {
         struct net_card *card = &net_cards[i];
         if (card->node != NET_NO_NODE) card_rdma_start(card);

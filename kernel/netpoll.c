@@ -133,7 +133,6 @@ static bool poll_all(void) {
 }
 
 void netpoll(void) {
-    if (net_card_count == 0) return;
     perf_mark_poll();
     for (u32 round = 0; round < ROUNDS_MAX; round++) {
         __atomic_store_n(&wanted, 1, __ATOMIC_SEQ_CST);

@@ -11,7 +11,7 @@
 #define CLUSTER_MSG_HEAD 8
 #define CLUSTER_MSG_MAX 1024      // bytes of any message; larger data moves one-sided
 #define CALL_SEGMENTS_MAX 8       // (address, key, length) of one file call
-#define STATUS_WORDS 16
+#define STATUS_WORDS 112      // figures of /nodes/N/status; all nodes run one image
 
 enum cluster_msg_type {
     MSG_KEYS = 1,       // first message of each side

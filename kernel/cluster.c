@@ -1,0 +1,285 @@
+// This node as a member: boot, the poll that netpoll runs in every round, who is up and
+// what happens when somebody dies. Lock: net_lock for all but what cluster.h says.
+// DESIGN 3 "Membership and failure": a death is noticed by traffic, once a second at least;
+// pairs and keys are destroyed first, then the machines are told.
+#include "kernel/cluster.h"
+
+#include "base/string.h"
+#include "drivers/rdma/soft.h"
+#include "kernel/cluster_priv.h"
+#include "kernel/klog.h"
+#include "kernel/net.h"
+#include "kernel/options.h"
+#include "kernel/random.h"
+#include "kernel/trap.h"
+#include "kernel/x86/words.h"
+#include "mm/frame.h"
+
+#define WATCHERS_MAX 4
+#define ORPHANS_PER_ROUND 64u
+#define DESCS_ALONE 16u
+
+struct cluster cluster;
+static struct { void (*changed)(void *ctx, u32 node, bool up); void *ctx; } watchers[WATCHERS_MAX];
+static u32 watcher_count;
+
+// --- the host's table, where the process side has not set its own ------------------------
+
+static u32 no_room(void *ctx) { (void)ctx; return 0; }
+static status_t no_prepare(void *ctx, u64 slot, void *desc, struct adopt_plan *plan) {
+    (void)ctx; (void)slot; (void)desc; (void)plan;
+    return E_OPNOTSUPP;
+}
+static void no_drop(void *ctx, u32 index, status_t reason) { (void)ctx; (void)index; (void)reason; }
+static void no_given(void *ctx, u32 index, u8 node) { (void)ctx; (void)index; (void)node; }
+static void no_index(void *ctx, u32 index) { (void)ctx; (void)index; }
+
+static void host_post(void *ctx, struct chain *c) {
+    (void)ctx;
+    struct peer *p = peer_up(c->node);
+    cluster.counters.chains++;
+    if (p != NULL) {
+        chain_post(p, c);
+        return;
+    }
+    ASSERT(!ring_full(&cluster.orphans));    // node.c has LINK_CHAINS under way at most
+    cluster.orphan[ring_tail_index(&cluster.orphans)] = c;
+    ring_produce(&cluster.orphans);
+}
+
+static void host_send(void *ctx, u8 node, const struct cluster_msg *m) {
+    (void)ctx;
+    cluster_send(node, m);           // a peer that is not up learns by its own peer_down
+}
+
+static void host_idle(void *ctx) {
+    (void)ctx;
+    cluster.at_rest = true;
+}
+
+static void host_log(void *ctx, const char *what, u64 a, u64 b) {
+    (void)ctx;
+    klog("cluster: %s (%lu, %lu)", what, a, b);
+}
+
+void cluster_set_host(const struct cluster_host *host) { cluster.host = *host; }
+
+static void host_complete(struct cluster_host *h) {
+    if (!h->room) h->room = no_room;
+    if (!h->prepare) h->prepare = no_prepare;
+    if (!h->drop) h->drop = no_drop;
+    if (!h->start) h->start = no_index;
+    if (!h->run) h->run = no_index;
+    if (!h->thaw) h->thaw = no_drop;
+    if (!h->given) h->given = no_given;
+    if (!h->image_free) h->image_free = no_index;
+    if (!h->lost) h->lost = no_given;
+    if (!h->kill) h->kill = no_index;
+    if (!h->no_lenders) h->no_lenders = no_index;
+    h->post = host_post;
+    h->send = host_send;
+    if (!h->idle) h->idle = host_idle;
+    if (!h->log) h->log = host_log;
+}
+
+// --- boot --------------------------------------------------------------------------------
+
+static void *frames_for(u64 len_bytes, enum frame_use use) {
+    const paddr_t pa = frame_alloc_contiguous((len_bytes + PAGE_MASK) >> PAGE_SHIFT, use);
+    if (pa.v == 0) panic("cluster: no memory for %lu bytes at boot", len_bytes);
+    return phys_to_virt(pa);
+}
+
+static u64 nonzero_random(void) {
+    const u64 r = rng_u64(&kernel_rng);
+    return r ? r : 1;
+}
+
+// The card, the key, and a line of our own in cluster.conf make a member.
+static bool find_self(void) {
+    struct net_card *card = net_own();
+    for (u32 i = 0; i < NODES_MAX && cluster_conf.valid; i++)
+        if (cluster_conf.node[i].listed) cluster.known |= BIT(i);
+    if (card == NULL) return false;          // net.c has said why
+    cluster.self = (u8)card->node;
+    if (!cluster_conf.key_set) {
+        klog("cluster: cluster.conf has no key; this node works alone");
+        return false;
+    }
+    cluster.rdma = card->rdma;
+    cluster.ipv4 = soft_ipv4(card->rdma);
+    return true;
+}
+
+static void poll(void *ctx, u64 now_ns);
+static u64 deadline_ns(void *ctx);
+
+void cluster_init(void *descs, u32 desc_count) {
+    cluster.incarnation = nonzero_random();
+    cluster.node = frames_for(sizeof *cluster.node, FRAME_KERNEL);
+    cluster.words = frames_for(sizeof *cluster.words, FRAME_KERNEL);
+    if (descs == NULL) {
+        desc_count = DESCS_ALONE;
+        descs = frames_for(desc_count * PAGE_SIZE, FRAME_DESC);
+    }
+    cluster.descs = descs;
+    cluster.desc_count = MIN(desc_count, DESCS_MAX);
+    ring_init(&cluster.orphans, ARRAY_COUNT(cluster.orphan));
+    const bool member = find_self();
+    cluster.known |= BIT(cluster.self);
+    cluster.up = BIT(cluster.self);
+    host_complete(&cluster.host);
+    const struct cluster_node_config config = {
+        .self = cluster.self, .incarnation = cluster.incarnation,
+        .shard = &cluster.words->shard, .owner_base = cluster.descs, .owner_stride = PAGE_SIZE,
+        .desc_count = cluster.desc_count, .desc_bytes = PAGE_SIZE,
+        .words = member ? rdma_word_ops(cluster.rdma) : &cpu_word_ops, .rng = &kernel_rng,
+        .host = cluster.host,
+    };
+    cluster_node_init(cluster.node, &config);
+    status_init();
+    for (u32 i = 0; i < NODES_MAX; i++) {
+        cluster.peers[i].node = (u8)i;
+        member_peer_init(&cluster.peers[i].member, 0);
+    }
+    net_add_poller(poll, deadline_ns, NULL);
+    if (member && join_init() == S_OK)
+        klog("cluster: node %u, incarnation %016lx, looks for the others", cluster.self,
+             cluster.incarnation);
+    edge_request(EDGE_NETPOLL);
+}
+
+// --- who is there ------------------------------------------------------------------------
+
+struct cluster_node *cluster_node(void) { return cluster.node; }
+u32 cluster_self(void) { return cluster.self; }
+
+static u64 up_mask(void) { return __atomic_load_n(&cluster.up, __ATOMIC_ACQUIRE); }
+
+bool cluster_is_up(u32 node) { return node < NODES_MAX && (up_mask() & BIT(node)); }
+
+u32 cluster_member_count(void) {
+    u32 count = 0;
+    for (u64 left = up_mask(); left != 0; left &= left - 1) count++;
+    return count;
+}
+
+bool cluster_node_known(u32 node) {
+    return node < NODES_MAX && (__atomic_load_n(&cluster.known, __ATOMIC_ACQUIRE) & BIT(node));
+}
+
+void cluster_watch(void (*changed)(void *ctx, u32 node, bool up), void *ctx) {
+    ASSERT(watcher_count < WATCHERS_MAX);
+    watchers[watcher_count].changed = changed;
+    watchers[watcher_count++].ctx = ctx;
+}
+
+static void tell_watchers(u32 node, bool up) {
+    for (u32 i = 0; i < watcher_count; i++) watchers[i].changed(watchers[i].ctx, node, up);
+}
+
+struct peer *peer_up(u32 node) {
+    if (node >= NODES_MAX || node == cluster.self) return NULL;
+    struct peer *p = &cluster.peers[node];
+    return p->member.state == MEMBER_UP && !p->failing ? p : NULL;
+}
+
+// Keys are here both ways and all pairs are ready.
+void peer_joined(struct peer *p) {
+    member_joined(&p->member);
+    p->probe_at_ns = cluster.now_ns + LINK_PROBE_NS;
+    cluster.counters.joins++;
+    __atomic_or_fetch(&cluster.known, BIT(p->node), __ATOMIC_RELEASE);
+    __atomic_or_fetch(&cluster.up, BIT(p->node), __ATOMIC_RELEASE);
+    klog("cluster: node %u joined, %u members", p->node, cluster_member_count());
+    cluster_node_peer_up(cluster.node, p->node);
+    if (cluster.bulk.peer_up) cluster.bulk.peer_up(cluster.bulk.ctx, p->node);
+    tell_watchers(p->node, true);
+}
+
+//   why: what happened; code: of the CM or a completion, logged with it
+void peer_fail(struct peer *p, const char *why, i32 code) {
+    if (p->failing) return;
+    p->failing = true;
+    ksnprintf(p->why, sizeof p->why, "%s (%d)", why, code);
+}
+
+// Fences the peer: pairs and keys first, then everything that was out comes back, then the
+// machines. Its next call, or ours, begins a new connection.
+void peer_close(struct peer *p) {
+    const enum member_state was = p->member.state;
+    if (p->failing && was >= MEMBER_KEYS)
+        klog("cluster: node %u is down: %s", p->node, p->why);
+    p->failing = false;
+    member_failed(&p->member, cluster.now_ns, rng_u32(&kernel_rng));
+    __atomic_and_fetch(&cluster.up, ~BIT(p->node), __ATOMIC_RELEASE);
+    link_close(p);
+    if (was < MEMBER_KEYS) return;
+    chain_fail_all(p);
+    page_fail_all(p);
+    bulk_fail_all(p);
+    if (was != MEMBER_UP) return;
+    cluster.counters.downs++;
+    cluster_node_peer_down(cluster.node, p->node);
+    if (cluster.bulk.peer_down) cluster.bulk.peer_down(cluster.bulk.ctx, p->node);
+    status_peer_down(p);
+    tell_watchers(p->node, false);
+}
+
+// --- the poll ----------------------------------------------------------------------------
+
+void cluster_work_wanted(void) {
+    if (__atomic_load_n(&cluster.at_rest, __ATOMIC_RELAXED)) return;
+    __atomic_store_n(&cluster.work_wanted, 1, __ATOMIC_RELEASE);
+    edge_request(EDGE_NETPOLL);
+}
+
+static void orphans_fail(void) {
+    for (u32 i = 0; i < ORPHANS_PER_ROUND && !ring_empty(&cluster.orphans); i++) {
+        struct chain *c = cluster.orphan[ring_peek_index(&cluster.orphans, 0)];
+        ring_consume(&cluster.orphans);
+        c->status = E_HOSTUNREACH;
+        cluster_node_posted(cluster.node, c);
+    }
+}
+
+static void tick(u64 now_ns) {
+    if (now_ns < cluster.tick_at_ns) return;
+    cluster.tick_at_ns = now_ns + CLUSTER_TICK_NS;
+    cluster_node_tick(cluster.node, now_ns);
+    if (cluster.rdma == NULL) return;
+    word_add(rdma_word_ops(cluster.rdma), &cluster.words->heartbeat, 1);
+    join_tick(now_ns);
+    for (u32 i = 0; i < NODES_MAX; i++) {
+        struct peer *p = &cluster.peers[i];
+        if (p->member.state == MEMBER_KEYS && now_ns >= p->keys_until_ns)
+            peer_fail(p, "the exchange of keys did not end", 0);
+        if (p->member.state == MEMBER_UP && now_ns >= p->probe_at_ns) probe_post(p);
+    }
+}
+
+static void poll(void *ctx, u64 now_ns) {
+    (void)ctx;
+    cluster.now_ns = now_ns;
+    for (u64 left = cluster.live; left != 0; left &= left - 1)
+        link_poll(&cluster.peers[__builtin_ctzll(left)]);
+    tick(now_ns);
+    for (u64 left = cluster.live; left != 0; left &= left - 1) {
+        struct peer *p = &cluster.peers[__builtin_ctzll(left)];
+        if (p->failing) peer_close(p);
+        else link_flush(p);
+    }
+    orphans_fail();
+    if (__atomic_exchange_n(&cluster.work_wanted, 0, __ATOMIC_ACQUIRE))
+        cluster_node_work(cluster.node);
+    status_poll(now_ns);
+    if (cluster.bulk.poll) cluster.bulk.poll(cluster.bulk.ctx, now_ns);
+}
+
+static u64 deadline_ns(void *ctx) {
+    (void)ctx;
+    if (!ring_empty(&cluster.orphans)) return 0;
+    for (u64 left = cluster.live; left != 0; left &= left - 1)
+        if (cluster.peers[__builtin_ctzll(left)].failing) return 0;
+    return cluster.tick_at_ns;
+}
