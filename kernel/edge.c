@@ -25,6 +25,7 @@ void proc_syscall(void) {
         d->wait.nr = (i32)nr;
     }
     d->account.syscalls++;
+    p->reply_waits = false;
     i64 result = syscall_dispatch(p, nr);
     if (cpu_this()->current != p) return;        // it ended, or exec and exit went on
     if (result == S_RESTART) {
@@ -155,7 +156,7 @@ static bool settle(struct proc *p) {
 static bool may_return(struct proc *p) {
     if (!settle(p)) return false;
     if (p->freeze_wanted && proc_hooks.freeze && proc_hooks.freeze(p)) return false;
-    if (!signal_deliver(p)) return false;
+    if (!p->reply_waits && !signal_deliver(p)) return false;
     if (p->slice_over) {
         p->slice_over = false;
         p->slice_end_ns = time_now_ns() + RUNQ_SLICE_NS;

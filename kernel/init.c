@@ -12,6 +12,7 @@
 #include "kernel/net.h"
 #include "kernel/options.h"
 #include "kernel/proc.h"
+#include "kernel/remote_files.h"
 #include "kernel/random.h"
 #include "kernel/selftest.h"
 #include "kernel/time.h"
@@ -191,6 +192,7 @@ _Noreturn void kernel_main(u64 mbi_pa) {
     smp_init(&acpi);
     net_init();
     proc_init();
+    remote_files_init();
     cluster_init(proc_descs, proc_count);
     klog("isthmus: node up: %u CPUs, %lu MiB free, TSC %lu MHz", cpu_count,
          frame_count_free() >> 8, time_tsc_hz() / 1000000);

@@ -29,6 +29,7 @@ struct proc {
     bool wait_uninterruptible;       // signals leave this wait alone
     bool slice_over;                 // its time slice ended
     bool freeze_wanted;              // stops at the edge for the hook below
+    bool reply_waits;                // a remote reply is taken before signals are delivered
     u32 cpu;                         // runs there now or ran there last
     u64 slice_end_ns, run_start_ns;
     struct list_node run;            // a run queue

@@ -266,7 +266,9 @@ static status_t dev_call(struct object *o, struct p9_call *c) {
         return S_OK;
     case P9_TPOLL: return do_poll(n, c);
     case P9_TIOCTL: return n->kind == DEV_TTY ? tty_ioctl(c) : E_NOTTY;
-    case P9_TSTATFS: c->attr = (struct p9_attr){.blksize = PAGE_SIZE, .qid_path = 0x1373}; return S_OK;
+    case P9_TSTATFS:
+        c->statfs = (struct p9_statfs){.type = 0x1373, .bsize = PAGE_SIZE};
+        return S_OK;
     case P9_TPAGE: return E_NODEV;
     default: return E_PERM;
     }

@@ -409,8 +409,9 @@ static status_t do_readlink(struct ramfs_node *n, struct p9_call *c) {
 }
 
 static status_t do_statfs(struct p9_call *c) {
-    c->attr = (struct p9_attr){.blksize = PAGE_SIZE, .size = frame_count_total(),
-                               .blocks = frame_count_free(), .qid_path = 0x01021994};
+    u64 left = frame_count_free();
+    c->statfs = (struct p9_statfs){.type = 0x01021994, .bsize = PAGE_SIZE, .bfree = left,
+                                   .blocks = frame_count_total(), .bavail = left};
     return S_OK;
 }
 

@@ -207,7 +207,9 @@ static status_t synth_call(struct object *o, struct p9_call *c) {
     case P9_TREADLINK: return do_readlink(n, c);
     case P9_TGETATTR: fill_attr(n->entry, n->arg, &c->attr); return S_OK;
     case P9_TSETATTR: return c->attr.valid & ~(u64)P9_SETATTR_SIZE ? E_PERM : S_OK;
-    case P9_TSTATFS: c->attr = (struct p9_attr){.blksize = PAGE_SIZE, .qid_path = 0x9fa0}; return S_OK;
+    case P9_TSTATFS:
+        c->statfs = (struct p9_statfs){.type = 0x9fa0, .bsize = PAGE_SIZE};
+        return S_OK;
     case P9_TPOLL: c->result = c->flags & (POLLIN | POLLOUT); return S_OK;
     case P9_TFSYNC: case P9_TCLUNK: return S_OK;
     case P9_TIOCTL: return E_NOTTY;

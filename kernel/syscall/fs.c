@@ -304,9 +304,10 @@ static i64 statfs_of(struct proc *p, struct object_id id, u64 uva) {
     struct p9_call c = {.type = P9_TSTATFS, .object = id};
     status_t s = file_call(&c);
     if (s != S_OK) return s;
-    struct statfs64 f = {.type = (i64)c.attr.qid_path, .bsize = (i64)c.attr.blksize,
-                         .blocks = c.attr.size, .bfree = c.attr.blocks, .bavail = c.attr.blocks,
-                         .namelen = P9_NAME_MAX, .frsize = (i64)c.attr.blksize};
+    const struct p9_statfs *from = &c.statfs;
+    struct statfs64 f = {.type = (i64)from->type, .bsize = (i64)from->bsize,
+                         .blocks = from->blocks, .bfree = from->bfree, .bavail = from->bavail,
+                         .namelen = P9_NAME_MAX, .frsize = (i64)from->bsize};
     return user_write(p, uva, &f, sizeof f);
 }
 SYSCALL(statfs) {

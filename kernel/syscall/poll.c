@@ -7,17 +7,22 @@
 
 struct pollfd { i32 fd; i16 events, revents; };
 
-static u32 ask(struct proc *p, i32 fd, u32 events) {
+// *asked: the server is on another node, its answer is awaited.
+static u32 ask(struct proc *p, i32 fd, u32 events, bool *asked) {
     const struct handle *h = handle_get(p, fd);
     if (!h) return POLLNVAL;
     struct p9_call c = {.type = P9_TPOLL, .object = h->object, .flags = events};
-    return file_call(&c) == S_OK ? (u32)c.result : POLLERR;
+    status_t s = file_call(&c);
+    if (s == S_RESTART) *asked = true;
+    return s == S_OK ? (u32)c.result : s == S_RESTART ? 0 : POLLERR;
 }
 
-static u32 ask_all(struct proc *p, struct pollfd *fds, u64 count) {
+static u32 ask_all(struct proc *p, struct pollfd *fds, u64 count, bool *asked) {
     u32 ready = 0;
+    *asked = false;
     for (u64 i = 0; i < count; i++) {
-        fds[i].revents = fds[i].fd < 0 ? 0 : (i16)ask(p, fds[i].fd, (u32)(u16)fds[i].events);
+        u32 events = (u32)(u16)fds[i].events;
+        fds[i].revents = fds[i].fd < 0 ? 0 : (i16)ask(p, fds[i].fd, events, asked);
         ready += fds[i].revents != 0;
     }
     return ready;
@@ -27,7 +32,9 @@ static u32 ask_all(struct proc *p, struct pollfd *fds, u64 count) {
 static i64 poll_wait_for(struct proc *p, struct pollfd *fds, u64 count, u64 timeout_ns) {
     u64 deadline = call_deadline(p, timeout_ns);
     wait_on(&poll_wait, p);
-    u32 ready = ask_all(p, fds, count);
+    bool asked;
+    u32 ready = ask_all(p, fds, count, &asked);
+    if (asked) return S_RESTART;                 // the process waits for that answer
     bool late = deadline && time_now_ns() >= deadline;
     if (ready || timeout_ns == 0 || late) {
         wait_cancel(p);

@@ -1,0 +1,123 @@
+// The answering half of file calls between nodes: gives proto/p9/p9_server.c its memory,
+// runs the calls on this node's servers through the same file_call as local callers, and
+// moves data by READ and WRITE. Called by remote_files.c. Lock: net_lock; files_lock is
+// taken inside while a call runs. Spec: DESIGN 3 "Messages between nodes".
+#include "kernel/files/object.h"
+#include "kernel/klog.h"
+#include "kernel/netpoll.h"
+#include "kernel/remote_files_priv.h"
+#include "mm/kmem.h"
+
+// One request's memory for file data.
+struct serve_data {
+    void *bytes;
+    u64 len_bytes;
+};
+
+static struct p9_server server;
+static struct p9_service *services[NODES_MAX][CLUSTER_BULK_CREDITS];
+static struct serve_data datas[NODES_MAX][CLUSTER_BULK_CREDITS];
+static bool something_changed;       // atomic: set under any lock
+
+static status_t serve_send(void *ctx, u32 node, const void *bytes, u32 len_bytes) {
+    (void)ctx;
+    return cluster_bulk_send(node, bytes, len_bytes);
+}
+
+static status_t serve_move(u32 node, const struct p9_move *m, bool write) {
+    struct cluster_move move = {
+        .node = node, .write = write, .len_bytes = m->len_bytes, .cookie = m->cookie,
+        .local = (u8 *)datas[node][m->service->index].bytes + m->at,
+        .remote_address = m->remote_address, .remote_key = m->remote_key,
+    };
+    return cluster_bulk_move(&move);
+}
+
+static status_t serve_read(void *ctx, u32 node, const struct p9_move *m) {
+    (void)ctx;
+    return serve_move(node, m, false);
+}
+
+static status_t serve_write(void *ctx, u32 node, const struct p9_move *m) {
+    (void)ctx;
+    return serve_move(node, m, true);
+}
+
+static void serve_release(void *ctx, struct p9_service *v) {
+    (void)ctx;
+    struct serve_data *d = &datas[v->node][v->index];
+    if (d->bytes) kmem_free(d->bytes, d->len_bytes);
+    *d = (struct serve_data){0};
+}
+
+// Memory for call.count bytes. E_NOMEM.
+static status_t serve_prepare(void *ctx, struct p9_service *v) {
+    (void)ctx;
+    struct serve_data *d = &datas[v->node][v->index];
+    d->len_bytes = MAX(v->call.count, ENVELOPE_INLINE_MAX);
+    d->bytes = kmem_alloc(d->len_bytes);
+    if (!d->bytes) return E_NOMEM;
+    v->call.data = (struct p9_data){.buffer = d->bytes};
+    return S_OK;
+}
+
+static status_t serve_execute(void *ctx, struct p9_service *v) {
+    (void)ctx;
+    if (v->call.object.node != node_id) return E_BADF;
+    return file_call_foreign(&v->call);
+}
+
+static const struct p9_server_ops serve_ops = {
+    serve_send, serve_read, serve_write, serve_prepare, serve_execute, serve_release,
+    &remote_data_ops,
+};
+
+// Something that a parked call may wait for has changed. Any context and lock.
+static void serve_changed(void) {
+    __atomic_store_n(&something_changed, true, __ATOMIC_RELEASE);
+    netpoll_irq(NULL);
+}
+
+// Boot, before any peer.
+void remote_serve_init(void) {
+    p9_server_init(&server, &serve_ops, NULL);
+    file_hooks.changed = serve_changed;
+}
+
+// A peer's pairs came up or were destroyed. With too little memory it gets fewer places,
+// and E_NOBUFS where it uses more.
+void remote_serve_peer(u32 node, bool up) {
+    if (!up) p9_server_peer_down(&server, node);
+    else p9_server_peer_up(&server, node);
+    for (u32 i = 0; i < CLUSTER_BULK_CREDITS; i++) {
+        struct p9_service **v = &services[node][i];
+        if (!up && *v) {
+            kmem_free(*v, sizeof **v);
+            *v = NULL;
+        } else if (up) {
+            *v = kmem_alloc(sizeof **v);
+            if (!*v) {
+                klog("files: no memory to serve node %u with %u calls at a time\n", node,
+                     CLUSTER_BULK_CREDITS);
+                return;
+            }
+            p9_server_add_service(&server, node, *v);
+        }
+    }
+}
+
+void remote_serve_receive(u32 node, const u8 *bytes, u32 len_bytes) {
+    p9_server_receive(&server, node, bytes, len_bytes);
+}
+
+// A READ or WRITE that a service asked for has ended.
+void remote_serve_moved(u64 cookie, status_t status) { p9_server_moved(&server, cookie, status); }
+
+// Retries sends and moves to `node` that found no room.
+void remote_serve_pump(u32 node) { p9_server_pump(&server, node); }
+
+// Retries parked calls, once for each time something changed.
+void remote_serve_wake(void) {
+    if (__atomic_exchange_n(&something_changed, false, __ATOMIC_ACQUIRE))
+        p9_server_wake_all(&server);
+}

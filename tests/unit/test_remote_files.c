@@ -1,0 +1,510 @@
+// The kernel's half of file calls between nodes, with both ends in one program: node 0's
+// system calls are run again and again as the kernel does, node 1's servers are a model
+// that counts what it executes. Nothing may be executed twice, lost or leaked.
+// links: kernel/remote_files.c kernel/remote_serve.c proto/p9/p9_codec.c
+// links: proto/p9/envelope.c proto/p9/p9_client.c proto/p9/p9_server.c
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernel/files/object.h"
+#include "kernel/klog.h"
+#include "kernel/net.h"
+#include "kernel/netpoll.h"
+#include "kernel/remote_files_priv.h"
+#include "kernel/signal.h"
+#include "kernel/x86/cpu.h"
+#include "mm/frame.h"
+#include "mm/kmem.h"
+
+
+// --- the kernel around it, as far as it shows here ---
+
+struct spinlock proc_lock, net_lock, files_lock;
+struct proc *procs;
+struct proc_desc *proc_descs;
+u32 proc_count = 3, node_id;
+struct wait_list poll_wait = WAIT_LIST_INIT(poll_wait);
+struct file_hooks file_hooks;
+static struct proc *current;
+static u64 now_ns = 1000;
+static u32 heap_live, frames_live;
+static void (*poller)(void *, u64);
+static bool signal_now;
+
+void spin_lock(struct spinlock *l) { ck_assert_uint_eq(l->ticket_serving++, 0); }
+void spin_unlock(struct spinlock *l) { l->ticket_serving--; }
+void netpoll_lock(void) { spin_lock(&net_lock); }
+void netpoll_unlock(void) { spin_unlock(&net_lock); }
+void netpoll_irq(void *unused) { (void)unused; }
+void net_add_poller(void (*f)(void *, u64), u64 (*deadline)(void *), void *ctx) {
+    (void)deadline, (void)ctx;
+    poller = f;
+}
+void klog(const char *format, ...) { (void)format; }
+u64 time_now_ns(void) { return now_ns; }
+struct proc *proc_current(void) { return current; }
+bool signal_is_deliverable(const struct proc *p) { return p == procs && signal_now; }
+void signal_raise(struct proc *p, u32 sig, struct signal_info info) {
+    (void)p, (void)sig, (void)info;
+    ck_abort_msg("no pipe broke");
+}
+void *kmem_alloc(u64 len_bytes) { return heap_live++, calloc(1, len_bytes); }
+void kmem_free(void *p, u64 len_bytes) {
+    (void)len_bytes;
+    heap_live--;
+    free(p);
+}
+void wait_list_init(struct wait_list *w) { list_init(&w->head); }
+void wait_on(struct wait_list *w, struct proc *p) {
+    spin_lock(&proc_lock);
+    list_remove(&p->wait);
+    list_push_back(&w->head, &p->wait);
+    p->state = PROC_WAITING;
+    spin_unlock(&proc_lock);
+}
+void wait_wake_all(struct wait_list *w) {
+    for (struct list_node *n; (n = list_pop_front(&w->head)) != NULL;) {
+        struct proc *p = LIST_ENTRY(n, struct proc, wait);
+        p->wait_uninterruptible = false;
+        if (p->state == PROC_WAITING) p->state = PROC_RUNNING;
+    }
+}
+// A frame is a page of the host, its address less the direct map's base.
+static u32 frame_refs_of[64];
+static enum frame_use frame_uses[64];
+static u8 *frames;
+static u32 frame_index(paddr_t pa) {
+    return (u32)((u64)((u8 *)phys_to_virt(pa) - frames) / PAGE_SIZE);
+}
+paddr_t frame_alloc(enum frame_use use) {
+    u32 i = 0;
+    while (frame_refs_of[i]) i++;
+    frame_uses[i] = use;
+    frame_refs_of[i] = 1;
+    frames_live++;
+    memset(frames + i * PAGE_SIZE, 0, PAGE_SIZE);
+    return virt_to_phys(frames + i * PAGE_SIZE);
+}
+paddr_t frame_alloc_raw(enum frame_use use) { return frame_alloc(use); }
+enum frame_use frame_use_of(paddr_t pa) { return frame_uses[frame_index(pa)]; }
+void frame_ref(paddr_t pa) { frame_refs_of[frame_index(pa)]++; }
+void frame_unref(paddr_t pa) {
+    if (--frame_refs_of[frame_index(pa)] == 0) frames_live--;
+}
+static u32 data_move(struct p9_call *c, u64 at, u8 *mine, u64 len, bool put) {
+    for (u64 k = 0; k < len; k++) {
+        u64 left = at + k;
+        u8 *p = c->data.buffer ? (u8 *)c->data.buffer + left : NULL;
+        for (u32 i = 0; !p && i < c->data.seg_count; i++) {
+            if (left < c->data.seg[i].len) p = (u8 *)phys_to_virt(c->data.seg[i].pa) + left;
+            else left -= c->data.seg[i].len;
+        }
+        if (!p) return (u32)k;
+        if (put) *p = mine[k];
+        else mine[k] = *p;
+    }
+    return (u32)len;
+}
+u32 data_put(struct p9_call *c, u64 at, const void *from, u64 len_bytes) {
+    return data_move(c, at, (u8 *)(uintptr_t)from, len_bytes, true);
+}
+u32 data_get(struct p9_call *c, u64 at, void *to, u64 len_bytes) {
+    return data_move(c, at, to, len_bytes, false);
+}
+
+// --- the cluster part ---
+
+static const struct cluster_bulk_ops *bulk;
+static struct { u32 to, len; u8 bytes[ENVELOPE_MSG_MAX]; } wire[256];
+static u32 wire_head, wire_tail, moves_done;
+static struct cluster_move posted[64];
+static u32 posted_count;
+static u8 reply_buffer[2][CLUSTER_REPLY_BYTES];
+static bool reply_used[2];
+
+void cluster_set_bulk(const struct cluster_bulk_ops *ops) { bulk = ops; }
+status_t cluster_bulk_send(u32 node, const void *bytes, u32 len) {
+    ck_assert_uint_eq(net_lock.ticket_serving, 1);
+    wire[wire_tail % 256].to = node;
+    wire[wire_tail % 256].len = len;
+    memcpy(wire[wire_tail++ % 256].bytes, bytes, len);
+    return S_OK;
+}
+status_t cluster_bulk_move(const struct cluster_move *m) {
+    posted[posted_count++] = *m;
+    return S_OK;
+}
+u32 cluster_frames_key(u32 node) { return node == 1 ? 7 : 0; }
+status_t cluster_reply_alloc(u32 node, struct cluster_reply *r) {
+    ck_assert_uint_eq(node, 1);
+    for (u32 i = 0; i < 2; i++) {
+        if (reply_used[i]) continue;
+        reply_used[i] = true;
+        *r = (struct cluster_reply){reply_buffer[i], i * CLUSTER_REPLY_BYTES, 8, i};
+        return S_OK;
+    }
+    return E_AGAIN;
+}
+void cluster_reply_free(u32 node, u32 slot) {
+    ck_assert(node == 1 && reply_used[slot]);
+    reply_used[slot] = false;
+}
+
+static void move_run(const struct cluster_move *m) {
+    u64 at = m->remote_address;
+    if (m->write) {                                    // into a reply buffer in use
+        ck_assert_uint_eq(m->remote_key, 8);
+        ck_assert(reply_used[at / CLUSTER_REPLY_BYTES]);
+        ck_assert_uint_le(at % CLUSTER_REPLY_BYTES + m->len_bytes, CLUSTER_REPLY_BYTES);
+        memcpy(&reply_buffer[0][0] + at, m->local, m->len_bytes);
+    } else {                                           // out of a user frame
+        ck_assert_uint_eq(m->remote_key, 7);
+        ck_assert_int_eq(frame_use_of(paddr(at & ~PAGE_MASK)), FRAME_USER);
+        ck_assert_uint_le((at & PAGE_MASK) + m->len_bytes, PAGE_SIZE);
+        memcpy(m->local, phys_to_virt(paddr(at)), m->len_bytes);
+    }
+    moves_done++;
+    bulk->moved(bulk->ctx, m->cookie, S_OK);
+}
+
+// Both directions share one wire: to node 1 a request, from it a reply. The machines of
+// both nodes know each other as peer 1; node_id says which kernel runs.
+static void deliver_all(void) {
+    spin_lock(&net_lock);
+    for (u32 rounds = 0; rounds < 50; rounds++) {
+        node_id = 1;
+        while (posted_count) {
+            struct cluster_move m = posted[--posted_count];
+            move_run(&m);
+        }
+        node_id = 0;
+        while (wire_head != wire_tail) {
+            u32 i = wire_head++ % 256;
+            u8 copy[ENVELOPE_MSG_MAX];
+            memcpy(copy, wire[i].bytes, wire[i].len);
+            node_id = copy[6] == ENVELOPE_REQUEST ? 1 : 0;
+            bulk->receive(bulk->ctx, 1, copy, wire[i].len);
+        }
+        node_id = 1;                                   // parked calls run at the server
+        now_ns += 11 * NS_PER_MS;
+        poller(NULL, now_ns);
+        node_id = 0;
+    }
+    spin_unlock(&net_lock);
+}
+
+// --- node 1's servers: a model ---
+
+static u32 executed[256];
+static u32 objects_live;                               // made and not clunked
+static bool pipe_full;
+
+static u8 file_byte(u64 at) { return (u8)(at * 13 + 5); }
+
+status_t file_call_foreign(struct p9_call *c) {
+    ck_assert_uint_eq(node_id, 1);
+    if (c->object.index == 50 && c->type == P9_TREAD && !pipe_full) return S_RESTART;
+    if (c->name && strcmp(c->name, "absent") == 0) return E_NOENT;
+    executed[c->type]++;
+    c->result = c->count;
+    if (c->type == P9_TWALK || c->type == P9_TLOPEN) {
+        c->made = (struct object_id){1, c->object.index + 1, 77};
+        objects_live++;
+    }
+    if (c->type == P9_TCLUNK) objects_live--;
+    for (u64 k = 0; k < c->count && c->type == P9_TREAD; k++)
+        ((u8 *)c->data.buffer)[k] = file_byte(c->offset + k);
+    for (u64 k = 0; k < c->count && c->type == P9_TWRITE; k++)
+        if (((u8 *)c->data.buffer)[k] != file_byte(c->offset + k)) return E_IO;
+    return S_OK;
+}
+
+// --- system calls, run as kernel/edge.c does ---
+
+static u32 runs;
+static i64 syscall_run(struct proc *p, i32 nr, i64 (*call)(struct proc *p)) {
+    for (runs = 1; runs < 50; runs++) {
+        struct proc_desc *d = proc_desc(p);
+        if (d->wait.nr != nr) {
+            memset(&d->wait, 0, sizeof d->wait);
+            d->wait.nr = nr;
+        }
+        d->account.syscalls++;
+        p->reply_waits = false;
+        current = p;
+        i64 result = call(p);
+        current = NULL;
+        if (result != S_RESTART) {
+            d->wait.nr = -1;
+            return result;
+        }
+        deliver_all();
+        if (p->state != PROC_RUNNING) return S_RESTART;
+    }
+    ck_abort_msg("a system call never ends");
+}
+
+static i64 remote(struct p9_call *c) { return file_hooks.remote_call(c); }
+
+static struct object_id opened;
+// open("a/b"): two walks, an open, a clunk of what was walked to, also where it waits.
+static i64 sys_open(struct proc *p) {
+    (void)p;
+    struct object_id at = {1, 10, 5};
+    const char *const names[] = {"a", "b"};
+    i64 s = S_OK;
+    for (u32 i = 0; i < 2 && s == S_OK; i++) {
+        struct p9_call walk = {.type = P9_TWALK, .object = at, .name = names[i]};
+        struct p9_call clunk = {.type = P9_TCLUNK, .object = at};
+        s = remote(&walk);
+        if (i != 0) remote(&clunk);
+        at = walk.made;
+    }
+    if (s != S_OK) return s;
+    struct p9_call open = {.type = P9_TLOPEN, .object = at, .flags = 2};
+    struct p9_call clunk = {.type = P9_TCLUNK, .object = at};
+    s = remote(&open);
+    remote(&clunk);
+    opened = open.made;
+    return s;
+}
+
+static struct p9_call io;
+static i64 sys_io(struct proc *p) {
+    (void)p;
+    struct p9_call c = io;
+    i64 s = remote(&c);
+    if (s == S_OK) io.result = c.result;
+    return s;
+}
+
+// write(): two pieces with the same arguments, at the file's own offset.
+static i64 sys_write_twice(struct proc *p) {
+    struct proc_wait *w = &proc_desc(p)->wait;
+    while (w->done_bytes < 200) {
+        struct p9_call c = io;
+        i64 s = remote(&c);
+        if (s != S_OK) return s;
+        w->done_bytes += c.result;
+    }
+    return (i64)w->done_bytes;
+}
+
+static i64 sys_absent(struct proc *p) {
+    (void)p;
+    struct p9_call c = {.type = P9_TWALK, .object = {1, 10, 5}, .name = "absent"};
+    return remote(&c);
+}
+
+static u32 heap_base;
+static void setup(void) {
+    procs = calloc(proc_count, sizeof *procs);
+    proc_descs = aligned_alloc(4096, proc_count * PROC_DESC_SIZE);
+    frames = aligned_alloc(4096, 64 * PAGE_SIZE);
+    memset(proc_descs, 0, proc_count * sizeof *proc_descs);
+    for (u32 i = 0; i < proc_count; i++) {
+        procs[i].index = i;
+        procs[i].state = PROC_RUNNING;
+        list_init(&procs[i].wait);
+        proc_descs[i].pid = 100 + i;
+        proc_descs[i].wait.nr = -1;
+    }
+    remote_files_init();
+    spin_lock(&net_lock);
+    bulk->peer_up(bulk->ctx, 1);
+    spin_unlock(&net_lock);
+    heap_base = heap_live;
+}
+
+static void check_clean(void) {
+    deliver_all();
+    ck_assert_uint_eq(heap_live, heap_base);
+    ck_assert(!reply_used[0] && !reply_used[1]);
+    for (u32 i = 0; i < proc_count; i++) ck_assert(remote_files_settled(&procs[i]));
+}
+
+START_TEST(a_call_that_runs_again_sends_nothing_twice) {
+    ck_assert_int_eq(syscall_run(procs, 2, sys_open), S_OK);
+    ck_assert_uint_eq(runs, 4);                        // each wait is a restart
+    ck_assert_uint_eq(executed[P9_TWALK], 2);
+    ck_assert_uint_eq(executed[P9_TLOPEN], 1);
+    ck_assert_uint_eq(opened.index, 13);
+    check_clean();
+    ck_assert_uint_eq(executed[P9_TCLUNK], 2);
+    ck_assert_uint_eq(objects_live, 1);                // what open() made
+    ck_assert_int_eq(syscall_run(procs, 2, sys_open), S_OK);
+    ck_assert_uint_eq(executed[P9_TWALK], 4);          // a new call asks again
+    check_clean();
+}
+END_TEST
+
+START_TEST(errors_come_back) {
+    ck_assert_int_eq(syscall_run(procs, 2, sys_absent), E_NOENT);
+    io = (struct p9_call){.type = P9_TGETATTR, .object = {7, 1, 1}};
+    ck_assert_int_eq(syscall_run(procs, 0, sys_io), E_HOSTUNREACH);
+    check_clean();
+}
+END_TEST
+
+START_TEST(data_of_all_sizes_between_frames_and_buffers) {
+    const u32 sizes[] = {1, 1024, 1025, 5000};
+    static u8 buffer[8192];
+    for (u32 s = 0; s < 4; s++) {
+        for (u32 kind = 0; kind < 6; kind++) {
+            u32 count = sizes[s], first = 4096 - 1000;
+            bool write = kind & 1, in_frames = kind >= 2;
+            enum frame_use use = kind >= 4 ? FRAME_FILE : FRAME_USER;   // no peer READs FILE
+            paddr_t page[2] = {frame_alloc(use), frame_alloc(use)};
+            io = (struct p9_call){.type = write ? P9_TWRITE : P9_TREAD, .object = {1, 40, 1},
+                                  .offset = 3, .count = count};
+            if (in_frames) {
+                io.data.seg[0].pa = paddr(page[0].v + 1000);
+                io.data.seg[0].len = MIN(count, first);
+                io.data.seg[1].pa = page[1];
+                io.data.seg[1].len = count > first ? count - first : 0;
+                io.data.seg_count = count > first ? 2 : 1;
+            } else {
+                io.data.buffer = buffer;
+                memset(buffer, 0, sizeof buffer);
+            }
+            u8 byte;
+            for (u32 k = 0; write && k < count; k++) {
+                byte = file_byte(3 + k);
+                data_put(&io, k, &byte, 1);
+            }
+            ck_assert_int_eq(syscall_run(procs, 0, sys_io), S_OK);
+            ck_assert_uint_eq(io.result, count);
+            for (u32 k = 0; k < count; k++) {
+                data_get(&io, k, &byte, 1);
+                ck_assert_uint_eq(byte, file_byte(3 + k));
+            }
+            frame_unref(page[0]);
+            frame_unref(page[1]);
+        }
+    }
+    // 1025 and 5000 bytes: reads in one WRITE, writes one READ a frame.
+    ck_assert_uint_eq(moves_done, 3 * 2 + 3 * (1 + 2));
+    check_clean();
+    ck_assert_uint_eq(frames_live, 0);
+}
+END_TEST
+
+START_TEST(two_equal_calls_of_one_system_call_are_two) {
+    static u8 buffer[100];
+    for (u32 k = 0; k < 100; k++) buffer[k] = file_byte(P9_OFFSET_CURRENT + k);
+    io = (struct p9_call){.type = P9_TWRITE, .object = {1, 40, 1}, .count = 100,
+                          .offset = P9_OFFSET_CURRENT, .data.buffer = buffer};
+    ck_assert_int_eq(syscall_run(procs, 1, sys_write_twice), 200);
+    ck_assert_uint_eq(executed[P9_TWRITE], 2);
+    check_clean();
+}
+END_TEST
+
+START_TEST(a_blocked_read_waits_and_a_signal_ends_it) {
+    static u8 buffer[16];
+    io = (struct p9_call){.type = P9_TREAD, .object = {1, 50, 1}, .count = 8,
+                          .data.buffer = buffer};
+    ck_assert_int_eq(syscall_run(procs, 0, sys_io), S_RESTART);
+    ck_assert(procs->state == PROC_WAITING && procs->wait_uninterruptible);
+    deliver_all();
+    signal_now = true;
+    deliver_all();                                     // the scan flushes it
+    ck_assert(procs->state == PROC_RUNNING);
+    ck_assert_int_eq(syscall_run(procs, 0, sys_io), S_RESTART);
+    ck_assert(procs->state == PROC_WAITING && !procs->wait_uninterruptible);
+    ck_assert_uint_eq(executed[P9_TREAD], 0);          // it took nothing
+    signal_now = false;
+    proc_descs[0].wait.nr = -1;                        // as signal delivery does
+    check_clean();
+}
+END_TEST
+
+START_TEST(a_blocked_read_goes_on) {
+    static u8 buffer[16];
+    io = (struct p9_call){.type = P9_TREAD, .object = {1, 50, 1}, .count = 8,
+                          .data.buffer = buffer};
+    ck_assert_int_eq(syscall_run(procs, 0, sys_io), S_RESTART);
+    pipe_full = true;
+    file_hooks.changed();
+    deliver_all();
+    ck_assert(procs->reply_waits);                     // signals come after the reply
+    signal_now = true;
+    ck_assert_int_eq(syscall_run(procs, 0, sys_io), S_OK);
+    signal_now = false;
+    ck_assert_uint_eq(buffer[7], file_byte(7));
+    ck_assert_uint_eq(executed[P9_TREAD], 1);
+    check_clean();
+}
+END_TEST
+
+START_TEST(a_dead_peer_is_an_error) {
+    static u8 buffer[16];
+    io = (struct p9_call){.type = P9_TREAD, .object = {1, 50, 1}, .count = 8,
+                          .data.buffer = buffer};
+    ck_assert_int_eq(syscall_run(procs, 0, sys_io), S_RESTART);
+    spin_lock(&net_lock);
+    bulk->peer_down(bulk->ctx, 1);
+    spin_unlock(&net_lock);
+    ck_assert(procs->state == PROC_RUNNING);
+    ck_assert_int_eq(syscall_run(procs, 0, sys_io), E_IO);
+    ck_assert_int_eq(syscall_run(procs, 0, sys_io), E_HOSTUNREACH);
+    heap_base -= CLUSTER_BULK_CREDITS;                 // the services of that peer
+    check_clean();
+}
+END_TEST
+
+START_TEST(what_a_dead_process_made_is_clunked) {
+    struct proc_desc *d = &proc_descs[1];
+    memset(&d->wait, 0, sizeof d->wait);
+    d->wait.nr = 2;
+    d->account.syscalls++;
+    current = &procs[1];
+    struct p9_call open = {.type = P9_TLOPEN, .object = {1, 12, 5}};
+    ck_assert_int_eq(remote(&open), S_RESTART);
+    current = NULL;
+    procs[1].state = PROC_ZOMBIE;                      // killed; the reply finds nobody
+    check_clean();
+    ck_assert_uint_eq(objects_live, 0);
+}
+END_TEST
+
+static paddr_t fault_page;
+START_TEST(a_page_of_a_remote_file) {
+    struct p9_call c = {.type = P9_TPAGE, .object = {1, 40, 1}, .offset = 8192};
+    struct p9_call again = c;
+    current = procs;
+    ck_assert_int_eq(remote(&c), S_RESTART);
+    deliver_all();
+    ck_assert_int_eq(remote(&again), S_OK);
+    current = NULL;
+    fault_page = paddr(again.result);
+    ck_assert_uint_eq(((u8 *)phys_to_virt(fault_page))[4095], file_byte(8192 + 4095));
+    ck_assert_uint_eq(frame_refs_of[frame_index(fault_page)], 1);
+    frame_unref(fault_page);
+    ck_assert_uint_eq(executed[P9_TREAD], 1);
+    check_clean();
+    ck_assert_uint_eq(frames_live, 0);
+}
+END_TEST
+
+int main(void) {
+    Suite *s = suite_create("remote_files");
+    TCase *t = tcase_create("remote_files");
+    tcase_add_checked_fixture(t, setup, NULL);
+    tcase_add_test(t, a_call_that_runs_again_sends_nothing_twice);
+    tcase_add_test(t, errors_come_back);
+    tcase_add_test(t, data_of_all_sizes_between_frames_and_buffers);
+    tcase_add_test(t, two_equal_calls_of_one_system_call_are_two);
+    tcase_add_test(t, a_blocked_read_waits_and_a_signal_ends_it);
+    tcase_add_test(t, a_blocked_read_goes_on);
+    tcase_add_test(t, a_dead_peer_is_an_error);
+    tcase_add_test(t, what_a_dead_process_made_is_clunked);
+    tcase_add_test(t, a_page_of_a_remote_file);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
