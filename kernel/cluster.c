@@ -138,6 +138,7 @@ void cluster_init(void *descs, u32 desc_count) {
     };
     cluster_node_init(cluster.node, &config);
     status_init();
+    nodes_init();
     for (u32 i = 0; i < NODES_MAX; i++) {
         cluster.peers[i].node = (u8)i;
         member_peer_init(&cluster.peers[i].member, 0);

@@ -6,6 +6,7 @@
 //   cluster_chain.c   chains of the queue and the hand-overs; page reads; keep-alive
 //   cluster_bulk.c    the traffic of remote files
 //   cluster_status.c  the figures of /nodes/N/status
+//   cluster_nodes.c   what kernel/files/nodesfs.c shows
 #pragma once
 
 #include "base/ring.h"
@@ -157,3 +158,5 @@ void status_poll(u64 now_ns);
 void status_answer(struct peer *p);
 void status_take(struct peer *p, const struct cluster_msg *m);
 void status_peer_down(struct peer *p);
+
+void nodes_init(void);

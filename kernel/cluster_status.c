@@ -12,7 +12,7 @@
 #include "kernel/x86/cpu.h"
 #include "mm/frame.h"
 
-#define STATUS_FRESH_NS (100ull * 1000 * 1000)
+#define STATUS_FRESH_NS (200ull * 1000 * 1000)
 
 struct figure {
     const char *name;

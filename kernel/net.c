@@ -7,6 +7,7 @@
 #include "drivers/e1000/e1000.h"
 #include "drivers/pci/pci.h"
 #include "drivers/rdma/soft.h"
+#include "drivers/rdma/testsvc.h"
 #include "kernel/crc.h"
 #include "kernel/hw.h"
 #include "kernel/klog.h"
@@ -74,6 +75,11 @@ static void card_rdma_start(struct net_card *card) {
     u32 ip = n->ipv4;
     klog("%s: node %u, %pI, MAC %pM, RoCEv2 path MTU %u", card->dev->name, card->node, &ip,
          card->dev->mac, 128u << soft_mtu(card->rdma));
+    if (!options.rdma_test) return;
+    card->testsvc = testsvc_create(card->rdma, net_alloc, NULL);
+    if (card->testsvc == NULL) klog("%s: rdma.test: no memory", card->dev->name);
+    else klog("%s: rdma.test: rping at %u, scratch at %u", card->dev->name,
+              TESTSVC_RPING_PORT, TESTSVC_SCRATCH_PORT);
 }
 
 static bool card_found(void *ctx, const struct pci_dev *pci) {

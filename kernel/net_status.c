@@ -2,6 +2,7 @@
 // Called by the status file; takes net_lock.
 #include "base/bits.h"
 #include "drivers/rdma/soft.h"
+#include "drivers/rdma/testsvc.h"
 #include "kernel/klog.h"
 #include "kernel/net.h"
 
@@ -60,6 +61,13 @@ static void put_card(struct text *t, struct net_card *card) {
     put(t, dev->name, "frames_ignored", card->frames_ignored);
     if (card->rdma != NULL)
         put_all(t, dev->name, soft_counters(card->rdma), soft_names, ARRAY_COUNT(soft_names));
+    if (card->testsvc == NULL) return;
+    const struct testsvc_counters *c = testsvc_counters(card->testsvc);
+    put(t, dev->name, "test_rping_rounds", c->rping_rounds);
+    put(t, dev->name, "test_connects", c->connects);
+    put(t, dev->name, "test_disconnects", c->disconnects);
+    put(t, dev->name, "test_refused", c->refused);
+    put(t, dev->name, "test_errors", c->errors);
 }
 
 // Writes one line "card.counter value" for each counter of each card.

@@ -8,6 +8,7 @@
 
 #include "base/bits.h"
 #include "drivers/rdma/soft.h"
+#include "drivers/rdma/testsvc.h"
 #include "kernel/net.h"
 #include "kernel/net_priv.h"
 #include "kernel/perf.h"
@@ -76,6 +77,7 @@ static bool poll_round(u64 now_ns) {
         struct net_card *card = &net_cards[i];
         if (card->rdma != NULL && now_ns >= soft_next_deadline(card->rdma))
             soft_tick(card->rdma, now_ns);
+        if (card->testsvc != NULL) testsvc_poll(card->testsvc, now_ns);
     }
     for (u32 i = 0; i < poller_count; i++) pollers[i].poll(pollers[i].ctx, now_ns);
     for (u32 i = 0; i < net_card_count; i++)

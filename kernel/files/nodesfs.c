@@ -18,8 +18,8 @@ static status_t show_status(u64 node, struct text *t) {
     if (nodes_provider.status) return nodes_provider.status((u32)node, t);
     u32 processes = 0;
     for (u32 i = 0; i < proc_count; i++) processes += procs[i].state != PROC_FREE;
-    text_add(t, "node %lu\nstate alone\ncpus %u\nprocesses %u\nframes_free %lu\nframes_total %lu\n",
-             node, cpu_count, processes, frame_count_free(), frame_count_total());
+    text_add(t, "state: self\ncpus: %u\nprocesses: %u\nfree: %lu\nmem: %lu\n",
+             cpu_count, processes, frame_count_free(), frame_count_total());
     return S_OK;
 }
 
@@ -56,6 +56,19 @@ static const struct synth_ops extra_ops = {list_extra, find_extra};
 static const struct synth_entry node_dir = {.name = "", .mode = S_IFDIR | 0555,
                                             .children = node_entries, .dynamic = &extra_ops};
 
+static status_t show_members(u64 seen, struct text *t) {
+    if (nodes_provider.members) return nodes_provider.members((u32)seen, t);
+    text_add(t, "1\n");
+    return S_OK;
+}
+
+static const struct synth_entry members_file = {.name = "members-not-", .mode = S_IFREG | 0444,
+                                                .show = show_members};
+static const struct synth_entry root_files[] = {
+    {.name = "members", .mode = S_IFREG | 0444, .show = show_members},
+    {.name = NULL},
+};
+
 static bool list_nodes(u64 arg, u32 i, char *name, u32 *mode) {
     (void)arg;
     for (u32 n = 0; n < NODES_MAX; n++) {
@@ -70,15 +83,19 @@ static bool list_nodes(u64 arg, u32 i, char *name, u32 *mode) {
 static status_t find_node(u64 arg, const char *name, const struct synth_entry **e, u64 *out) {
     (void)arg;
     u32 n = 0, digits = 0;
+    const u64 prefix = __builtin_strlen(members_file.name);
+    const bool members = __builtin_strncmp(name, members_file.name, prefix) == 0;
+    if (members) name += prefix;
     for (; name[digits] >= '0' && name[digits] <= '9' && digits < 3; digits++)
         n = n * 10 + (u32)(name[digits] - '0');
-    if (!digits || name[digits] || n >= NODES_MAX || !is_member(n)) return E_NOENT;
-    *e = &node_dir;
+    if (!digits || name[digits] || (!members && (n >= NODES_MAX || !is_member(n))))
+        return E_NOENT;
+    *e = members ? &members_file : &node_dir;
     *out = n;
     return S_OK;
 }
 static const struct synth_ops nodes_ops = {list_nodes, find_node};
 static const struct synth_entry root_entry = {.name = "nodes", .mode = S_IFDIR | 0555,
-                                              .dynamic = &nodes_ops};
+                                              .children = root_files, .dynamic = &nodes_ops};
 
 struct object *nodesfs_init(void) { return synth_root(&root_entry); }

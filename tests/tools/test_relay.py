@@ -118,6 +118,7 @@ class RelayTest(unittest.TestCase):
         self.assertEqual(got, [roce_frame(MAC_A, MAC_B, n) for n in range(2000)])
         stats = self.stop()
         self.assertEqual((stats["dropped"], stats["lost"], stats["doubled"]), (0, 0, 0))
+        self.assertEqual(stats["roce_frames"], 2000)
 
     def test_slow_guest_loses_nothing(self):
         self.start()

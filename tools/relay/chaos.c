@@ -120,7 +120,8 @@ static uint32_t flow_find(struct chaos *chaos, const uint8_t *ip) {
  */
 struct chaos_verdict chaos_judge(struct chaos *chaos, const uint8_t *data, uint32_t length) {
     struct chaos_verdict verdict = {.flow = FLOW_NONE};
-    if (!chaos->active || !roce_packet_length(data, length))
+    verdict.roce = roce_packet_length(data, length) != 0;
+    if (!chaos->active || !verdict.roce)
         return verdict;
     verdict.flow = flow_find(chaos, data + ETHERNET_HEADER);
     uint64_t *state = &chaos->flows[verdict.flow].random_state;

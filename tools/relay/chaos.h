@@ -23,6 +23,7 @@ struct chaos {
 
 struct chaos_verdict {
     uint32_t flow;   // FLOW_NONE: chaos does not apply to this frame
+    bool roce;       // the frame is RoCEv2 over IPv4
     bool lost, doubled;
     uint32_t behind; // 0: in order; else let so many later frames pass first
     uint32_t flips;  // bits to flip, 0 to 3

@@ -160,7 +160,7 @@ static void frame_received(int port_in, uint8_t *data, uint32_t length, uint64_t
         relay.pcap_errors++;
     station_learn(data + 6, port_in);
     struct chaos_verdict verdict = chaos_judge(&relay.chaos, data, length);
-    relay.roce_frames += verdict.flow != FLOW_NONE;
+    relay.roce_frames += verdict.roce;
     if (verdict.lost) {
         relay.lost++;
         return;
