@@ -90,7 +90,7 @@ static void timer_fired(void *arg) {
 static void timer_set(const struct proc *running) {
     struct timer *t = &cpu_timers[cpu_this()->index];
     u64 at = proc_next_deadline_ns();
-    if (running) at = MIN(at, running->slice_end_ns);
+    if (running && runq_others_wait()) at = MIN(at, running->slice_end_ns);
     if (t->cpu_plus_one && t->deadline_ns == at) return;
     if (at != ~0ull) timer_arm(t, at, timer_fired, NULL);
     else if (t->cpu_plus_one) timer_cancel(t);

@@ -410,7 +410,7 @@ status_t proc_wait_child(struct proc *p, i64 which, u32 wait_options, struct chi
 
 // Makes process 1 from /init, or /bin/sh, on the console.
 void proc_start_init(void) {
-    static const char *const programs[] = {"/init", "/bin/sh"};
+    static const char *const programs[] = {"/init", "/bin/init", "/bin/sh"};
     struct proc *p = proc_alloc();
     ASSERT(p && (proc_desc(p)->pid & PID_NUMBER_MAX) == 1);
     struct proc_desc *d = proc_desc(p);

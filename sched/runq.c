@@ -40,7 +40,8 @@ void runq_put(struct proc *p) {
     list_push_back(&runqs[i].ready, &p->run);
     runqs[i].length++;
     spin_unlock(&runqs[i].lock);
-    if (i != cpu_this()->index && !cpus[i].current) cpu_kick(i, EDGE_RESCHED);
+    // A busy one takes notice as well: from now on its process has a time slice.
+    if (i != cpu_this()->index) cpu_kick(i, EDGE_RESCHED);
 }
 
 static struct proc *take_from(u32 i) {

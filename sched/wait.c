@@ -8,6 +8,8 @@
 
 struct wait_list poll_wait = WAIT_LIST_INIT(poll_wait);
 static struct list_node deadlines = {&deadlines, &deadlines};   // sorted by timer_ns
+// Not later than the first deadline; read without the lock, made exact when it is due.
+static u64 deadline_hint = ~0ull;
 
 void wait_list_init(struct wait_list *w) { list_init(&w->head); }
 
@@ -38,6 +40,7 @@ static void deadline_set(struct proc *p) {
     struct list_node *it = deadlines.next;
     while (it != &deadlines && LIST_ENTRY(it, struct proc, timer)->timer_ns <= at) it = it->next;
     list_insert_before(it, &p->timer);
+    if (at < deadline_hint) __atomic_store_n(&deadline_hint, at, __ATOMIC_RELEASE);
 }
 
 // Recomputes p's deadline after its alarm changed. Takes proc_lock.
@@ -99,16 +102,12 @@ u32 wait_wake_some(struct wait_list *w, u32 count, bool (*match)(struct proc *, 
     return woken;
 }
 
-// When the earliest deadline is due (time_now_ns); ~0 where there is none.
-u64 proc_next_deadline_ns(void) {
-    spin_lock(&proc_lock);
-    u64 at = list_empty(&deadlines) ? ~0ull : LIST_ENTRY(deadlines.next, struct proc, timer)->timer_ns;
-    spin_unlock(&proc_lock);
-    return at;
-}
+// When the earliest deadline is due (time_now_ns), or earlier; ~0 where there is none.
+u64 proc_next_deadline_ns(void) { return __atomic_load_n(&deadline_hint, __ATOMIC_ACQUIRE); }
 
 // Wakes those whose deadline is past and raises due alarms. Takes proc_lock.
 void wait_run_deadlines(u64 now_ns) {
+    if (now_ns < proc_next_deadline_ns()) return;
     spin_lock(&proc_lock);
     while (!list_empty(&deadlines)) {
         struct proc *p = LIST_ENTRY(deadlines.next, struct proc, timer);
@@ -125,5 +124,8 @@ void wait_run_deadlines(u64 now_ns) {
             deadline_set(p);
         }
     }
+    u64 first = list_empty(&deadlines) ? ~0ull
+                                       : LIST_ENTRY(deadlines.next, struct proc, timer)->timer_ns;
+    __atomic_store_n(&deadline_hint, first, __ATOMIC_RELEASE);
     spin_unlock(&proc_lock);
 }

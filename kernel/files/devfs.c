@@ -1,6 +1,7 @@
 // /dev: null, zero, full, random, urandom, console, tty, com2, and links into
 // /proc/self/fd. The console is COM1 and the screen under the line discipline (tty.c);
-// com2 is the second serial port, raw. Called through file_call and at the edge for
+// com2 is the second serial port, raw; run is the same port, there only where the option
+// run=com2 and this node being node 0 make it the run channel. Called through file_call and at the edge for
 // input; lock: files_lock.
 #include "base/string.h"
 #include "drivers/console/console.h"
@@ -8,6 +9,7 @@
 #include "kernel/files/object.h"
 #include "kernel/files/tty.h"
 #include "kernel/klog.h"
+#include "kernel/options.h"
 #include "kernel/random.h"
 #include "kernel/signal.h"
 #include "kernel/trap.h"
@@ -34,6 +36,7 @@ static struct dev_node nodes[] = {
     {.name = "console", .kind = DEV_TTY, .rdev = 0x501},
     {.name = "tty", .kind = DEV_TTY, .rdev = 0x500},
     {.name = "com2", .kind = DEV_COM2, .rdev = 0x441},
+    {.name = "run", .kind = DEV_COM2, .rdev = 0x442},
     {.name = "fd", .kind = DEV_LINK, .target = "/proc/self/fd"},
     {.name = "stdin", .kind = DEV_LINK, .target = "/proc/self/fd/0"},
     {.name = "stdout", .kind = DEV_LINK, .target = "/proc/self/fd/1"},
@@ -212,13 +215,18 @@ static void fill_attr(const struct dev_node *n, struct p9_attr *a) {
         .size = n->target ? strlen(n->target) : 0};
 }
 
+static bool visible(const struct dev_node *n) {
+    if (strcmp(n->name, "run")) return true;
+    return !strcmp(options.run, "com2") && node_id == 0 && serial_present(SERIAL_COM2);
+}
+
 static status_t do_walk(struct dev_node *n, struct p9_call *c) {
     if (n->kind != DEV_DIR) return E_NOTDIR;
     u32 i = 0;
     if (strcmp(c->name, ".") && strcmp(c->name, "..")) {
         for (i = 1; i < DEV_COUNT && strcmp(nodes[i].name, c->name); i++) continue;
     }
-    if (i == DEV_COUNT) return E_NOENT;
+    if (i == DEV_COUNT || !visible(&nodes[i])) return E_NOENT;
     object_get(&nodes[i].object);
     c->made = object_id_of(&nodes[i].object);
     fill_attr(&nodes[i], &c->attr);
@@ -228,6 +236,7 @@ static status_t do_walk(struct dev_node *n, struct p9_call *c) {
 static status_t do_readdir(struct p9_call *c) {
     for (u64 i = c->offset; i < DEV_COUNT + 1; i++) {
         struct p9_attr a;
+        if (i >= 2 && !visible(&nodes[i - 1])) continue;
         const char *name = i == 0 ? "." : i == 1 ? ".." : nodes[i - 1].name;
         fill_attr(&nodes[i < 2 ? 0 : i - 1], &a);
         if (!data_dirent(c, a.qid_path, i + 1, a.mode, name)) break;

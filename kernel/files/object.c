@@ -107,9 +107,10 @@ void file_wait(struct wait_list *w) {
 }
 
 // Wakes those on w, everybody who polls, and parked requests of other nodes.
+// files_lock held, as when they went on the list, so looking at an empty one loses nobody.
 void file_wake(struct wait_list *w) {
-    wait_wake_all(w);
-    wait_wake_all(&poll_wait);
+    if (!list_empty(&w->head)) wait_wake_all(w);
+    if (!list_empty(&poll_wait.head)) wait_wake_all(&poll_wait);
     if (file_hooks.changed) file_hooks.changed();
 }
 

@@ -1,0 +1,6 @@
+# Process 1; tools/mkinitrd.py puts /init beside /bin.
+USER_PROGRAMS += $(BUILD)/user/init
+
+$(BUILD)/user/init: user/init/init.c | $(BUILD)/.installed
+	@mkdir -p $(@D)
+	$(USER_CC) $(USER_CFLAGS) -o $@ $<
