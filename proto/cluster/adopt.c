@@ -93,7 +93,7 @@ static enum adopt_next in_held(struct adopt_in *in) {
         }
         left += l->state < LENDER_RELEASED;
     }
-    if (left != 0) return ADOPT_WAIT;
+    if (left != 0 || in->lost) return ADOPT_WAIT;   // lost while away: said at the thaw
     in->state = IN_ENDED;
     return ADOPT_ENDED;
 }

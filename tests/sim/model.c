@@ -11,6 +11,8 @@
 #define ENTRY_NODE GENMASK(63, 32)
 #define ENTRY_FRAME GENMASK(31, 0)
 #define STEP_NS 20000
+#define SLOW_STEP_NS (30 * NS_PER_MS)   // of every fifth process: it keeps its CPU for long
+#define WAKE_LOST_NS (250 * NS_PER_MS)  // longer than it takes to notice a death
 
 static u64 page_value(u32 pid, u32 page) { return 0x15b3a5ull * (pid + 1) + page * 7919ull; }
 static u8 self_of(void *ctx) { return (u8)((struct sim_node *)ctx - sim.node); }
@@ -63,7 +65,8 @@ static u64 word_of(struct sim_node *n, u32 index) {
 
 static void step_later(struct sim_node *n, u32 index) {
     struct event ev = {.kind = EV_STEP, .node = self_of(n), .a = index, .b = n->place[index].life};
-    event_push(&ev, sim.now_ns + STEP_NS / 2 + sim_random(STEP_NS));
+    u64 step_ns = n->place[index].pid % 5 == 0 ? SLOW_STEP_NS : STEP_NS;
+    event_push(&ev, sim.now_ns + step_ns / 2 + sim_random(step_ns));
 }
 
 // A process begins to run here: nobody else may run it, and nothing it did is undone.
@@ -75,6 +78,7 @@ static void proc_enter(struct sim_node *n, u32 index) {
         sim_fail("pid %u went back in time: step %lu of %lu", p->pid, n->desc[index].counter,
                  proc->counter);
     p->state = PLACE_RUNNING;
+    n->idle = false;
     if (p->steps_left == 0) p->steps_left = 3 + (u32)sim_random(30);
     sim_trace("node %u: pid %u runs at place %u", self_of(n), p->pid, index);
     step_later(n, index);
@@ -269,6 +273,8 @@ static void fetch(struct sim_node *n, u32 index, u32 page) {
     u64 entry = root_of(n, index)->word[page];
     u8 node = (u8)FIELD_GET(ENTRY_NODE, entry);
     const struct image_id *image = image_at(images, count, node);
+    if (image == NULL && (n->cn.dq.members & BIT(node)))
+        sim_fail("pid %u needs pages of node %u, which it has released", p->pid, node);
     if (image == NULL) return;   // that lender is dead: kill is on its way
     p->fetch_page = page;
     p->fetching = true;
@@ -366,6 +372,25 @@ static void spawn(struct sim_node *n, u32 pid) {
         sim_fail("pid %u could not be queued", pid);
 }
 
+// No entry stays behind while a node that is up has room and sleeps.
+static void check_wake_ups(struct sim_node *n) {
+    for (u32 i = 0; i < SIM_PLACES; i++) {
+        struct place *p = &n->place[i];
+        u64 word = word_of(n, i);
+        if (owner_state(word) != OWNER_QUEUED || word != p->queued_word) {
+            p->queued_word = word;
+            p->queued_ns = sim.now_ns;
+        }
+        bool old = owner_state(word) == OWNER_QUEUED && sim.now_ns - p->queued_ns > WAKE_LOST_NS;
+        for (u32 k = 0; old && k < sim.nodes; k++) {
+            struct sim_node *other = &sim.node[k];
+            if (other->alive && other->idle && other->cn.seek.state == SEEK_NONE &&
+                host_room(other) > 0)
+                sim_fail("pid %u waits in the queue while node %u sleeps with room", p->pid, k);
+        }
+    }
+}
+
 void model_event(const struct event *ev) {
     struct sim_node *n = &sim.node[ev->node];
     if (!n->alive) return;
@@ -374,6 +399,7 @@ void model_event(const struct event *ev) {
     } else if (ev->kind == EV_TICK && ev->b == 0) {
         struct event next = *ev;
         cluster_node_tick(&n->cn, sim.now_ns);
+        check_wake_ups(n);
         event_push(&next, sim.now_ns + NODE_SWEEP_NS / 2);
     } else if (ev->kind == EV_STEP) {
         struct place *p = &n->place[ev->a];

@@ -14,7 +14,7 @@
 #define SIM_PIDS 48
 #define SIM_EVENTS 8192
 #define SIM_QPS 2                   // control, paging
-#define SIM_STUCK_NS (12ull * NS_PER_S)
+#define SIM_STUCK_NS (60ull * NS_PER_S)
 
 struct sim_frame { u64 word[8]; };  // a root (page entries) or a page
 
@@ -34,6 +34,7 @@ struct place {                      // the kernel's struct proc, so to say
     u32 pid;
     u32 life;                       // tells a late completion that the place was reused
     u32 steps_left;
+    u64 queued_word, queued_ns;     // as last seen, and since when
     bool fetching;
     struct chain chain;             // page fetch, then the CAS to FREE
     struct sim_frame fetched;
