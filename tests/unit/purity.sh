@@ -1,0 +1,25 @@
+#!/bin/bash
+# Builds the RDMA engine as the kernel does and fails where it needs any symbol but the
+# memory functions and panic. Prints TAP.
+set -u
+out=${BUILD:-build}/purity
+mkdir -p "$out"
+rm -f "$out"/*.o
+n=0
+for part in "proto/roce" "proto/roce drivers/rdma"; do
+    n=$((n + 1))
+    name=${part// /+}
+    objects=()
+    for source in $(for d in $part; do ls "$d"/*.c; done); do
+        object="$out/${source//\//_}.o"
+        gcc -std=gnu11 -O2 -I. -ffreestanding -mgeneral-regs-only -mno-red-zone -fno-pie -mcmodel=kernel -c \
+            -o "$object" "$source" || { echo "not ok $n - $source does not build"; exit 1; }
+        objects+=("$object")
+    done
+    ld -r -o "$out/all.o" "${objects[@]}"
+    foreign=$(nm -u "$out/all.o" | awk '{print $2}' |
+              grep -vxE 'memcpy|memmove|memset|memcmp|panic' | tr '\n' ' ')
+    data=$(nm "$out/all.o" | awk '$2 ~ /^[bBdDC]$/ {print $3}' | tr '\n' ' ')
+    if [ -z "$foreign$data" ]; then echo "ok $n - $name: no foreign symbol, no writable data"
+    else echo "not ok $n - $name: needs $foreign, writable $data"; fi
+done
