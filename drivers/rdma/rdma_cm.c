@@ -33,11 +33,13 @@ static status_t qp_to_init(struct rdma_qp *qp, const struct rdma_conn_param *p) 
     return rdma_modify_qp(qp, &attr, RDMA_QP_STATE | RDMA_QP_ACCESS_FLAGS);
 }
 
+// The starting PSN in a CM message is the one at which the other side is to begin sending
+// (IBTA 12.7.31): ours is what we expect to receive.
 static status_t qp_to_rts(struct rdma_cm_id *id) {
     const struct rdma_conn_param *p = &id->param;
     struct rdma_qp_attr attr = {
         .qp_state = RDMA_QPS_RTR, .dest_ipv4 = id->peer_ip, .path_mtu = id->path_mtu,
-        .dest_qp_num = id->remote_qpn, .rq_psn = id->remote_psn,
+        .dest_qp_num = id->remote_qpn, .rq_psn = id->local_psn,
         .max_dest_rd_atomic = MIN(p->responder_resources, SOFT_RD_ATOMIC_MAX),
         .min_rnr_timer = p->min_rnr_timer};
     status_t status = rdma_modify_qp(id->qp, &attr, RDMA_QP_STATE | RDMA_QP_AV |
@@ -45,7 +47,7 @@ static status_t qp_to_rts(struct rdma_cm_id *id) {
         RDMA_QP_MIN_RNR_TIMER);
     if (status != S_OK) return status;
     attr = (struct rdma_qp_attr){
-        .qp_state = RDMA_QPS_RTS, .sq_psn = id->local_psn, .retry_cnt = p->retry_count,
+        .qp_state = RDMA_QPS_RTS, .sq_psn = id->remote_psn, .retry_cnt = p->retry_count,
         .timeout = p->ack_timeout == 0 ? ACK_TIMEOUT_DEFAULT : p->ack_timeout,
         .rnr_retry = p->rnr_retry,
         .max_rd_atomic = (u8)MIN(MIN(p->initiator_depth, id->remote_resources),
