@@ -61,7 +61,8 @@ static void boot(u64 seed, u32 nodes, bool verbose) {
     }
     for (u32 pid = 0; pid < sim.pids; pid++) {
         struct event ev = {.kind = EV_SPAWN, .node = (u8)sim_random(sim.nodes), .a = pid};
-        event_push(&ev, sim_random(2 * NS_PER_MS));
+        // A burst at first; later ones come one by one, to nodes that sleep.
+        event_push(&ev, sim_random(pid % 3 == 0 ? 1500 * NS_PER_MS : 2 * NS_PER_MS));
     }
     for (u32 i = 0; i < sim.kills_left; i++) {
         struct event ev = {.kind = EV_KILL, .node = (u8)sim_random(sim.nodes)};
