@@ -10,6 +10,7 @@
 #include "kernel/klog.h"
 #include "kernel/net.h"
 #include "kernel/options.h"
+#include "kernel/proc.h"
 #include "kernel/random.h"
 #include "kernel/trap.h"
 #include "kernel/x86/words.h"
@@ -52,9 +53,14 @@ static void host_send(void *ctx, u8 node, const struct cluster_msg *m) {
     cluster_send(node, m);           // a peer that is not up learns by its own peer_down
 }
 
-static void host_idle(void *ctx) {
-    (void)ctx;
-    cluster.at_rest = true;
+static void host_idle(void *ctx) { (void)ctx; }
+
+// Without room the search ends and leaves no marks, so it must be begun again once there is
+// room: by an idle CPU.
+static u32 host_room(void *ctx) {
+    const u32 room = cluster.room(ctx);
+    if (room == 0) __atomic_store_n(&cluster.looked, false, __ATOMIC_RELAXED);
+    return room;
 }
 
 static void host_log(void *ctx, const char *what, u64 a, u64 b) {
@@ -65,7 +71,8 @@ static void host_log(void *ctx, const char *what, u64 a, u64 b) {
 void cluster_set_host(const struct cluster_host *host) { cluster.host = *host; }
 
 static void host_complete(struct cluster_host *h) {
-    if (!h->room) h->room = no_room;
+    cluster.room = h->room ? h->room : no_room;
+    h->room = host_room;
     if (!h->prepare) h->prepare = no_prepare;
     if (!h->drop) h->drop = no_drop;
     if (!h->start) h->start = no_index;
@@ -144,6 +151,7 @@ void cluster_init(void *descs, u32 desc_count) {
         member_peer_init(&cluster.peers[i].member, 0);
     }
     net_add_poller(poll, deadline_ns, NULL);
+    proc_hooks.idle = cluster_work_wanted;
     if (member && join_init() == S_OK)
         klog("cluster: node %u, incarnation %016lx, looks for the others", cluster.self,
              cluster.incarnation);
@@ -229,8 +237,12 @@ void peer_close(struct peer *p) {
 
 // --- the poll ----------------------------------------------------------------------------
 
+// A CPU is idle. Once it has looked through all shards the node is marked in each, and is
+// rung when something comes; it looks again after it was full.
 void cluster_work_wanted(void) {
-    if (__atomic_load_n(&cluster.at_rest, __ATOMIC_RELAXED)) return;
+    if (__atomic_load_n(&cluster.looked, __ATOMIC_RELAXED)) return;
+    if (cluster.room(cluster.host.ctx) == 0) return;
+    __atomic_store_n(&cluster.looked, true, __ATOMIC_RELAXED);
     __atomic_store_n(&cluster.work_wanted, 1, __ATOMIC_RELEASE);
     edge_request(EDGE_NETPOLL);
 }

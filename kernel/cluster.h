@@ -34,8 +34,9 @@ u32 cluster_member_count(void);      // with itself; any context
 void cluster_watch(void (*changed)(void *ctx, u32 node, bool up), void *ctx);
 
 // --- work --------------------------------------------------------------------------------
-// An idle CPU, or room for one more process from the queue: asks netpoll to look for work
-// unless it already rests on its marks. Any context, any lock.
+// A CPU is idle: asks netpoll to look for work where there is room for more and this node
+// is not marked everywhere already. Called by the edge. Any context, any lock; so the
+// host's `room` is called without net_lock too.
 void cluster_work_wanted(void);
 
 // --- page reads (kernel/remote_page.c) ---------------------------------------------------

@@ -115,7 +115,8 @@ struct cluster {
     struct ring orphans;             // chains to nodes that are down: fail at the next poll
     struct chain *orphan[2 * LINK_CHAINS];
     u32 work_wanted;                 // atomic
-    bool at_rest;
+    bool looked;                     // atomic: all shards, since there was no room
+    u32 (*room)(void *ctx);          // the process side's
     struct cluster_counters counters;
     struct cluster_bulk_ops bulk;
     void (*process)(u8 from, const struct cluster_msg *m);

@@ -193,6 +193,7 @@ bool proc_edge(void) {
         p = runq_take();
         if (!p) {
             timer_set(NULL);
+            if (proc_hooks.idle) proc_hooks.idle();
             return false;
         }
         switch_in(p);

@@ -100,5 +100,7 @@ struct proc_hooks {
     void (*owner_changed)(struct proc *p, u32 state);
     // p ended and no process here is its parent. proc_lock held; p's slot is free.
     void (*exited_remote)(struct proc *p, i32 wait_status);
+    // This CPU has nothing to run. At the edge, no lock held.
+    void (*idle)(void);
 };
 extern struct proc_hooks proc_hooks;

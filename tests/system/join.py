@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""The join in real boots: two and three nodes; a node with another key; one that dies and
+comes back; a stranger that calls the members' port. Reads the consoles, waits for lines,
+never for a time. Prints TAP."""
+import os
+import random
+import re
+import socket
+import struct
+import sys
+import zlib
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(ROOT, "tools"))
+
+import mkimage  # noqa: E402
+from launcher.cluster import BASE_IMAGE, Cluster  # noqa: E402
+from launcher.errors import LaunchError  # noqa: E402
+from launcher.options import Options  # noqa: E402
+
+LIMIT = float(os.environ.get("ISTHMUS_LIMIT", "240"))  # a hang detector
+MEMBER_PORT = 9564
+OTHER_KEY = "a5" * 32
+NODE_MAC = bytes.fromhex("525400495301")
+OUR_MAC = bytes.fromhex("525400497065")
+NODE_IP, OUR_IP = bytes([10, 7, 0, 1]), bytes([10, 7, 0, 101])
+SEED = int(os.environ.get("SEED", "1"))
+
+
+def joined(node):
+    return rb"cluster: node %d joined, (\d+) members" % node
+
+
+def members_last(cluster, node):
+    """The count in the last line about members on that node's console."""
+    found = re.findall(rb"joined, (\d+) members", cluster.machines[node].console())
+    return int(found[-1]) if found else 1
+
+
+def check_all_join(nodes):
+    with Cluster(Options(nodes=nodes, timeout=LIMIT)) as cluster:
+        for here in range(nodes):
+            for there in range(nodes):
+                if here != there:
+                    cluster.console_wait(here, joined(there))
+            count = members_last(cluster, here)
+            assert count == nodes, f"node {here} counts {count} members of {nodes}"
+
+
+def check_other_key():
+    """Node 1 has another key: both refuse, say so once, and go on alone; 0 and 2 join."""
+    cluster = Cluster(Options(nodes=3, timeout=LIMIT))
+    image = os.path.join(cluster.logs, "other-key.iso")
+    conf = re.sub(r"(?m)^key .*$", "key " + OTHER_KEY, mkimage.cluster_conf(3))
+    assert OTHER_KEY in conf, conf
+    mkimage.run_make(image, BASE_IMAGE, conf, "", None)
+    cluster.machines[1].image = image
+    with cluster:
+        cluster.console_wait(0, joined(2))
+        cluster.console_wait(2, joined(0))
+        refused = rb"(cluster: node 1 is refused|node 1 refuses this node: wrong key)"
+        cluster.console_wait(0, refused)
+        cluster.console_wait(1, refused.replace(b"node 1", b"node 0"))
+        cluster.console_wait(1, rb"isthmus: node up")
+        for node in (0, 2):
+            assert not re.search(joined(1), cluster.machines[node].console())
+        assert b"joined" not in cluster.machines[1].console()
+        lines = re.findall(rb"node 1 is refused", cluster.machines[0].console())
+        assert len(lines) <= 1, f"{len(lines)} lines about one refused peer"
+
+
+def check_death_and_return():
+    """Node 1 loses its power: node 0 sees it, and lets its next incarnation in."""
+    with Cluster(Options(nodes=2, timeout=LIMIT)) as cluster:
+        cluster.console_wait(0, joined(1))
+        cluster.console_wait(1, joined(0))
+        cluster.machines[1].kill()
+        cluster.machines[1].start()
+        cluster.console_wait(0, rb"(?s)cluster: node 1 is down.*cluster: node 1 joined, 2 members")
+        cluster.console_wait(1, joined(0))
+
+
+# --- a stranger: one InfiniBand CM REQ in a RoCEv2 packet, made by hand -----------------------
+
+def icrc(packet):
+    """RoCEv2's invariant CRC of an IPv4 packet (IBTA Annex A17): ones in the fields that
+    may change on the way."""
+    masked = bytearray(packet)
+    masked[1] = masked[8] = 0xFF           # TOS, TTL
+    masked[10:12] = b"\xff\xff"            # IP checksum
+    masked[26:28] = b"\xff\xff"            # UDP checksum
+    masked[32] = 0xFF                      # BTH resv8a
+    return struct.pack("<I", zlib.crc32(b"\xff" * 8 + bytes(masked)))
+
+
+def cm_req(rng):
+    """A REQ for the members' port with random private data: MAD header and CM REQ of
+    IBTA Vol. 1 12.6.5, by offset."""
+    mad = bytearray(256)
+    mad[0:4] = bytes([1, 7, 2, 3])         # base version, class CM, class version, Send
+    mad[8:16] = rng.randbytes(8)           # transaction
+    mad[16:18] = struct.pack(">H", 0x10)   # attribute: REQ
+    req = bytearray(232)
+    req[0:4] = rng.randbytes(4)            # local communication id
+    req[8:16] = struct.pack(">Q", 0x0000000001060000 | MEMBER_PORT)
+    req[16:24] = rng.randbytes(8)          # GUID
+    req[32:36] = struct.pack(">I", 0x123456 << 8 | 4)      # QPN, responder resources
+    req[36:40] = struct.pack(">I", 4)                      # initiator depth
+    req[40:44] = struct.pack(">I", 0x14 << 3)              # response timeout, RC
+    req[44:48] = struct.pack(">I", 0x654321 << 8 | 7 << 0)  # starting PSN, retries
+    req[48:50] = struct.pack(">H", 0xFFFF)                 # P_Key
+    req[50] = 3 << 4 | 7                                   # MTU 1024, RNR retries
+    req[51] = 5 << 4                                       # max CM retries
+    prefix = bytes(10) + b"\xff\xff"
+    req[56:72], req[72:88] = prefix + OUR_IP, prefix + NODE_IP
+    req[140:232] = bytes([0, 4 << 4]) + struct.pack(">H", 40000) + bytes(12) + OUR_IP \
+        + bytes(12) + NODE_IP + rng.randbytes(56)
+    mad[24:256] = req
+    return bytes(mad)
+
+
+def ip_checksum(header):
+    total = sum(struct.unpack(">10H", header))
+    total = (total & 0xFFFF) + (total >> 16)
+    return 0xFFFF ^ (total + (total >> 16))
+
+
+def ud_frame(mad):
+    """The MAD as a UD SEND to QP1."""
+    bth = struct.pack(">BBHII", 0x64, 0x40, 0xFFFF, 1, 0)
+    deth = struct.pack(">II", 0x80010000, 1)
+    payload = bth + deth + mad
+    udp = struct.pack(">HHHH", 49152, 4791, 8 + len(payload) + 4, 0)
+    length = 20 + len(udp) + len(payload) + 4
+    head = struct.pack(">BBHHHBBH", 0x45, 0, length, 0, 0x4000, 64, 17, 0)
+    head += OUR_IP + NODE_IP
+    head = head[:10] + struct.pack(">H", ip_checksum(head)) + head[12:]
+    packet = head + udp + payload
+    return NODE_MAC + OUR_MAC + b"\x08\0" + packet + icrc(packet)
+
+
+def arp_reply():
+    return NODE_MAC + OUR_MAC + struct.pack(">HHHBBH", 0x0806, 1, 0x0800, 6, 4, 2) \
+        + OUR_MAC + OUR_IP + NODE_MAC + NODE_IP
+
+
+def check_stranger():
+    """A REQ from an address that no member has: a REJ comes back, the console says so
+    once, and the members stay together."""
+    port = 20000 + os.getpid() % 20000 // 2 * 2
+    rng = random.Random(SEED)
+    wire = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    wire.bind(("127.0.0.1", port + 1))
+    wire.settimeout(1)
+    with wire, Cluster(Options(nodes=2, timeout=LIMIT, join=[port])) as cluster:
+        cluster.console_wait(0, joined(1))
+        frame = ud_frame(cm_req(rng))
+        wire.sendto(frame, ("127.0.0.1", port))
+        while True:
+            cluster.health_check()
+            try:
+                got = wire.recv(65536)
+            except TimeoutError:
+                wire.sendto(frame, ("127.0.0.1", port))
+                continue
+            if got[12:14] == b"\x08\x06" and got[20:22] == b"\0\1":
+                wire.sendto(arp_reply(), ("127.0.0.1", port))
+            elif got[:6] == OUR_MAC and got[12:14] == b"\x08\0" \
+                    and got[36:38] == struct.pack(">H", 4791):
+                break
+        attribute = struct.unpack(">H", got[14 + 28 + 20 + 16:14 + 28 + 20 + 18])[0]
+        assert attribute == 0x12, f"the answer is CM attribute {attribute:#x}, not REJ"
+        cluster.console_wait(0, rb"cluster: a call from 10\.7\.0\.101 is refused")
+        assert members_last(cluster, 0) == 2
+        assert b"is down" not in cluster.machines[0].console()
+
+
+CHECKS = [
+    ("two nodes join", lambda: check_all_join(2)),
+    ("three nodes join", lambda: check_all_join(3)),
+    ("a node with another key is refused and works alone", check_other_key),
+    ("a node that died is seen, and its next incarnation joins", check_death_and_return),
+    ("a stranger's call is refused and logged", check_stranger),
+]
+
+
+def main():
+    wanted = sys.argv[1:]
+    failed = 0
+    for number, (name, check) in enumerate(CHECKS, 1):
+        if wanted and str(number) not in wanted:
+            continue
+        try:
+            check()
+            print(f"ok {number} - {name}", flush=True)
+        except (AssertionError, LaunchError, OSError) as error:
+            failed += 1
+            print(f"not ok {number} - {name}", flush=True)
+            for line in str(error).splitlines():
+                print(f"# {line}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
