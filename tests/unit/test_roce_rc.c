@@ -482,6 +482,54 @@ START_TEST(keys_and_numbers_are_random_beyond_65536) {
 }
 END_TEST
 
+START_TEST(duplicate_read_stays_inside_the_original) {
+    struct pair *p = pair_new();
+    pair_connect(p, RDMA_MTU_1024, 7);
+    struct rdma_send_wr w = pair_wr(p, 0, RDMA_WR_RDMA_READ, 0, 4096, 3000);
+    post(p, 0, &w);
+    expect_ok(p, 0, 1);
+    u64 va = w.remote_addr;
+    struct { u64 va; u32 len, psn, rkey, frames; } tries[] = {
+        {va, 3000, 7, w.rkey, 3}, {va + 1024, 1976, 8, w.rkey, 2}, {va, 1000, 7, w.rkey, 1},
+        {va, 3001, 7, w.rkey, 0}, {va - 1, 3000, 7, w.rkey, 0}, {va + 1, 3000, 7, w.rkey, 0},
+        {0, 3000, 7, w.rkey, 0}, {~0ull - 7, 3000, 7, w.rkey, 0}, {1ull << 63, 8, 7, w.rkey, 0},
+        {va, ~0u, 7, w.rkey, 0}, {va, 1u << 31, 7, w.rkey, 0}, {va + 1024, 3000, 8, w.rkey, 0},
+        {va, 3000, 7, w.rkey ^ 1, 0}, {va, 3000, 6, w.rkey, 0}};
+    for (u32 i = 0; i < ARRAY_COUNT(tries); i++) {
+        struct reth ext = {be64(tries[i].va), be32(tries[i].rkey), be32(tries[i].len)};
+        u8 f[PAIR_FRAME];
+        u32 len = pair_forge(p, 0, f, RC_READ_REQUEST, rdma_qp_num(p->side[1].qp), tries[i].psn,
+                             &ext, sizeof ext, NULL, 0);
+        u64 before = p->sent[1];
+        soft_rx(p->side[1].dev, f, len, p->now_ns);
+        pair_flush(p);
+        ck_assert_msg(p->sent[1] - before == tries[i].frames, "try %u", i);
+    }
+    ck_assert_uint_eq(soft_counters(p->side[1].dev)->bad_icrc, 0);
+    pair_free(p);
+}
+END_TEST
+
+// A fenced WRITE waits for the READ before it, an unfenced one does not.
+START_TEST(fence_waits_for_reads) {
+    struct pair *p = pair_new();
+    pair_connect(p, RDMA_MTU_1024, 7);
+    for (u32 fenced = 0; fenced < 2; fenced++) {
+        struct rdma_send_wr r = pair_wr(p, 0, RDMA_WR_RDMA_READ, 0, 0, 8);
+        struct rdma_send_wr w = pair_wr(p, 0, RDMA_WR_RDMA_WRITE, 64, 64, 8);
+        if (fenced) w.send_flags |= RDMA_SEND_FENCE;
+        u64 before = p->sent[0];
+        pair_drain(p);
+        post(p, 0, &r);
+        post(p, 0, &w);
+        soft_tx(p->side[0].dev, p->now_ns);
+        ck_assert_uint_eq(p->sent[0] - before, fenced ? 1 : 2);
+        expect_ok(p, 0, 2);
+    }
+    pair_free(p);
+}
+END_TEST
+
 // A CRC of one bit after another, written without the tables under test.
 static u32 bitwise_crc(u32 crc, const u8 *data, u32 len) {
     while (len-- != 0) {
@@ -609,6 +657,8 @@ int main(void) {
     tcase_add_test(t, modify_and_destroy_while_reads_run);
     tcase_add_test(t, dereg_while_streaming_naks);
     tcase_add_test(t, local_key_gone_ends_in_error);
+    tcase_add_test(t, duplicate_read_stays_inside_the_original);
+    tcase_add_test(t, fence_waits_for_reads);
     tcase_add_test(t, keys_and_numbers_are_random_beyond_65536);
     tcase_add_test(t, page_callback_region_gathers_and_refuses);
     SRunner *r = srunner_create(s);
