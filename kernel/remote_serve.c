@@ -17,7 +17,8 @@ struct serve_data {
 static struct p9_server server;
 static struct p9_service *services[NODES_MAX][CLUSTER_BULK_CREDITS];
 static struct serve_data datas[NODES_MAX][CLUSTER_BULK_CREDITS];
-static bool something_changed;       // atomic: set under any lock
+// Atomic. `parked` is set before a call runs, so a change that the call missed is seen.
+static bool something_changed, parked;
 
 static status_t serve_send(void *ctx, u32 node, const void *bytes, u32 len_bytes) {
     (void)ctx;
@@ -64,6 +65,7 @@ static status_t serve_prepare(void *ctx, struct p9_service *v) {
 static status_t serve_execute(void *ctx, struct p9_service *v) {
     (void)ctx;
     if (v->call.object.node != node_id) return E_BADF;
+    __atomic_store_n(&parked, true, __ATOMIC_SEQ_CST);
     return file_call_foreign(&v->call);
 }
 
@@ -72,8 +74,10 @@ static const struct p9_server_ops serve_ops = {
     &remote_data_ops,
 };
 
-// Something that a parked call may wait for has changed. Any context and lock.
+// Something that a parked call may wait for has changed. Any context and lock; costs
+// nothing where no call from another node came since the last retry.
 static void serve_changed(void) {
+    if (!__atomic_load_n(&parked, __ATOMIC_SEQ_CST)) return;
     __atomic_store_n(&something_changed, true, __ATOMIC_RELEASE);
     netpoll_irq(NULL);
 }
@@ -118,6 +122,7 @@ void remote_serve_pump(u32 node) { p9_server_pump(&server, node); }
 
 // Retries parked calls, once for each time something changed.
 void remote_serve_wake(void) {
-    if (__atomic_exchange_n(&something_changed, false, __ATOMIC_ACQUIRE))
-        p9_server_wake_all(&server);
+    if (!__atomic_exchange_n(&something_changed, false, __ATOMIC_ACQUIRE)) return;
+    __atomic_store_n(&parked, false, __ATOMIC_SEQ_CST);   // those that park again set it
+    p9_server_wake_all(&server);
 }
