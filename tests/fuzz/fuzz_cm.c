@@ -11,7 +11,8 @@ static u64 now_ns;
 static u32 step;
 
 static void fill(void *ctx, void *to, size_t len) {
-    for (u8 *b = to; len-- != 0;) *b++ = (u8)((*(u64 *)ctx = *(u64 *)ctx * 25214903917ull + 11) >> 24);
+    u64 *state = ctx;
+    for (u8 *b = to; len-- != 0;) *b++ = (u8)((*state = *state * 25214903917ull + 11) >> 24);
 }
 static void on_send(void *ctx, u32 dst_ip, const u8 mad[MAD_LEN]) {
     struct cm_msg m;

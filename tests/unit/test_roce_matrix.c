@@ -67,7 +67,8 @@ static void set_state(struct pair *p, enum rdma_qp_state state) {
     u32 steps = state == RDMA_QPS_ERR ? 4 : (u32)state + 1;
     for (u32 i = 0; i < steps; i++) {
         a.qp_state = path[i];
-        u32 mask = RDMA_QP_STATE | (i == 1 ? RDMA_QP_ACCESS_FLAGS : i == 2 ? rtr : i == 3 ? rts : 0u);
+        u32 more = i == 1 ? RDMA_QP_ACCESS_FLAGS : i == 2 ? rtr : i == 3 ? rts : 0u;
+        u32 mask = RDMA_QP_STATE | more;
         ck_assert_int_eq(rdma_modify_qp(qp, &a, mask), S_OK);
         if (i == 1) pair_recv(p, 1, 0, 256, 0);
     }

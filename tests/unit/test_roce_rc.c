@@ -149,7 +149,8 @@ static u32 chaos(struct pair *p, u32 dir, u8 *frame, u32 *len) {
     (void)dir;
     u64 r = pair_random(p);
     if (r % 100 < 5) return 0;
-    if ((r >> 8) % 100 < 2) frame[ETH_LEN + (r >> 32) % (*len - ETH_LEN)] ^= (u8)(1 << (r >> 60 & 7));
+    u8 bit = (u8)(1 << (r >> 60 & 7));
+    if ((r >> 8) % 100 < 2) frame[ETH_LEN + (r >> 32) % (*len - ETH_LEN)] ^= bit;
     return (r >> 16) % 100 < 2 ? 2 : 1;
 }
 
