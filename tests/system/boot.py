@@ -37,8 +37,9 @@ class Boot:
         self.words = words + (["-bios", OVMF] if uefi else []) + list(extra)
         self.text, self.status = "", None
 
-    def run(self, until):
-        """Returns whether `until` was seen; self.status is the exit status, None if killed."""
+    def run(self, until, prompt=None, typed=""):
+        """Returns whether `until` was seen; self.status is the exit status, None if killed.
+        `typed` goes to the console once `prompt` is there."""
         with subprocess.Popen(self.words, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT) as guest:
             selector = selectors.DefaultSelector()
@@ -51,6 +52,10 @@ class Boot:
                 if not data:
                     break
                 self.text += data.decode("utf-8", "replace").replace("\r", "")
+                if typed and prompt in self.text:
+                    guest.stdin.write(typed.encode("ascii"))
+                    guest.stdin.flush()
+                    typed = ""
             else:
                 guest.kill()
                 guest.wait()
@@ -128,6 +133,12 @@ def interrupts(tap, folder):
         tap.result(boot.run(f"selftest: {what} ok"), f"selftest={what}, {smp} CPU {cpu}", boot)
 
 
+def console(tap, folder):
+    boot = Boot(folder)
+    ok = boot.run("typed 42\n", prompt="/ # ", typed="echo typed $((6 * 7))\n")
+    tap.result(ok, "a shell on COM1 answers", boot)
+
+
 def main():
     tap = Tap()
     with tempfile.TemporaryDirectory() as folder:
@@ -135,6 +146,7 @@ def main():
         bad_texts(tap, folder)
         panics(tap, folder)
         interrupts(tap, folder)
+        console(tap, folder)
     print(f"1..{tap.count}")
 
 
