@@ -7,6 +7,7 @@ import random
 import re
 import socket
 import struct
+import subprocess
 import sys
 import zlib
 
@@ -46,6 +47,20 @@ def check_all_join(nodes):
                     cluster.console_wait(here, joined(there))
             count = members_last(cluster, here)
             assert count == nodes, f"node {here} counts {count} members of {nodes}"
+
+
+def check_nodes_command():
+    """`run` starts the command only when all are joined, so `nodes` shows all of them."""
+    done = subprocess.run([os.path.join(ROOT, "isthmus"), "run", "--nodes", "3", "--smp", "2",
+                           "--timeout", str(LIMIT), "--", "nodes; cat /nodes/*/status"],
+                          stdout=subprocess.PIPE, check=True, text=True)
+    lines = done.stdout.splitlines()
+    rows = [line.split()[:4] for line in lines[1:4]]
+    wanted = [[str(n), "up" if n else "self", f"10.7.0.{n + 1}", "2"] for n in range(3)]
+    assert rows == wanted, done.stdout
+    for key, value in (("members", "3"), ("downs", "0"), ("rdma_bad_icrc", "0")):
+        got = re.findall(rf"(?m)^{key}: (\d+)$", done.stdout)
+        assert got == [value] * 3, f"{key}: {got}"
 
 
 def check_other_key():
@@ -179,6 +194,7 @@ def check_stranger():
 CHECKS = [
     ("two nodes join", lambda: check_all_join(2)),
     ("three nodes join", lambda: check_all_join(3)),
+    ("the command runs when all have joined, and `nodes` shows them", check_nodes_command),
     ("a node with another key is refused and works alone", check_other_key),
     ("a node that died is seen, and its next incarnation joins", check_death_and_return),
     ("a stranger's call is refused and logged", check_stranger),
@@ -194,7 +210,7 @@ def main():
         try:
             check()
             print(f"ok {number} - {name}", flush=True)
-        except (AssertionError, LaunchError, OSError) as error:
+        except (AssertionError, LaunchError, OSError, subprocess.SubprocessError) as error:
             failed += 1
             print(f"not ok {number} - {name}", flush=True)
             for line in str(error).splitlines():
