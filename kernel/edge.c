@@ -137,6 +137,7 @@ void proc_detach(struct proc *p) {
     p->on_cpu = false;
     if (p->state == PROC_RUNNING) p->state = PROC_READY;
     if (p->state == PROC_READY) runq_put(p);
+    if (p->freeze_wanted || p->cl.arrived) c->edge_work |= EDGE_NETPOLL;   // now it may be touched
     spin_unlock(&proc_lock);
 }
 
@@ -155,6 +156,7 @@ static bool settle(struct proc *p) {
 
 static bool may_return(struct proc *p) {
     if (!settle(p)) return false;
+    if (p->cl.arrived) proc_hooks.edge(p);
     if (p->freeze_wanted && proc_hooks.freeze && proc_hooks.freeze(p)) return false;
     if (!p->reply_waits && !signal_deliver(p)) return false;
     if (p->slice_over) {

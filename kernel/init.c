@@ -9,6 +9,7 @@
 #include "kernel/init.h"
 #include "kernel/irq.h"
 #include "kernel/klog.h"
+#include "kernel/migrate.h"
 #include "kernel/net.h"
 #include "kernel/options.h"
 #include "kernel/proc.h"
@@ -193,6 +194,7 @@ _Noreturn void kernel_main(u64 mbi_pa) {
     net_init();
     proc_init();
     remote_files_init();
+    migrate_init();
     cluster_init(proc_descs, proc_count);
     klog("isthmus: node up: %u CPUs, %lu MiB free, TSC %lu MHz", cpu_count,
          frame_count_free() >> 8, time_tsc_hz() / 1000000);

@@ -7,14 +7,9 @@
 
 #define MOVE_WAIT_MAX_NS 5000000000ull   // a request that is out must be answered by then
 
-// Hooks and tables; after proc_init, before the first peer.
+// Hooks, owner words, the host's table of the machines; after proc_init, before
+// cluster_init.
 void migrate_init(void);
-// Fills in what this part does of the host's table (all but post, send, idle, log).
-void migrate_host(struct cluster_host *host);
-// One round: freezes what may be frozen, gives it, ends what has ended. net_lock held.
-void migrate_poll(u64 now_ns);
-u64 migrate_deadline_ns(void);           // ~0: nothing waits for time
-
 // `echo TEXT > /proc/PID/node` by the process asker_pid (0: nobody). files_lock held.
 // S_OK, S_RESTART (the caller waits), or why it does not move.
 status_t migrate_request(u32 asker_pid, u32 pid, const char *text);
@@ -22,9 +17,6 @@ status_t migrate_request(u32 asker_pid, u32 pid, const char *text);
 void migrate_asked(u8 from, u32 pid, u8 target);
 // What became of a request that we sent to another node. net_lock held.
 void migrate_answered(u32 pid, status_t status);
-
-// What the move of a process came to: wakes who asked. proc_lock held.
-void migrate_settle(struct proc *p, status_t status);
 
 struct migrate_counters {
     u64 frozen, given, adopted, thawed, images_freed, lost, killed, refused_busy;

@@ -40,6 +40,9 @@ static void shadow_init(struct proc *p, u32 index) {
     list_init(&p->timer);
     wait_list_init(&p->child_wait);
     wait_list_init(&p->vfork_wait);
+    list_init(&p->cl.move);
+    list_init(&p->cl.attention);
+    wait_list_init(&p->cl.page_wait);
 }
 
 // Makes the tables. Context: boot, after frames, heap, options and cards.
@@ -143,6 +146,7 @@ struct proc *proc_alloc(void) {
     d->node_wanted = ~0u;
     p->cpu = cpu_this()->index;
     p->state = PROC_NEW;
+    proc_set_owner(p, PROC_NEW);
     spin_unlock(&proc_lock);
     return p;
 }
@@ -150,8 +154,14 @@ struct proc *proc_alloc(void) {
 // Gives a descriptor back; its address space is gone already. proc_lock held.
 void proc_free(struct proc *p) {
     ASSERT(!p->on_cpu && proc_desc(p)->root_table.v == 0);
+    if (p->cl.in_cluster) {                  // first its lenders are released
+        p->cl.free_wanted = true;
+        p->state = PROC_AWAY;
+        return;
+    }
     aux_free(proc_desc(p));
     list_remove(&p->timer);
+    list_remove(&p->cl.move);
     proc_desc(p)->pid = 0;
     p->state = PROC_FREE;
     proc_set_owner(p, PROC_FREE);
@@ -233,6 +243,10 @@ status_t proc_fork(struct proc *parent, const struct fork_args *args, u32 *pid_o
     if (flags & CLONE_PARENT_SETTID) {
         status_t s = user_pin(parent, args->parent_tid, 4, ACCESS_WRITE);
         if (s != S_OK) return s;
+    }
+    if (parent->cl.in_cluster) {             // its pages come home first
+        wait_on(&parent->cl.page_wait, parent);
+        return S_RESTART;
     }
     struct proc *child = proc_alloc();
     if (!child) return E_AGAIN;
@@ -349,6 +363,8 @@ void proc_exit(struct proc *p, i32 wait_status) {
     reparent_children(p);
     c->current = NULL;
     p->on_cpu = false;
+    proc_set_owner(p, PROC_ZOMBIE);
+    if (proc_hooks.exiting) proc_hooks.exiting(p);
     tell_parent_of_end(p, wait_status);
     spin_unlock(&proc_lock);
 }
@@ -396,6 +412,12 @@ status_t proc_wait_child(struct proc *p, i64 which, u32 wait_options, struct chi
         if (!child_matches(proc_desc(p), &proc_descs[i], which)) continue;
         any = true;
         found = child_report(&procs[i], wait_options, out);
+    }
+    if (!found && proc_hooks.child_wait_away) {
+        bool take = !(wait_options & WNOWAIT);
+        status_t away = proc_hooks.child_wait_away(proc_desc(p), which, take, out);
+        any = any || away != E_CHILD;
+        found = away == S_OK;
     }
     bool waits = any && !found && !(wait_options & WNOHANG);
     if (waits) {

@@ -20,6 +20,28 @@ enum proc_state {
 // Those who wait for one thing. Lock: proc_lock.
 struct wait_list { struct list_node head; };
 
+// The cluster part's view of a process here (kernel/migrate.c, kernel/remote_page.c).
+struct proc_cluster {
+    bool wanted;                     // somebody asked it to move; below until it is settled
+    bool frozen, giving;             // off the CPUs to move; handed to the machines
+    bool result_ready;               // `result` waits for its asker
+    bool from_queue;                 // counts against what this node may take
+    bool in_cluster;                 // lenders hold something of it
+    bool free_wanted;                // its place is free once they are released
+    bool draining, drain_seen, drain_report;
+    bool arrived;                    // pages came while it ran: install at its edge
+    u8 target, giver, asker_node;
+    u32 asker_pid;
+    status_t refused, result;
+    u64 deadline_ns, freeze_tsc;
+    u64 generation;                  // of its stay in this place; 0: none
+    u32 fetches;                     // READs that are out
+    u64 drain_va;                    // where the drain goes on
+    struct list_node move;           // the list of moves wanted, or of ends to report
+    struct list_node attention;      // remote_page.c's
+    struct wait_list page_wait;      // this process, for a page or for its drain
+};
+
 struct proc {
     u32 index;                       // of the descriptor
     enum proc_state state;
@@ -38,6 +60,7 @@ struct proc {
     u64 timer_ns;
     struct wait_list child_wait;     // this process in wait4
     struct wait_list vfork_wait;     // the parent until this one execs or exits
+    struct proc_cluster cl;
 };
 
 extern struct spinlock proc_lock;
@@ -92,8 +115,17 @@ extern struct wait_list poll_wait;                      // woken with every poll
 struct proc_hooks {
     // At the edge of a process with freeze_wanted: true, it was taken off this CPU.
     bool (*freeze)(struct proc *p);
-    // `echo TEXT > /proc/PID/node`.
-    status_t (*node_write)(struct proc *caller, struct proc *p, const char *text);
+    // `echo TEXT > /proc/PID/node` by asker_pid; pid may be on any node. files_lock held.
+    status_t (*node_write)(u32 asker_pid, u32 pid, const char *text);
+    // The node that runs pid; NODE_ANY (0xff): none does. proc_lock held.
+    u8 (*where)(u32 pid);
+    // At the edge of a process that may go on. No lock held.
+    void (*edge)(struct proc *p);
+    // p ends: before its parent is told. proc_lock held.
+    void (*exiting)(struct proc *p);
+    // wait4 over children on other nodes: E_CHILD, S_RESTART, S_OK with *out. proc_lock.
+    status_t (*child_wait_away)(const struct proc_desc *me, i64 which, bool take,
+                                struct child_end *out);
     // No process with this pid here: where is it, and signal it there.
     status_t (*kill_remote)(struct proc *caller, u32 pid, u32 sig);
     // The scheduler's state of p changed: the owner word follows. proc_lock held.

@@ -95,7 +95,8 @@ struct proc_wait {
 struct proc_lender {
     u32 node;
     u32 index;                       // of the descriptor there
-    u64 epoch;                       // of its owner word when it gave
+    u32 epoch;                       // of its owner word once it had given
+    u32 taker;                       // the node in that word: who took it from there
 };
 
 struct proc_account {
@@ -135,7 +136,9 @@ struct proc_desc {
     u64 clear_child_tid, robust_list;
     u64 rlimit_nofile, rlimit_stack;
 
-    u64 start_ns;                    // cluster time
+    u64 start_ns;                    // by the clock of the node it is on, as all *_ns here
+    u64 frozen_ns;                   // when it was frozen to move
+    u64 clock_offset_ns;             // what is added to that clock for this process
     u64 alarm_ns, alarm_interval_ns; // ITIMER_REAL, absolute; 0: none
     u64 cpu_features;                // CPUID bits the process may use (kernel/x86/cpu.h)
     struct proc_wait wait;
@@ -150,8 +153,8 @@ struct proc_desc {
     u32 xsave_bytes;                 // valid bytes of xsave; layout of the CPU's XSAVE
     u32 xsave_features;              // XCR0 it was saved under
     u8 xsave[PROC_XSAVE_MAX] __attribute__((aligned(64)));
-};
-_Static_assert(sizeof(struct proc_desc) <= PROC_DESC_SIZE, "one frame");
+} __attribute__((aligned(PROC_DESC_SIZE)));
+_Static_assert(sizeof(struct proc_desc) == PROC_DESC_SIZE, "one frame: the table's stride");
 _Static_assert(offsetof(struct proc_desc, owner) == 0, "the owner word is the address");
 _Static_assert((offsetof(struct proc_desc, regs) + sizeof(struct user_regs)) % 16 == 0,
                "the CPU aligns the stack it pushes a trap frame on");

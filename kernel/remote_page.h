@@ -18,6 +18,10 @@ void remote_page_translate_root(struct proc *p, u8 node);
 void remote_page_pump(struct proc *p);
 // At the edge of p's CPU, when something arrived while it ran. No lock held.
 void remote_page_edge(struct proc *p);
+// One round of netpoll: reports finished drains, retries what found no room. net_lock.
+void remote_page_poll(void);
+// p ended; its READs that are still out are thrown away when they come. net, proc lock.
+void remote_page_forget(struct proc *p);
 // True: no READ of p is under way.
 bool remote_page_quiet(const struct proc *p);
 

@@ -18,11 +18,13 @@ void where_peer_down(u8 node);                       // net_lock held
 
 // A child whose parent is or was here lives on another node. proc_lock held.
 void child_away_add(const struct proc_desc *d);
+// It is here again. proc_lock held.
+void child_back(u32 pid);
+// pid died with `node`. proc_lock held.
+void child_lost(u32 pid, u8 node);
 // Parent moved: its children known here are told to its new node. net_lock held.
 void children_tell(u32 ppid, u8 node);
 
-// A message about a process (MSG_LOCATION, MSG_MOVE, MSG_MOVED, MSG_SIGNAL, MSG_EXIT,
-// MSG_EXIT_ACK, MSG_CHILD). net_lock held.
-void whereabouts_rx(u8 from, const struct cluster_msg *m);
 // Sends what proc_lock holders left to send; repeats exits not acknowledged. net_lock.
 void whereabouts_poll(u64 now_ns);
+u64 whereabouts_deadline_ns(u64 now_ns);

@@ -237,6 +237,12 @@ void aspace_destroy(struct proc_desc *d) {
     }
 }
 
+// The same for a process that lives elsewhere now: its references on files went with it.
+void aspace_destroy_moved(struct proc_desc *d) {
+    d->vma_count = 0;
+    aspace_destroy(d);
+}
+
 // Copies map and pages (copy on write) into a child made by aspace_create. On failure
 // the caller destroys the child. E_BUSY: pages are still on another node.
 status_t aspace_fork(struct proc_desc *child, struct proc_desc *parent) {

@@ -48,6 +48,7 @@ extern paddr_t aspace_kernel_root;  // whose upper half every process shares
 status_t aspace_create(struct proc_desc *d);
 void aspace_clear(struct proc_desc *d);      // unmaps everything, keeps the root
 void aspace_destroy(struct proc_desc *d);
+void aspace_destroy_moved(struct proc_desc *d);
 status_t aspace_fork(struct proc_desc *child, struct proc_desc *parent);
 
 struct vma *vma_at(const struct proc_desc *d, u32 i);

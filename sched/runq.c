@@ -44,6 +44,19 @@ void runq_put(struct proc *p) {
     if (i != cpu_this()->index) cpu_kick(i, EDGE_RESCHED);
 }
 
+// Takes p out of whichever queue it is in. proc_lock held.
+void runq_remove(struct proc *p) {
+    for (u32 i = 0; i < cpu_count; i++) {
+        spin_lock(&runqs[i].lock);
+        LIST_FOR_EACH_SAFE(it, &runqs[i].ready) {
+            if (it != &p->run) continue;
+            list_remove(it);
+            runqs[i].length--;
+        }
+        spin_unlock(&runqs[i].lock);
+    }
+}
+
 static struct proc *take_from(u32 i) {
     struct runq *q = &runqs[i];
     if (__atomic_load_n(&q->length, __ATOMIC_RELAXED) == 0) return NULL;

@@ -18,6 +18,9 @@ struct file_hooks file_hooks;
 static u64 *slots[OBJECT_PAGES];
 static u32 slot_free = ~0u, slot_used;
 static u64 next_generation = 1;
+// Who made the call that runs: a process here, or one of another node (NULL and its pid).
+static struct proc *caller;
+static u32 caller_pid;
 
 static u64 *slot_at(u32 index) {
     return &slots[index / OBJECTS_PER_PAGE][index % OBJECTS_PER_PAGE];
@@ -72,6 +75,8 @@ bool object_id_equal(struct object_id a, struct object_id b) {
     return a.node == b.node && a.index == b.index && a.generation == b.generation;
 }
 
+static status_t call_here(struct p9_call *c, struct proc *from);
+
 // Performs a call where its object is served. S_RESTART: the caller is on a wait list
 // (or the request is out) and calls again with the same arguments when it wakes.
 // Context: a system call or fault of the current process; no lock of rank files held.
@@ -81,7 +86,23 @@ status_t file_call(struct p9_call *c) {
         c->status = file_hooks.remote_call ? file_hooks.remote_call(c) : E_HOSTUNREACH;
         return c->status;
     }
+    return call_here(c, proc_current());
+}
+
+// Performs a call that came from another node. S_RESTART: repeat it after
+// file_hooks.changed. Context: netpoll; files_lock not held.
+status_t file_serve(struct p9_call *c) {
+    c->result = 0;
+    if (c->object.node != node_id) return c->status = E_BADF;
+    return call_here(c, NULL);
+}
+
+u32 file_caller_pid(void) { return caller_pid; }
+
+static status_t call_here(struct p9_call *c, struct proc *from) {
     spin_lock(&files_lock);
+    caller = from;
+    caller_pid = from ? proc_desc(from)->pid : c->pid;
     struct object *o = object_find(c->object);
     if (!o) {
         c->status = E_BADF;
@@ -102,8 +123,7 @@ status_t file_call(struct p9_call *c) {
 // call that came from another node there is no process here: that one is repeated by
 // file_hooks.changed.
 void file_wait(struct wait_list *w) {
-    struct proc *p = proc_current();
-    if (p) wait_on(w, p);
+    if (caller) wait_on(w, caller);
 }
 
 // Wakes those on w, everybody who polls, and parked requests of other nodes.

@@ -52,6 +52,8 @@ struct object_id object_id_of(const struct object *o);
 
 void object_init(void);
 status_t file_call(struct p9_call *c);       // the one look-up; takes files_lock
+status_t file_serve(struct p9_call *c);      // the same for a call of another node
+u32 file_caller_pid(void);                   // who made the call that runs; files_lock held
 void file_wait(struct wait_list *w);         // for servers: the caller waits here
 void file_wake(struct wait_list *w);         // and is woken, pollers as well
 bool object_id_equal(struct object_id a, struct object_id b);

@@ -1,6 +1,7 @@
 // /proc in Linux's formats, so that busybox ps, top, free and uptime work, plus
 // /proc/PID/node. Processes of this node; those of others through proc_hooks later.
 // Called through synth.c; lock: files_lock, and proc_lock inside for the table.
+#include "base/owner.h"
 #include "base/string.h"
 #include "kernel/file.h"
 #include "kernel/files/ramfs.h"
@@ -163,19 +164,31 @@ static status_t show_maps(u64 pid, struct text *t) {
     return p ? S_OK : E_SRCH;
 }
 
+static bool known_anywhere(u64 pid, u8 *node) {
+    spin_lock(&proc_lock);
+    bool here = proc_find((u32)pid) != NULL;
+    *node = here ? (u8)node_id : proc_hooks.where ? proc_hooks.where((u32)pid) : NODE_ANY;
+    spin_unlock(&proc_lock);
+    return here || (*node != NODE_ANY && *node != node_id);
+}
+
+// A process of another node: what is known of it here is where it is.
+static bool pid_known(u64 pid) {
+    u8 node;
+    return known_anywhere(pid, &node);
+}
+
 static status_t show_node(u64 pid, struct text *t) {
-    (void)pid;
-    text_add(t, "%u\n", node_id);
+    u8 node;
+    if (!known_anywhere(pid, &node)) return E_SRCH;
+    text_add(t, "%u\n", node);
     return S_OK;
 }
 
 static status_t write_node(u64 pid, const char *text, u32 len) {
     (void)len;
-    spin_lock(&proc_lock);
-    struct proc *p = by_pid(pid);
-    spin_unlock(&proc_lock);
-    if (!p) return E_SRCH;
-    return proc_hooks.node_write ? proc_hooks.node_write(proc_current(), p, text) : E_OPNOTSUPP;
+    if (!proc_hooks.node_write) return E_OPNOTSUPP;
+    return proc_hooks.node_write(file_caller_pid(), (u32)pid, text);
 }
 
 static bool pid_alive(u64 pid) {
@@ -244,9 +257,16 @@ static const struct synth_entry pid_entries[] = {
     {.name = "root", .mode = S_IFLNK | 0777, .show = show_root, .alive = pid_alive},
     {.name = "fd", .mode = S_IFDIR | 0500, .dynamic = &fd_ops, .alive = pid_alive},
     {.name = "node", .mode = S_IFREG | 0644, .show = show_node, .write = write_node,
-     .alive = pid_alive},
+     .alive = pid_known},
     {.name = NULL},
 };
+static const struct synth_entry away_entries[] = {
+    {.name = "node", .mode = S_IFREG | 0644, .show = show_node, .write = write_node,
+     .alive = pid_known},
+    {.name = NULL},
+};
+static const struct synth_entry away_dir = {.name = "", .mode = S_IFDIR | 0555,
+                                            .children = away_entries, .alive = pid_known};
 static const struct synth_entry pid_dir = {.name = "", .mode = S_IFDIR | 0555,
                                            .children = pid_entries, .alive = pid_alive};
 
@@ -333,9 +353,8 @@ static status_t show_cpuinfo(u64 arg, struct text *t) {
 }
 static status_t show_self(u64 arg, struct text *t) {
     (void)arg;
-    struct proc *p = proc_current();
-    if (!p) return E_NOENT;
-    text_add(t, "%u", proc_desc(p)->pid);
+    if (file_caller_pid() == 0) return E_NOENT;
+    text_add(t, "%u", file_caller_pid());
     return S_OK;
 }
 
@@ -356,8 +375,8 @@ static bool list_pid(u64 arg, u32 i, char *name, u32 *mode) {
 static status_t find_pid(u64 arg, const char *name, const struct synth_entry **entry, u64 *out) {
     (void)arg;
     u64 pid;
-    if (!parse_number(name, &pid) || !pid_alive(pid)) return E_NOENT;
-    *entry = &pid_dir;
+    if (!parse_number(name, &pid) || !pid_known(pid)) return E_NOENT;
+    *entry = pid_alive(pid) ? &pid_dir : &away_dir;
     *out = pid;
     return S_OK;
 }

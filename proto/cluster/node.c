@@ -22,6 +22,7 @@ void cluster_node_init(struct cluster_node *n, const struct cluster_node_config 
         .words = config->words, .rng = config->rng,
     };
     dqueue_init(&n->dq);
+    ring_init(&n->self_ring, NODE_SELF_MSGS);
 }
 
 static void post(struct cluster_node *n, struct chain *c) {
@@ -60,11 +61,14 @@ static struct node_out *out_find(struct cluster_node *n, u32 index) {
 
 static void send_image(struct cluster_node *n, u8 to, enum cluster_msg_type type,
                        const struct image_id *image, status_t status) {
+    if (to == n->self) {
+        n->self_msgs[ring_tail_index(&n->self_ring)] = (struct node_self_msg){type, *image, status};
+        ring_produce(&n->self_ring);
+        return;
+    }
+    if (!(n->dq.members & BIT(to))) return;
     struct cluster_msg m = {.type = type, .image = *image, .status = status};
-    if (to == n->self)
-        cluster_node_rx_msg(n, to, &m);
-    else if (n->dq.members & BIT(to))
-        n->host.send(n->host.ctx, to, &m);
+    n->host.send(n->host.ctx, to, &m);
 }
 
 // --- taking ---------------------------------------------------------------------------
@@ -499,13 +503,23 @@ static void seek_pump(struct cluster_node *n) {
     n->work_wanted = true;
 }
 
+static bool self_msg_take(struct cluster_node *n) {
+    if (ring_empty(&n->self_ring)) return false;
+    struct node_self_msg own = n->self_msgs[ring_peek_index(&n->self_ring, 0)];
+    ring_consume(&n->self_ring);
+    struct cluster_msg m = {.type = own.type, .image = own.image, .status = own.status};
+    cluster_node_rx_msg(n, n->self, &m);     // its settle returns at once: we are in it
+    return true;
+}
+
 // Does what the event just handled has asked for. Runs at the end of every entry point,
 // never nested, so that nothing recurses.
 static void settle(struct cluster_node *n) {
     if (n->settling) return;
     n->settling = true;
     for (u32 i = 0; i < SETTLE_STEPS_MAX; i++) {
-        bool more = puts_pump(n);
+        bool more = self_msg_take(n);
+        more |= puts_pump(n);
         if (n->work_wanted && n->seek.state != SEEK_NONE) {
             n->work_wanted = false;
             n->seek.again = true;

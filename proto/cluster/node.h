@@ -6,6 +6,7 @@
 // `post` may finish a chain later only, by cluster_node_posted.
 #pragma once
 
+#include "base/ring.h"
 #include "base/rng.h"
 #include "proto/cluster/adopt.h"
 #include "proto/cluster/cluster_msg.h"
@@ -78,6 +79,16 @@ struct node_in {
     struct adopt_in m;
 };
 
+// Messages about an image that this node sends to itself: they wait for the end of the
+// entry point, so that no machine is entered while it is being stepped.
+#define NODE_SELF_MSGS 1024u         // NODE_INS_MAX machines with up to 16 lenders each
+
+struct node_self_msg {
+    enum cluster_msg_type type;
+    struct image_id image;
+    status_t status;
+};
+
 struct cluster_node {
     u8 self;
     u64 incarnation;
@@ -86,6 +97,8 @@ struct cluster_node {
     struct dqueue dq;
     struct node_seek seek;
     bool work_wanted, settling;
+    struct ring self_ring;
+    struct node_self_msg self_msgs[NODE_SELF_MSGS];
     u64 wake_wanted;                // bit s: pass a ring on for the shard of node s
     struct node_put puts[NODE_PUTS_MAX];
     struct node_in ins[NODE_INS_MAX];

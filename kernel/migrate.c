@@ -1,0 +1,676 @@
+// Moving processes (DESIGN ideas 1, 3, 4): a request freezes a process at the edge of
+// user mode, the machines of proto/cluster give it away, and what they ask of the kernel
+// on either side is done here. Callers: procfs (requests, files_lock held), the edge
+// (freeze), netpoll (migrate_poll and the host's table, net_lock held).
+// Locks: struct proc's `cl` under proc_lock; asks under proc_lock.
+#include "kernel/migrate.h"
+
+#include "base/string.h"
+#include "kernel/cluster.h"
+#include "kernel/files/object.h"
+#include "kernel/klog.h"
+#include "kernel/net.h"
+#include "kernel/owner.h"
+#include "kernel/remote_page.h"
+#include "kernel/signal.h"
+#include "kernel/whereabouts.h"
+#include "kernel/x86/cpu.h"
+#include "mm/aspace.h"
+#include "sched/runq.h"
+
+#define ASKS_MAX 32u
+#define RETRY_NS 2000000ull              // how often what could not be frozen is looked at
+
+// A request sent to the node where the process runs.
+struct ask {
+    bool used, sent, done;
+    u32 pid, asker_pid;
+    u8 target, node;
+    status_t status;
+};
+
+struct migrate_counters migrate_counters;
+static struct ask asks[ASKS_MAX];
+static struct list_node moves = {&moves, &moves};      // wanted, not yet given; proc_lock
+static struct list_node exits = {&exits, &exits};      // ended with lenders; proc_lock
+static struct wait_list move_wait = WAIT_LIST_INIT(move_wait);
+static bool asks_to_send, askers_to_wake;
+static u32 taken_count;                                // proc_lock
+
+u32 migrate_taken_count(void) { return taken_count; }
+
+static void netpoll_soon(void) {
+    __atomic_fetch_or(&cpu_this()->edge_work, EDGE_NETPOLL, __ATOMIC_RELAXED);
+}
+
+// --- requests ---------------------------------------------------------------------------
+
+static status_t target_parse(const char *text, u8 *target) {
+    u32 n = 0, digits = 0;
+    if (strncmp(text, "any", 3) == 0) {
+        *target = NODE_ANY;
+        return text[3] == 0 || text[3] == '\n' ? S_OK : E_INVAL;
+    }
+    for (; text[digits] >= '0' && text[digits] <= '9' && digits < 4; digits++)
+        n = n * 10 + (u32)(text[digits] - '0');
+    if (digits == 0 || (text[digits] != 0 && text[digits] != '\n')) return E_INVAL;
+    if (n >= NODES_MAX) return E_NXIO;
+    *target = (u8)n;
+    return S_OK;
+}
+
+static bool member(u32 node) { return cluster_is_up(node); }
+
+// A new request; p lives here. proc_lock held.
+static status_t move_begin(struct proc *p, u32 asker_pid, u8 asker_node, u8 target) {
+    struct proc_cluster *cl = &p->cl;
+    if (cl->wanted) return E_BUSY;
+    if (target != NODE_ANY && !member(target)) return E_HOSTUNREACH;
+    if (p->state == PROC_ZOMBIE || p->state == PROC_NEW) return E_SRCH;
+    if ((proc_desc(p)->pid & 0xffff) == 1) return E_BUSY;   // each node's init stays
+    cl->wanted = true;
+    cl->result_ready = false;
+    cl->refused = S_OK;
+    cl->target = target;
+    cl->asker_pid = asker_pid;
+    cl->asker_node = asker_node;
+    cl->deadline_ns = time_now_ns() + MOVE_WAIT_MAX_NS;
+    list_push_back(&moves, &cl->move);
+    p->freeze_wanted = true;
+    if (p->on_cpu && p->cpu != cpu_this()->index) cpu_kick(p->cpu, EDGE_STOP);
+    netpoll_soon();
+    return S_RESTART;
+}
+
+static status_t request_here(struct proc *p, u32 asker_pid, u8 target) {
+    struct proc_cluster *cl = &p->cl;
+    if (cl->result_ready && cl->asker_pid == asker_pid) {
+        cl->result_ready = false;
+        return cl->result;
+    }
+    if (cl->wanted && cl->asker_pid == asker_pid) return S_RESTART;
+    if (target == node_id) return cl->wanted ? E_BUSY : S_OK;
+    proc_desc(p)->node_wanted = target == NODE_ANY ? ~0u : target;
+    return move_begin(p, asker_pid, WHERE_NONE, target);
+}
+
+static struct proc *image_find(u32 pid) {
+    struct proc *found = NULL;
+    for (u32 i = 0; i < proc_count; i++) {
+        if (procs[i].state != PROC_AWAY || proc_descs[i].pid != pid) continue;
+        found = &procs[i];
+        if (found->cl.frozen) return found;
+    }
+    return found;
+}
+
+static struct ask *ask_find(u32 pid, u32 asker_pid) {
+    for (u32 i = 0; i < ASKS_MAX; i++)
+        if (asks[i].used && asks[i].pid == pid && asks[i].asker_pid == asker_pid) return &asks[i];
+    return NULL;
+}
+
+static status_t ask_begin(u32 pid, u32 asker_pid, u8 node, u8 target) {
+    if (!member(node)) return E_HOSTUNREACH;
+    for (u32 i = 0; i < ASKS_MAX; i++) {
+        if (asks[i].used) continue;
+        asks[i] = (struct ask){.used = true, .pid = pid, .asker_pid = asker_pid,
+                               .node = node, .target = target};
+        asks_to_send = true;
+        netpoll_soon();
+        return S_RESTART;
+    }
+    return E_AGAIN;
+}
+
+// The process is not here, or frozen here on its way.
+static status_t request_away(u32 asker_pid, u32 pid, u8 target) {
+    struct proc *p = image_find(pid);
+    u8 at = where_pid(pid);
+    if (p) {
+        u64 word = proc_owner_word(p);
+        bool runs_there = owner_state(word) == OWNER_RUNNING && owner_node(word) != node_id;
+        if (!runs_there) return asker_pid == pid ? S_OK : S_RESTART;
+        if (at == node_id) at = owner_node(word);
+    }
+    struct ask *ask = ask_find(pid, asker_pid);
+    if (ask && ask->done) {
+        ask->used = false;
+        return ask->status;
+    }
+    if (asker_pid == pid) return S_OK;     // it asks from where it went
+    if (ask) return S_RESTART;
+    if (at == WHERE_NONE || at == node_id) return E_SRCH;
+    if (at == target || target == NODE_ANY) return S_OK;
+    return ask_begin(pid, asker_pid, at, target);
+}
+
+// See migrate.h. Waits on move_wait, but for a process that moves itself: that one goes to
+// the edge, where it is frozen, and its call runs again at the other end.
+status_t migrate_request(u32 asker_pid, u32 pid, const char *text) {
+    u8 target = 0;
+    bool automatic = strncmp(text, "auto", 4) == 0;
+    status_t s = automatic ? S_OK : target_parse(text, &target);
+    if (s != S_OK) return s;
+    spin_lock(&proc_lock);
+    struct proc *p = proc_find(pid);
+    if (automatic) {
+        if (p) proc_desc(p)->node_wanted = ~0u;
+        else s = E_SRCH;
+    } else {
+        s = p ? request_here(p, asker_pid, target) : request_away(asker_pid, pid, target);
+    }
+    bool self = p && p == proc_current() && asker_pid == pid;
+    spin_unlock(&proc_lock);
+    if (s == S_RESTART && !self) file_wait(&move_wait);
+    return s;
+}
+
+void migrate_asked(u8 from, u32 pid, u8 target) {
+    spin_lock(&proc_lock);
+    struct proc *p = proc_find(pid);
+    status_t s = E_SRCH;
+    if (p) {
+        s = target == node_id ? S_OK : move_begin(p, 0, from, target);
+        if (s == S_RESTART) proc_desc(p)->node_wanted = target;
+    }
+    spin_unlock(&proc_lock);
+    if (s == S_RESTART) return;
+    struct cluster_msg m = {.type = MSG_MOVED, .status = s, .process = {.pid = pid}};
+    (void)cluster_send(from, &m);
+}
+
+void migrate_answered(u32 pid, status_t status) {
+    spin_lock(&proc_lock);
+    for (u32 i = 0; i < ASKS_MAX; i++) {
+        if (!asks[i].used || asks[i].done || asks[i].pid != pid) continue;
+        asks[i].done = true;
+        asks[i].status = status;
+        askers_to_wake = true;
+    }
+    spin_unlock(&proc_lock);
+}
+
+// The request on p has come to an end. Its asker, here or on another node, is told.
+// net_lock and proc_lock held.
+static void migrate_settle(struct proc *p, status_t status) {
+    struct proc_cluster *cl = &p->cl;
+    list_remove(&cl->move);
+    p->freeze_wanted = false;
+    if (!cl->wanted) return;
+    cl->wanted = false;
+    cl->result = status;
+    cl->result_ready = cl->asker_pid != 0;
+    askers_to_wake = true;
+    if (cl->asker_node == WHERE_NONE) return;
+    struct cluster_msg m = {.type = MSG_MOVED, .status = status,
+                            .process = {.pid = proc_desc(p)->pid}};
+    (void)cluster_send(cl->asker_node, &m);
+    cl->asker_node = WHERE_NONE;
+}
+
+// --- freezing ---------------------------------------------------------------------------
+
+// Why p cannot move as it is, or S_OK. Its CPU or proc_lock.
+static status_t freeze_check(const struct proc *p) {
+    const struct proc_desc *d = proc_desc(p);
+    for (u32 i = 0; i < d->vma_count; i++)
+        if (vma_at(d, i)->flags & VMA_SHARED) return E_BUSY;   // one writable copy: not yet
+    if (d->flags & PROC_FLAG_VFORK) return E_BUSY;             // its parent waits for it
+    return S_OK;
+}
+
+// A request to a server is out or its answer not yet taken: the call ends first. So does
+// the drain, where the list of lenders would not hold two more.
+static bool must_finish_first(const struct proc *p) {
+    return proc_desc(p)->wait.request_tag != 0 ||
+           (p->cl.in_cluster && proc_desc(p)->lender_count > PROC_LENDERS_MAX - 2);
+}
+
+static void freeze_mark(struct proc *p) {
+    p->state = PROC_AWAY;
+    p->cl.frozen = true;
+    p->freeze_wanted = false;
+    p->cl.freeze_tsc = __builtin_ia32_rdtsc();
+    proc_desc(p)->frozen_ns = time_now_ns();
+    migrate_counters.frozen++;
+    netpoll_soon();
+}
+
+// The edge's hook: p has freeze_wanted and is about to return to user mode on this CPU.
+// True: it is frozen and off the CPU. No lock held.
+static bool freeze_at_edge(struct proc *p) {
+    if (must_finish_first(p)) return false;
+    spin_lock(&proc_lock);
+    status_t why_not = freeze_check(p);
+    if (why_not != S_OK) {
+        p->freeze_wanted = false;
+        p->cl.refused = why_not;
+        netpoll_soon();
+    } else {
+        freeze_mark(p);
+    }
+    spin_unlock(&proc_lock);
+    if (why_not == S_OK) proc_detach(p);
+    return why_not == S_OK;
+}
+
+// Freezes a process that is off the CPUs, where that may be. proc_lock held.
+static void freeze_off_cpu(struct proc *p) {
+    if (p->on_cpu || (p->state != PROC_WAITING && p->state != PROC_READY)) return;
+    if (must_finish_first(p)) return;
+    status_t why_not = freeze_check(p);
+    if (why_not != S_OK) {
+        p->cl.refused = why_not;
+        return;
+    }
+    list_remove(&p->wait);
+    list_remove(&p->timer);
+    runq_remove(p);
+    freeze_mark(p);
+}
+
+static u32 taker_of(const struct proc_desc *d, const struct image_id *image) {
+    for (u32 i = 0; i < d->lender_count && i < PROC_LENDERS_MAX; i++) {
+        const struct proc_lender *l = &d->lender[i];
+        if (l->node == image->node && l->index == image->index && l->epoch == image->epoch)
+            return l->taker;
+    }
+    return node_id;                  // a new one: it gave to us
+}
+
+static void lenders_write(struct proc *p) {
+    struct image_id to[ADOPT_LENDERS_MAX + 1];
+    struct proc_lender list[ADOPT_LENDERS_MAX + 1];
+    struct proc_desc *d = proc_desc(p);
+    u32 count = cluster_node_lenders(cluster_node(), p->index, to);
+    for (u32 i = 0; i < count; i++)
+        list[i] = (struct proc_lender){to[i].node, to[i].index, to[i].epoch, taker_of(d, &to[i])};
+    memcpy(d->lender, list, MIN(count, (u32)PROC_LENDERS_MAX) * sizeof list[0]);
+    d->lender_count = count;
+}
+
+static u32 size_class(const struct proc_desc *d) {
+    u64 pages = d->pages_resident + d->pages_remote;
+    u32 log2 = pages > 1 ? 63 - (u32)__builtin_clzll(pages) : 0;
+    return MIN(log2, 15u);
+}
+
+static void thaw(struct proc *p, status_t why) {
+    spin_lock(&proc_lock);
+    p->cl.frozen = p->cl.giving = false;
+    migrate_settle(p, why);
+    p->state = PROC_WAITING;
+    proc_become_ready(p);
+    spin_unlock(&proc_lock);
+    migrate_counters.thawed++;
+}
+
+// Gives a frozen process to the machines. net_lock held, proc_lock not.
+static void give(struct proc *p) {
+    lenders_write(p);
+    p->cl.giving = true;
+    if (p->cl.target == node_id) {
+        thaw(p, S_OK);
+        return;
+    }
+    status_t s = E_BUSY;
+    if (proc_desc(p)->lender_count <= PROC_LENDERS_MAX)
+        s = cluster_node_give(cluster_node(), p->index, p->cl.target,
+                              size_class(proc_desc(p)));
+    if (s == S_OK) return;
+    migrate_counters.refused_busy++;
+    thaw(p, s);
+}
+
+// One look at a process that is to move. True: it may be given now. proc_lock held.
+static bool move_step(struct proc *p, u64 now_ns) {
+    struct proc_cluster *cl = &p->cl;
+    if (!cl->frozen && cl->refused == S_OK) freeze_off_cpu(p);
+    if (!cl->frozen) {
+        status_t why = cl->refused != S_OK ? cl->refused
+                       : p->state == PROC_ZOMBIE ? E_SRCH
+                       : now_ns >= cl->deadline_ns ? E_BUSY : S_OK;
+        if (why != S_OK) migrate_settle(p, why);
+        return false;
+    }
+    if (cl->giving || p->on_cpu || !remote_page_quiet(p)) return false;
+    return cluster_node_settled(cluster_node(), p->index);
+}
+
+static struct proc *move_ready(u64 now_ns) {
+    struct proc *found = NULL;
+    spin_lock(&proc_lock);
+    LIST_FOR_EACH_SAFE(it, &moves) {
+        struct proc *p = LIST_ENTRY(it, struct proc, cl.move);
+        if (move_step(p, now_ns)) {
+            list_remove(&p->cl.move);
+            found = p;
+            break;
+        }
+    }
+    spin_unlock(&proc_lock);
+    return found;
+}
+
+static void asks_send(void) {
+    struct ask copy[ASKS_MAX];
+    u32 count = 0;
+    spin_lock(&proc_lock);
+    asks_to_send = false;
+    for (u32 i = 0; i < ASKS_MAX; i++) {
+        if (!asks[i].used || asks[i].sent) continue;
+        asks[i].sent = true;
+        copy[count++] = asks[i];
+    }
+    spin_unlock(&proc_lock);
+    for (u32 i = 0; i < count; i++) {
+        struct cluster_msg m = {.type = MSG_MOVE,
+                                .process = {.pid = copy[i].pid, .node = copy[i].target}};
+        (void)cluster_send(copy[i].node, &m);
+    }
+}
+
+static struct proc *exited_pop(void) {
+    spin_lock(&proc_lock);
+    struct list_node *n = list_pop_front(&exits);
+    spin_unlock(&proc_lock);
+    return n ? LIST_ENTRY(n, struct proc, cl.move) : NULL;
+}
+
+// Lenders of those that ended are released; then their places may be used again.
+static void exits_run(void) {
+    for (struct proc *p; (p = exited_pop()) != NULL;) {
+        spin_lock(&proc_lock);
+        remote_page_forget(p);
+        spin_unlock(&proc_lock);
+        cluster_node_exited(cluster_node(), p->index);
+        spin_lock(&proc_lock);
+        p->cl.in_cluster = false;
+        if (p->cl.free_wanted) proc_free(p);
+        spin_unlock(&proc_lock);
+    }
+}
+
+static void migrate_poll(u64 now_ns) {
+    exits_run();
+    remote_page_poll();
+    if (asks_to_send) asks_send();
+    for (struct proc *p; (p = move_ready(now_ns)) != NULL;) give(p);
+    if (askers_to_wake) {
+        askers_to_wake = false;
+        spin_lock(&files_lock);
+        file_wake(&move_wait);
+        spin_unlock(&files_lock);
+    }
+}
+
+// --- the host's table: net_lock held ------------------------------------------------------
+
+static u32 host_room(void *ctx) {
+    (void)ctx;
+    u32 limit = 2 * cpu_count;
+    return taken_count < limit ? limit - taken_count : 0;
+}
+
+static status_t desc_check(const struct proc_desc *d) {
+    if (d->version != PROC_DESC_VERSION) return E_PROTO;
+    if (d->vma_count > VMAS_MAX || d->handle_max > HANDLES_MAX) return E_PROTO;
+    if (d->lender_count > PROC_LENDERS_MAX || d->xsave_bytes > PROC_XSAVE_MAX) return E_PROTO;
+    if (d->xsave_features & ~cpu_features.xcr0) return E_OPNOTSUPP;
+    if (d->root_table.v == 0 || (d->root_table.v & PAGE_MASK)) return E_PROTO;
+    for (u32 i = 0; i < PROC_AUX_COUNT; i++)
+        if (d->aux[i] & PAGE_MASK) return E_PROTO;
+    return S_OK;
+}
+
+static void place_free(struct proc *p) {
+    aspace_destroy_moved(proc_desc(p));
+    spin_lock(&proc_lock);
+    proc_free(p);
+    spin_unlock(&proc_lock);
+}
+
+// Makes our descriptor out of the giver's: the same but for what names frames here.
+static status_t place_fill(struct proc *p, const struct proc_desc *from,
+                           struct adopt_plan *plan) {
+    struct proc_desc *d = proc_desc(p);
+    u64 aux[PROC_AUX_COUNT];
+    status_t s = aspace_create(d);
+    if (s != S_OK) return s;
+    paddr_t root = d->root_table;
+    memcpy(aux, d->aux, sizeof aux);
+    memcpy((u8 *)d + sizeof d->owner, (const u8 *)from + sizeof d->owner,
+           sizeof *d - sizeof d->owner);
+    d->root_table = root;
+    memcpy(d->aux, aux, sizeof aux);
+    for (u32 i = 0; i < PROC_AUX_COUNT; i++) {
+        if (from->aux[i] == 0) continue;
+        if (d->aux[i] == 0) d->aux[i] = frame_alloc(FRAME_DESC).v;
+        if (d->aux[i] == 0) return E_NOMEM;
+        plan->read[plan->read_count].frame = from->aux[i];
+        plan->read[plan->read_count].buf = phys_to_virt(paddr(d->aux[i]));
+        plan->read[plan->read_count++].len_bytes = PAGE_SIZE;
+    }
+    plan->read[plan->read_count].frame = from->root_table.v;
+    plan->read[plan->read_count].buf = phys_to_virt(root);
+    plan->read[plan->read_count++].len_bytes = PAGE_SIZE / 2;   // the user half
+    return S_OK;
+}
+
+static status_t host_prepare(void *ctx, u64 slot, void *desc, struct adopt_plan *plan) {
+    (void)ctx;
+    const struct proc_desc *from = desc;
+    status_t s = desc_check(from);
+    if (s != S_OK) return s;
+    for (u32 i = 0; i < from->lender_count; i++)
+        if (from->lender[i].node != node_id && !member(from->lender[i].node))
+            return E_HOSTUNREACH;
+    struct proc *p = proc_alloc();
+    if (!p) return E_NOMEM;
+    s = place_fill(p, from, plan);
+    if (s != S_OK) {
+        place_free(p);
+        return s;
+    }
+    p->cl.giver = slot_home(slot);
+    p->cl.in_cluster = true;
+    p->cl.from_queue = slot_preferred(slot) != node_id;
+    spin_lock(&proc_lock);
+    if (p->cl.from_queue) taken_count++;
+    spin_unlock(&proc_lock);
+    plan->index = p->index;
+    plan->own_word = proc_owner_word(p);
+    plan->lender_count = from->lender_count;
+    for (u32 i = 0; i < from->lender_count; i++)
+        plan->lender[i] = (struct image_id){(u8)from->lender[i].node, from->lender[i].index,
+                                            (u32)from->lender[i].epoch};
+    return S_OK;
+}
+
+static void taken_less(struct proc *p) {
+    if (p->cl.from_queue) taken_count--;
+    p->cl.from_queue = false;
+}
+
+static void host_drop(void *ctx, u32 index, status_t reason) {
+    (void)ctx;
+    struct proc *p = &procs[index];
+    klog("move: process %u not taken from node %u (%d)\n", proc_desc(p)->pid, p->cl.giver, reason);
+    spin_lock(&proc_lock);
+    taken_less(p);
+    p->cl.in_cluster = false;
+    spin_unlock(&proc_lock);
+    place_free(p);
+}
+
+// Times of the giver's clock become times of ours; what the process sees never goes back.
+static void clock_rebase(struct proc_desc *d) {
+    u64 delta = time_now_ns() - d->frozen_ns;    // modulo 2^64, as are the sums
+    d->clock_offset_ns -= delta;
+    d->start_ns += delta;
+    if (d->wait.nr >= 0 && d->wait.deadline_ns) d->wait.deadline_ns += delta;
+    if (d->alarm_ns) d->alarm_ns += delta;
+}
+
+static void host_start(void *ctx, u32 index) {
+    (void)ctx;
+    struct proc *p = &procs[index];
+    struct proc_desc *d = proc_desc(p);
+    clock_rebase(d);
+    d->pages_remote += d->pages_resident;
+    d->pages_resident = 0;
+    d->account.moves++;
+    lenders_write(p);
+    remote_page_translate_root(p, p->cl.giver);
+    spin_lock(&proc_lock);
+    proc_set_owner(p, PROC_READY);
+    p->state = PROC_WAITING;
+    proc_become_ready(p);
+    remote_page_begin(p);
+    child_back(d->pid);
+    spin_unlock(&proc_lock);
+    wait_alarm_changed(p);
+    migrate_counters.adopted++;
+    where_tell(d->pid, (u8)node_id);
+}
+
+// Taken out of the shared queue by this node itself: goes on where it was.
+static void host_run(void *ctx, u32 index) {
+    (void)ctx;
+    struct proc *p = &procs[index];
+    spin_lock(&proc_lock);
+    if (!p->cl.from_queue) taken_count++;
+    p->cl.from_queue = true;
+    spin_unlock(&proc_lock);
+    thaw(p, S_OK);
+    migrate_counters.thawed--;
+}
+
+static void host_thaw(void *ctx, u32 index, status_t reason) {
+    (void)ctx;
+    klog("move: process %u stays here (%d)\n", proc_descs[index].pid, reason);
+    thaw(&procs[index], reason);
+}
+
+static void host_given(void *ctx, u32 index, u8 node) {
+    (void)ctx;
+    struct proc *p = &procs[index];
+    u64 cycles = __builtin_ia32_rdtsc() - p->cl.freeze_tsc;
+    migrate_counters.freeze_tsc_last = cycles;
+    migrate_counters.freeze_tsc_sum += cycles;
+    migrate_counters.given++;
+    spin_lock(&proc_lock);
+    taken_less(p);
+    p->cl.frozen = false;
+    migrate_settle(p, S_OK);
+    p->cl.result_ready = false;
+    where_set(proc_desc(p)->pid, node);
+    child_away_add(proc_desc(p));
+    spin_unlock(&proc_lock);
+    children_tell(proc_desc(p)->pid, node);
+}
+
+static void host_image_free(void *ctx, u32 index) {
+    (void)ctx;
+    struct proc *p = &procs[index];
+    ASSERT(p->state == PROC_AWAY && remote_page_quiet(p));
+    migrate_counters.images_freed++;
+    p->cl.in_cluster = false;
+    place_free(p);
+}
+
+// It ran on `node`, which is gone: its exit record names that node.
+static void host_lost(void *ctx, u32 index, u8 node) {
+    (void)ctx;
+    struct proc_desc *d = proc_desc(&procs[index]);
+    klog("lost: process %u (%s) with node %u\n", d->pid, d->name, node);
+    migrate_counters.lost++;
+    spin_lock(&proc_lock);
+    where_set(d->pid, WHERE_NONE);
+    child_lost(d->pid, node);
+    spin_unlock(&proc_lock);
+}
+
+static void host_kill(void *ctx, u32 index) {
+    (void)ctx;
+    struct proc *p = &procs[index];
+    klog("lost: process %u (%s) has pages on a node that is gone\n", proc_desc(p)->pid,
+         proc_desc(p)->name);
+    migrate_counters.killed++;
+    spin_lock(&proc_lock);
+    signal_raise_locked(p, SIGKILL, (struct signal_info){.code = SI_KERNEL});
+    spin_unlock(&proc_lock);
+}
+
+static void host_no_lenders(void *ctx, u32 index) {
+    (void)ctx;
+    struct proc *p = &procs[index];
+    spin_lock(&proc_lock);
+    p->cl.in_cluster = false;
+    proc_desc(p)->lender_count = 0;
+    wait_wake_all_locked(&p->cl.page_wait);
+    spin_unlock(&proc_lock);
+}
+
+static void migrate_host(struct cluster_host *host) {
+    host->room = host_room;
+    host->prepare = host_prepare;
+    host->drop = host_drop;
+    host->start = host_start;
+    host->run = host_run;
+    host->thaw = host_thaw;
+    host->given = host_given;
+    host->image_free = host_image_free;
+    host->lost = host_lost;
+    host->kill = host_kill;
+    host->no_lenders = host_no_lenders;
+}
+
+// --- the end of a process; proc_lock held ---------------------------------------------------
+
+static void on_exit(struct proc *p) {
+    taken_less(p);
+    list_remove(&p->cl.move);
+    if (p->cl.in_cluster) list_push_back(&exits, &p->cl.move);
+    if (p->cl.in_cluster || p->cl.wanted) netpoll_soon();
+    p->cl.wanted = false;
+}
+
+static void poll(void *ctx, u64 now_ns) {
+    (void)ctx;
+    migrate_poll(now_ns);
+    whereabouts_poll(now_ns);
+}
+
+static u64 deadline_ns(void *ctx) {
+    (void)ctx;
+    u64 now = time_now_ns();
+    u64 moves_at = list_empty(&moves) ? ~0ull : now + RETRY_NS;
+    u64 exits_at = whereabouts_deadline_ns(now);
+    return MIN(moves_at, exits_at);
+}
+
+static void member_changed(void *ctx, u32 node, bool up) {
+    (void)ctx;
+    if (up) return;
+    for (u32 i = 0; i < ASKS_MAX; i++)
+        if (asks[i].used && asks[i].node == node) migrate_answered(asks[i].pid, E_HOSTUNREACH);
+    where_peer_down((u8)node);
+}
+
+void migrate_init(void) {
+    struct cluster_host host = {0};
+    owner_init();
+    proc_hooks.freeze = freeze_at_edge;
+    proc_hooks.node_write = migrate_request;
+    proc_hooks.exiting = on_exit;
+    owner_init();
+    proc_hooks.edge = remote_page_edge;
+    remote_page_init();
+    whereabouts_init();
+    migrate_host(&host);
+    cluster_set_host(&host);
+    cluster_watch(member_changed, NULL);
+    net_add_poller(poll, deadline_ns, NULL);
+}

@@ -1,0 +1,362 @@
+// Fetches what an adopted process left behind (DESIGN idea 2). A fault asks for one page
+// or table and the process waits; a drain walks the tables and asks for the rest, at most
+// DRAIN_WINDOW at a time. A page READ lands in a frame of its own and is installed only
+// where the entry still names the same remote frame: "drop the lock, do I/O, look again".
+//
+// Locks: fetches under net_lock. Page tables belong to the CPU that runs the process, or
+// to the holder of proc_lock while it is on none; so what arrives while it runs elsewhere
+// waits for that CPU's edge.
+#include "kernel/remote_page.h"
+
+#include "base/string.h"
+#include "kernel/cluster.h"
+#include "kernel/netpoll.h"
+#include "kernel/x86/cpu.h"
+
+struct fetch {
+    bool used, on_fault, arrived;
+    u32 index;                       // of the process
+    u64 generation;                  // of its stay in that place
+    u64 va;
+    u32 level;                       // 0 a page, 1..3 a table of that level
+    pte_t want;                      // the entry that named it
+    paddr_t frame;                   // where it lands
+    status_t status;
+};
+
+struct remote_page_counters remote_page_counters;
+static struct fetch fetches[REMOTE_FETCHES_MAX];
+static u64 generation_next;
+// Processes to look at in the next round: drained, or a READ found no room. net_lock.
+static struct list_node attention = {&attention, &attention};
+
+// --- tables -----------------------------------------------------------------------------
+
+static u32 index_at(u64 va, u32 level) {
+    return (u32)(va >> (PAGE_SHIFT + 9 * (level - 1))) & (PTE_COUNT - 1);
+}
+
+// The entry that names the thing of `level` at va; NULL where a table above is not here.
+static pte_t *entry_of(const struct proc_desc *d, u64 va, u32 level) {
+    pte_t *table = phys_to_virt(d->root_table);
+    for (u32 l = PTE_LEVELS; l > level + 1; l--) {
+        pte_t e = table[index_at(va, l)];
+        if (!(e & PTE_P)) return NULL;
+        table = phys_to_virt(pte_frame(e));
+    }
+    return &table[index_at(va, level + 1)];
+}
+
+// Entries of a table read from `node`: what was present there is remote here.
+static void table_translate(pte_t *table, u32 count, u32 level, u8 node) {
+    enum npte_kind kind = level == 1 ? NPTE_REMOTE_PAGE : NPTE_REMOTE_TABLE;
+    for (u32 i = 0; i < count; i++)
+        if (table[i] & PTE_P) table[i] = npte_make(kind, node, pte_frame(table[i]), table[i]);
+}
+
+void remote_page_translate_root(struct proc *p, u8 node) {
+    pte_t *root = phys_to_virt(proc_desc(p)->root_table);
+    table_translate(root, PTE_COUNT / 2, PTE_LEVELS, node);
+}
+
+// What a page's entry becomes. The frame is `private_frame` where nobody else uses it.
+static pte_t page_entry(const struct proc_desc *d, u64 va, paddr_t frame, bool private_frame) {
+    const struct vma *v = vma_find(d, va);
+    pte_t e = frame.v | PTE_P | PTE_A;
+    if (v && v->prot) e |= PTE_U;
+    if (!v || !(v->prot & PROT_EXEC_BIT)) e |= PTE_NX;
+    if (v && (v->prot & PROT_WRITE_BIT) && private_frame) return e | PTE_W | PTE_D;
+    return e | PTE_COW;
+}
+
+static void install(struct proc *p, const struct fetch *f) {
+    struct proc_desc *d = proc_desc(p);
+    pte_t *e = entry_of(d, f->va, f->level);
+    if (!e || *e != f->want) {
+        remote_page_counters.stale++;
+        frame_unref(f->frame);
+        return;
+    }
+    if (f->status != S_OK) {
+        remote_page_counters.failed++;
+        *e = npte_make(NPTE_LOST, npte_node(*e), paddr(0), 0);
+        frame_unref(f->frame);
+    } else if (f->level > 0) {
+        remote_page_counters.tables++;
+        table_translate(phys_to_virt(f->frame), PTE_COUNT, f->level, (u8)npte_node(f->want));
+        *e = f->frame.v | PTE_P | PTE_W | PTE_U;
+    } else {
+        *e = page_entry(d, f->va, f->frame, true);
+        d->pages_resident++;
+        if (d->pages_remote) d->pages_remote--;
+        if (f->on_fault) {
+            remote_page_counters.pages_on_fault++;
+            d->account.remote_faults++;
+        } else {
+            remote_page_counters.pages_drained++;
+            d->account.drained_pages++;
+        }
+    }
+}
+
+// The frame lies here, in an image that this node kept: no wire. DONE, or NOMEM.
+static enum fault_result take_local(struct proc_desc *d, u64 va, u32 level, pte_t *e) {
+    paddr_t frame = pte_frame(*e);
+    if (level == 0) {
+        frame_ref(frame);
+        *e = page_entry(d, va, frame, false);
+        d->pages_resident++;
+        if (d->pages_remote) d->pages_remote--;
+    } else {
+        paddr_t copy = frame_alloc_raw(FRAME_TABLE);
+        if (copy.v == 0) return FAULT_NOMEM;
+        memcpy(phys_to_virt(copy), phys_to_virt(frame), PAGE_SIZE);
+        table_translate(phys_to_virt(copy), PTE_COUNT, level, (u8)node_id);
+        *e = copy.v | PTE_P | PTE_W | PTE_U;
+    }
+    remote_page_counters.local++;
+    return FAULT_DONE;
+}
+
+// --- fetches ----------------------------------------------------------------------------
+
+static struct fetch *fetch_find(const struct proc *p, u64 va, u32 level) {
+    for (u32 i = 0; i < REMOTE_FETCHES_MAX; i++) {
+        struct fetch *f = &fetches[i];
+        if (f->used && f->index == p->index && f->generation == p->cl.generation &&
+            f->va == va && f->level == level)
+            return f;
+    }
+    return NULL;
+}
+
+static struct fetch *fetch_alloc(void) {
+    for (u32 i = 0; i < REMOTE_FETCHES_MAX; i++)
+        if (!fetches[i].used) return &fetches[i];
+    return NULL;
+}
+
+static bool may_touch(const struct proc *p) {
+    return !p->on_cpu || p == cpu_this()->current;
+}
+
+// A READ has completed, or its node is gone. net_lock held.
+static void fetch_done(void *ctx, status_t status) {
+    struct fetch *f = ctx;
+    struct proc *p = &procs[f->index];
+    f->status = status;
+    f->arrived = true;
+    spin_lock(&proc_lock);
+    if (p->cl.generation != f->generation) {     // its process ended meanwhile
+        frame_unref(f->frame);
+        f->used = false;
+    } else if (may_touch(p)) {
+        remote_page_pump(p);
+    } else {
+        p->cl.arrived = true;
+        cpu_kick(p->cpu, EDGE_RESCHED);
+    }
+    spin_unlock(&proc_lock);
+}
+
+static void attend(struct proc *p) {
+    if (!list_linked(&p->cl.attention)) list_push_back(&attention, &p->cl.attention);
+}
+
+// The image that *e's frame belongs to: the READ is followed by one of its owner word.
+static bool image_of(const struct proc *p, u32 node, struct cluster_frame_read *r) {
+    const struct proc_desc *d = proc_desc(p);
+    for (u32 i = 0; i < d->lender_count; i++) {
+        if (d->lender[i].node != node) continue;
+        r->desc_index = d->lender[i].index;
+        r->expected = owner_word(OWNER_RUNNING, (u8)d->lender[i].taker, d->lender[i].epoch);
+        return true;
+    }
+    return false;
+}
+
+// Asks for what *e names. net_lock held. FAULT_WAIT: under way, or no room for it now
+// (then cl.fetches is as before and p is looked at again). FAULT_BUS: no such lender.
+static enum fault_result fetch_begin(struct proc *p, u64 va, u32 level, const pte_t *e,
+                                     bool on_fault) {
+    struct fetch *f = fetch_alloc();
+    if (!f) {
+        attend(p);
+        return FAULT_WAIT;
+    }
+    paddr_t frame = frame_alloc_raw(level ? FRAME_TABLE : FRAME_USER);
+    if (frame.v == 0) return FAULT_NOMEM;
+    *f = (struct fetch){.used = true, .on_fault = on_fault, .index = p->index,
+                        .generation = p->cl.generation, .va = va, .level = level, .want = *e,
+                        .frame = frame};
+    struct cluster_frame_read r = {
+        .node = npte_node(*e), .remote = pte_frame(*e), .local = frame, .done = fetch_done,
+        .ctx = f,
+    };
+    status_t s = image_of(p, r.node, &r) ? cluster_read_frame(&r) : E_HOSTUNREACH;
+    if (s == S_OK) {
+        p->cl.fetches++;
+        return FAULT_WAIT;
+    }
+    frame_unref(frame);
+    f->used = false;
+    if (s != E_AGAIN) return FAULT_BUS;
+    attend(p);
+    return FAULT_WAIT;
+}
+
+// The hook of mm/fault.c: the current process needs what r->entry names.
+static enum fault_result fetch_for_fault(struct proc_desc *d, const struct fault_remote *r) {
+    struct proc *p = &procs[d - proc_descs];
+    enum fault_result result = FAULT_WAIT;
+    if (r->node == node_id) return take_local(d, r->va, r->level, r->entry);
+    netpoll_lock();
+    struct fetch *f = fetch_find(p, r->va, r->level);
+    if (f) f->on_fault = true;
+    else result = fetch_begin(p, r->va, r->level, r->entry, true);
+    if (result == FAULT_WAIT) wait_on(&p->cl.page_wait, p);
+    netpoll_unlock();
+    return result;
+}
+
+bool remote_page_quiet(const struct proc *p) { return p->cl.fetches == 0; }
+
+// --- the drain ----------------------------------------------------------------------------
+
+struct drain_walk {
+    struct proc *p;
+    u64 from;                        // first address to look at
+    u64 stop_va;                     // where the walk was cut short; ~0: it ran to the end
+    bool any;                        // a remote entry was seen
+};
+
+// Starts fetches of remote entries below `table` in address order while the window
+// allows. Takes what lies on this node at once.
+static void drain_table(struct drain_walk *w, pte_t *table, u32 level, u64 base) {
+    u64 span = PAGE_SIZE << (9 * (level - 1));
+    u32 count = level == PTE_LEVELS ? PTE_COUNT / 2 : PTE_COUNT;
+    for (u32 i = 0; i < count; i++) {
+        u64 va = base + i * span;
+        pte_t *e = &table[i];
+        if (*e == 0 || va + span <= w->from) continue;
+        if (!(*e & PTE_P)) {
+            enum npte_kind kind = npte_kind(*e);
+            if (kind != NPTE_REMOTE_PAGE && kind != NPTE_REMOTE_TABLE) continue;
+            w->any = true;
+            if (npte_node(*e) == node_id) {
+                if (take_local(proc_desc(w->p), va, level - 1, e) != FAULT_DONE) return;
+            } else {
+                if (w->p->cl.fetches >= DRAIN_WINDOW) {
+                    w->stop_va = va;
+                    return;
+                }
+                if (!fetch_find(w->p, va, level - 1)) {
+                    u32 before = w->p->cl.fetches;
+                    (void)fetch_begin(w->p, va, level - 1, e, false);
+                    if (w->p->cl.fetches == before) {     // no room now: the next completion
+                        w->stop_va = va;                  // or tick goes on here
+                        return;
+                    }
+                }
+                continue;
+            }
+        }
+        if (level > 1 && (*e & PTE_P)) {
+            drain_table(w, phys_to_virt(pte_frame(*e)), level - 1, va);
+            if (w->stop_va != ~0ull) return;
+        }
+    }
+}
+
+static void drained(struct proc *p) {
+    p->cl.draining = false;
+    p->cl.drain_report = true;
+    proc_desc(p)->pages_remote = 0;
+    attend(p);
+    netpoll_irq(NULL);               // the machine is told in the next round
+}
+
+static void drain_step(struct proc *p) {
+    struct drain_walk w = {.p = p, .from = p->cl.drain_va, .stop_va = ~0ull};
+    drain_table(&w, phys_to_virt(proc_desc(p)->root_table), PTE_LEVELS, 0);
+    if (w.any) p->cl.drain_seen = true;
+    if (w.stop_va != ~0ull) {
+        p->cl.drain_va = w.stop_va;
+    } else if (p->cl.fetches == 0) {             // the end of a round
+        bool again = p->cl.drain_seen;
+        p->cl.drain_va = 0;
+        p->cl.drain_seen = false;
+        if (!again) drained(p);
+        else drain_step(p);                      // ends: the tables have four levels
+    } else {
+        p->cl.drain_va = USER_END;               // rest of the round: wait for the READs
+    }
+}
+
+static void arrivals_install(struct proc *p) {
+    for (u32 i = 0; i < REMOTE_FETCHES_MAX; i++) {
+        struct fetch *f = &fetches[i];
+        if (!f->used || !f->arrived || f->index != p->index) continue;
+        if (f->generation != p->cl.generation) continue;
+        install(p, f);
+        f->used = false;
+        p->cl.fetches--;
+    }
+    p->cl.arrived = false;
+}
+
+void remote_page_pump(struct proc *p) {
+    arrivals_install(p);
+    if (p->cl.draining && !p->cl.frozen && p->state != PROC_ZOMBIE) drain_step(p);
+    wait_wake_all_locked(&p->cl.page_wait);
+}
+
+// Tells the machine that p names no lender's frames any more. net_lock held, no other.
+static void report(struct proc *p) {
+    struct image_id lenders[ADOPT_LENDERS_MAX + 1];
+    u32 count = cluster_node_lenders(cluster_node(), p->index, lenders);
+    p->cl.drain_report = false;
+    for (u32 i = 0; i < count; i++)
+        cluster_node_drained(cluster_node(), p->index, lenders[i].node);
+}
+
+void remote_page_poll(void) {
+    struct list_node todo;
+    list_init(&todo);
+    for (struct list_node *n; (n = list_pop_front(&attention)) != NULL;) list_push_back(&todo, n);
+    for (struct list_node *n; (n = list_pop_front(&todo)) != NULL;) {
+        struct proc *p = LIST_ENTRY(n, struct proc, cl.attention);
+        if (p->cl.drain_report) report(p);
+        spin_lock(&proc_lock);
+        if (p->cl.draining && may_touch(p)) remote_page_pump(p);
+        else if (p->cl.draining) attend(p);
+        else wait_wake_all_locked(&p->cl.page_wait);
+        spin_unlock(&proc_lock);
+    }
+}
+
+void remote_page_forget(struct proc *p) {
+    list_remove(&p->cl.attention);
+    p->cl.draining = p->cl.drain_report = false;
+    p->cl.generation = 0;
+}
+
+void remote_page_edge(struct proc *p) {
+    if (!p->cl.arrived) return;
+    netpoll_lock();
+    spin_lock(&proc_lock);
+    remote_page_pump(p);
+    spin_unlock(&proc_lock);
+    netpoll_unlock();
+}
+
+void remote_page_begin(struct proc *p) {
+    p->cl.generation = ++generation_next;
+    p->cl.fetches = 0;
+    p->cl.draining = true;
+    p->cl.drain_va = 0;
+    p->cl.drain_seen = false;
+    drain_step(p);
+}
+
+void remote_page_init(void) { aspace_hooks.remote_fetch = fetch_for_fault; }
