@@ -35,6 +35,7 @@ void proc_syscall(void) {
     }
     d->wait.nr = -1;
     d->wait.deadline_ns = 0;
+    d->wait.request_tag = 0;
     if (result != SYSCALL_REGS_SET) d->regs.rax = (u64)result;
 }
 

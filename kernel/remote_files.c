@@ -442,6 +442,10 @@ static status_t call_locked(struct proc *p, struct p9_call *c) {
     }
     if (r->call.status == E_INTR) {               // flushed, but nobody is to be told
         call_free(r);
+        if (p->freeze_wanted && list_empty(journal)) {
+            proc_desc(p)->wait.request_tag = 0;   // it may leave, and asks again from there
+            return S_RESTART;
+        }
         return call_begin(p, journal, c, key);
     }
     bool first = r->round == 0;

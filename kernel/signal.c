@@ -154,6 +154,7 @@ static void end_waiting_call(struct proc_desc *d, bool sa_restart) {
     }
     d->wait.nr = -1;
     d->wait.deadline_ns = 0;
+    d->wait.request_tag = 0;
 }
 
 static void frame_fill(struct signal_frame *f, const struct proc *p, u32 sig, u64 mask) {

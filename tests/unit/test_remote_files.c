@@ -237,6 +237,7 @@ static i64 syscall_run(struct proc *p, i32 nr, i64 (*call)(struct proc *p)) {
         current = NULL;
         if (result != S_RESTART) {
             d->wait.nr = -1;
+            d->wait.request_tag = 0;
             return result;
         }
         deliver_all();
@@ -420,6 +421,25 @@ START_TEST(a_blocked_read_waits_and_a_signal_ends_it) {
 }
 END_TEST
 
+START_TEST(a_blocked_read_lets_its_process_leave) {
+    static u8 buffer[16];
+    io = (struct p9_call){.type = P9_TREAD, .object = {1, 50, 1}, .count = 8,
+                          .data.buffer = buffer};
+    ck_assert_int_eq(syscall_run(procs, 0, sys_io), S_RESTART);
+    ck_assert(proc_descs[0].wait.request_tag != 0);    // so nobody freezes it
+    procs->freeze_wanted = true;
+    deliver_all();
+    proc_descs[0].account.syscalls++;
+    current = procs;
+    ck_assert_int_eq(sys_io(procs), S_RESTART);        // at its edge now
+    current = NULL;
+    ck_assert_int_eq(procs->state, PROC_RUNNING);
+    ck_assert_uint_eq(proc_descs[0].wait.request_tag, 0);
+    ck_assert_uint_eq(executed[P9_TREAD], 0);
+    check_clean();
+}
+END_TEST
+
 START_TEST(a_blocked_read_goes_on) {
     static u8 buffer[16];
     io = (struct p9_call){.type = P9_TREAD, .object = {1, 50, 1}, .count = 8,
@@ -497,6 +517,7 @@ int main(void) {
     tcase_add_test(t, data_of_all_sizes_between_frames_and_buffers);
     tcase_add_test(t, two_equal_calls_of_one_system_call_are_two);
     tcase_add_test(t, a_blocked_read_waits_and_a_signal_ends_it);
+    tcase_add_test(t, a_blocked_read_lets_its_process_leave);
     tcase_add_test(t, a_blocked_read_goes_on);
     tcase_add_test(t, a_dead_peer_is_an_error);
     tcase_add_test(t, what_a_dead_process_made_is_clunked);
