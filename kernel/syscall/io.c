@@ -38,10 +38,11 @@ static status_t gather(struct proc *p, const struct iovec *v, u32 count, u64 at,
     return S_OK;
 }
 
-static bool is_regular(struct object_id id) {
+// Files whose reads are whole: regular ones, and devices that are no stream.
+static bool reads_whole(struct object_id id) {
     struct p9_call c = {.type = P9_TGETATTR, .object = id};
     u32 type = file_call(&c) == S_OK ? c.attr.mode & S_IFMT : 0;
-    return type == S_IFREG;
+    return type == S_IFREG || (type == S_IFCHR && c.attr.blksize > 1);
 }
 
 struct io {
@@ -71,7 +72,7 @@ static i64 io_move(struct proc *p, const struct io *io) {
         if (s != S_OK) break;
         done += c.result;
         if (c.result == 0 || (io->dir == IO_READ && c.result < c.count)) break;
-        if (done < total && io->dir == IO_READ && !is_regular(h->object)) break;
+        if (done < total && io->dir == IO_READ && !reads_whole(h->object)) break;
     } while (done < total);
     if (s == S_RESTART) {
         d->wait.done_bytes = done;
