@@ -68,7 +68,13 @@ static void erase_one(struct tty *t) {
     if (c < 32) tty_write(t, (const u8 *)"\b \b", 3);
 }
 
+// A line that does not fit is dropped whole, so `lines` counts what is in the queue.
 static void line_commit(struct tty *t, u16 end) {
+    if (t->line_len + 1 > TTY_QUEUE_MAX - (t->tail - t->head)) {
+        t->dropped += t->line_len + 1;
+        t->line_len = 0;
+        return;
+    }
     for (u32 i = 0; i < t->line_len; i++) queue_put(t, t->line[i]);
     t->line_len = 0;
     queue_put(t, end);
