@@ -274,6 +274,7 @@ static void tick(u64 now_ns) {
 static void poll(void *ctx, u64 now_ns) {
     (void)ctx;
     cluster.now_ns = now_ns;
+    cluster.more = false;
     for (u64 left = cluster.live; left != 0; left &= left - 1)
         link_poll(&cluster.peers[__builtin_ctzll(left)]);
     tick(now_ns);
@@ -291,7 +292,7 @@ static void poll(void *ctx, u64 now_ns) {
 
 static u64 deadline_ns(void *ctx) {
     (void)ctx;
-    if (!ring_empty(&cluster.orphans)) return 0;
+    if (cluster.more || !ring_empty(&cluster.orphans)) return 0;
     for (u64 left = cluster.live; left != 0; left &= left - 1)
         if (cluster.peers[__builtin_ctzll(left)].failing) return 0;
     return cluster.tick_at_ns;

@@ -399,4 +399,5 @@ void link_poll(struct peer *p) {
         for (u32 i = 0; i < count && !p->failing; i++) complete(p, &wc[i]);
         if (count < POLL_BATCH) return;
     }
+    cluster.more = true;             // the poll runs again at once
 }

@@ -112,6 +112,7 @@ struct cluster {
     u64 up;                          // bit n: node n is up, itself included; read atomically
     u64 known;                       // bit n: in cluster.conf, or has been a member
     u64 tick_at_ns, now_ns;
+    bool more;                       // completions were left to the next round
     struct ring orphans;             // chains to nodes that are down: fail at the next poll
     struct chain *orphan[2 * LINK_CHAINS];
     u32 work_wanted;                 // atomic
