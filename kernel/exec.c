@@ -221,7 +221,8 @@ static status_t build_space(struct proc *p, struct build *b, const struct exec_a
 
 static void take_space(struct proc_desc *to, const struct proc_desc *from) {
     to->root_table = from->root_table;
-    for (u32 i = 0; i < PROC_MAP_FRAMES; i++) to->aux[PROC_AUX_MAP + i] = from->aux[PROC_AUX_MAP + i];
+    for (u32 i = 0; i < PROC_MAP_FRAMES; i++)
+        to->aux[PROC_AUX_MAP + i] = from->aux[PROC_AUX_MAP + i];
     to->vma_count = from->vma_count;
     to->pages_resident = from->pages_resident;
     to->pages_remote = from->pages_remote;

@@ -32,7 +32,8 @@ static enum fault_result hook_file_page(struct object_id file, u64 offset, bool 
 static void hook_ref(struct object_id id) { (void)object_ref(id); }
 
 static void make_dir(struct object *root, const char *name) {
-    struct p9_call c = {.type = P9_TMKDIR, .object = object_id_of(root), .name = name, .mode = 0755};
+    struct p9_call c = {
+        .type = P9_TMKDIR, .object = object_id_of(root), .name = name, .mode = 0755};
     (void)file_call(&c);
 }
 

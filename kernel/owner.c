@@ -36,6 +36,7 @@ static void owner_changed(struct proc *p, u32 state) {
 
 void owner_init(void) {
     for (u32 i = 0; i < proc_count; i++)
-        proc_descs[i].owner.private_value = owner_word(OWNER_FREE, (u8)node_id, rng_u32(&kernel_rng));
+        proc_descs[i].owner.private_value =
+            owner_word(OWNER_FREE, (u8)node_id, rng_u32(&kernel_rng));
     proc_hooks.owner_changed = owner_changed;
 }

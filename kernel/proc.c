@@ -86,7 +86,8 @@ static u32 pid_new(void) {
         bool taken = false;
         for (u32 i = 0; i < proc_count && !taken; i++) {
             const struct proc_desc *d = &proc_descs[i];
-            taken = procs[i].state != PROC_FREE && (d->pid == pid || d->pgid == pid || d->sid == pid);
+            taken =
+                procs[i].state != PROC_FREE && (d->pid == pid || d->pgid == pid || d->sid == pid);
         }
         if (!taken) return pid;
     }

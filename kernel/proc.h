@@ -109,6 +109,9 @@ void wait_wake_all(struct wait_list *w);
 void wait_wake_all_locked(struct wait_list *w);         // proc_lock held
 u32 wait_wake_some(struct wait_list *w, u32 count, bool (*match)(struct proc *, u64), u64 arg);
 void wait_wake_proc(struct proc *p);                    // proc_lock held
+void wait_alarm_changed(struct proc *p);
+void wait_run_deadlines(u64 now_ns);
+void proc_alarm_due(struct proc *p);                    // SIGALRM; proc_lock held
 extern struct wait_list poll_wait;                      // woken with every pollable change
 
 // --- hooks of the cluster part; NULL until it sets them ---

@@ -35,8 +35,10 @@ _Static_assert(sizeof(struct signal_frame) == 8 + 40 + 256 + 8 + 128, "Linux's l
 #define SS_ONSTACK 1u
 #define SS_DISABLE 2u
 #define UNMASKABLE (SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP))
-#define STOPS (SIGNAL_BIT(SIGSTOP) | SIGNAL_BIT(SIGTSTP) | SIGNAL_BIT(SIGTTIN) | SIGNAL_BIT(SIGTTOU))
-#define IGNORED (SIGNAL_BIT(SIGCHLD) | SIGNAL_BIT(SIGCONT) | SIGNAL_BIT(SIGURG) | SIGNAL_BIT(SIGWINCH))
+#define STOPS                                                                                      \
+    (SIGNAL_BIT(SIGSTOP) | SIGNAL_BIT(SIGTSTP) | SIGNAL_BIT(SIGTTIN) | SIGNAL_BIT(SIGTTOU))
+#define IGNORED                                                                                    \
+    (SIGNAL_BIT(SIGCHLD) | SIGNAL_BIT(SIGCONT) | SIGNAL_BIT(SIGURG) | SIGNAL_BIT(SIGWINCH))
 
 static struct proc_signals *signals_of(const struct proc *p) {
     return phys_to_virt(paddr(proc_desc(p)->aux[PROC_AUX_SIGNAL]));
@@ -78,7 +80,8 @@ static void raise_continue(struct proc *p) {
 //   sig  1..64; 0 does nothing
 void signal_raise_locked(struct proc *p, u32 sig, struct signal_info info) {
     struct proc_desc *d = proc_desc(p);
-    if (sig == 0 || p->state == PROC_ZOMBIE || p->state == PROC_FREE || p->state == PROC_NEW) return;
+    if (sig == 0 || p->state == PROC_ZOMBIE || p->state == PROC_FREE || p->state == PROC_NEW)
+        return;
     if (sig == SIGCONT) raise_continue(p);
     if (SIGNAL_BIT(sig) & STOPS) d->signal_pending &= ~SIGNAL_BIT(SIGCONT);
     bool blocked = d->signal_mask & SIGNAL_BIT(sig) & ~UNMASKABLE;
@@ -94,6 +97,10 @@ void signal_raise_locked(struct proc *p, u32 sig, struct signal_info info) {
     if (sig == SIGKILL && p->state == PROC_STOPPED) proc_become_ready(p);
     else if (p->state == PROC_WAITING && !p->wait_uninterruptible) wait_wake_proc(p);
     else if (p->on_cpu && p->cpu != cpu_this()->index) cpu_kick(p->cpu, EDGE_RESCHED);
+}
+
+void proc_alarm_due(struct proc *p) {
+    signal_raise_locked(p, SIGALRM, (struct signal_info){.code = SI_KERNEL});
 }
 
 void signal_raise(struct proc *p, u32 sig, struct signal_info info) {
@@ -173,7 +180,8 @@ static void frame_fill(struct signal_frame *f, const struct proc *p, u32 sig, u6
     f->mask = mask;
     f->info.signo = (i32)sig;
     f->info.code = s->info[sig - 1].code;
-    bool fault = sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP;
+    bool fault =
+        sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP;
     if (fault && f->info.code > 0) {
         f->info.u.address = s->info[sig - 1].value;
         f->context.cr2 = f->info.u.address;

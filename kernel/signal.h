@@ -35,7 +35,3 @@ bool signal_deliver(struct proc *p);         // at the edge; false: p no longer 
 bool signal_is_deliverable(const struct proc *p);
 status_t signal_return(struct proc *p);      // rt_sigreturn
 bool signal_ignored(const struct proc *p, u32 sig);
-
-// sched/wait.c
-void wait_alarm_changed(struct proc *p);
-void wait_run_deadlines(u64 now_ns);

@@ -3,7 +3,6 @@
 // and runs again when woken. Called by system calls, file servers and the timer.
 // Lock: proc_lock (LOCK_RANK_PROC).
 #include "kernel/proc.h"
-#include "kernel/signal.h"
 #include "kernel/x86/cpu.h"
 
 struct wait_list poll_wait = WAIT_LIST_INIT(poll_wait);
@@ -116,7 +115,7 @@ void wait_run_deadlines(u64 now_ns) {
         list_remove(&p->timer);
         if (d->alarm_ns && d->alarm_ns <= now_ns) {
             d->alarm_ns = d->alarm_interval_ns ? now_ns + d->alarm_interval_ns : 0;
-            signal_raise_locked(p, SIGALRM, (struct signal_info){.code = SI_KERNEL});
+            proc_alarm_due(p);
         }
         if (d->wait.nr >= 0 && d->wait.deadline_ns && d->wait.deadline_ns <= now_ns) {
             wait_wake_proc(p);

@@ -36,7 +36,8 @@ def kernel_source(calls):
     out += [f"SYSCALL({c[1]});" for c in present]
     out += ["", "const struct syscall_entry syscall_table[SYSCALL_COUNT] = {"]
     for number, name, state, _ in calls:
-        out.append(f'    [{number}] = {{"{name}", {"sys_" + name if state != "absent" else "NULL"}}},')
+        function = "sys_" + name if state != "absent" else "NULL"
+        out.append(f'    [{number}] = {{"{name}", {function}}},')
     return "\n".join(out + ["};", ""])
 
 

@@ -11,7 +11,12 @@
 #define PIPE_BUF_BYTES 4096u
 
 struct pipe {
-    struct pipe_end { struct object object; struct pipe *pipe; bool writes; u32 opens; } read, write;
+    struct pipe_end {
+        struct object object;
+        struct pipe *pipe;
+        bool writes;
+        u32 opens;
+    } read, write;
     u8 *buffer;
     u64 head, tail;                  // free-running
     u64 ino;

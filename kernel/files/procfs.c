@@ -71,12 +71,14 @@ static bool snapshot(u64 pid, struct snapshot *s) {
 static status_t show_stat(u64 pid, struct text *t) {
     struct snapshot s;
     if (!snapshot(pid, &s)) return E_SRCH;
-    text_add(t, "%u (%s) %c %u %u %u %u -1 4194304 %lu 0 0 0 %lu 0 %lu 0 20 0 1 0 %lu %lu %lu "
-             "18446744073709551615 0 0 0 0 0 %lu %lu %lu %lu 0 0 0 17 %u 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
-             s.pid, s.name, s.state, s.ppid, s.pgid, s.sid, s.tty, s.faults,
-             s.cpu_ns / NS_PER_TICK, s.children_ns / NS_PER_TICK, s.start_ns / NS_PER_TICK,
-             s.virtual_bytes, s.resident, s.pending & 0x7fffffff, s.mask & 0x7fffffff,
-             s.ignored & 0x7fffffff, s.caught & 0x7fffffff, s.cpu);
+    text_add(
+        t,
+        "%u (%s) %c %u %u %u %u -1 4194304 %lu 0 0 0 %lu 0 %lu 0 20 0 1 0 %lu %lu %lu "
+        "18446744073709551615 0 0 0 0 0 %lu %lu %lu %lu 0 0 0 17 %u 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
+        s.pid, s.name, s.state, s.ppid, s.pgid, s.sid, s.tty, s.faults, s.cpu_ns / NS_PER_TICK,
+        s.children_ns / NS_PER_TICK, s.start_ns / NS_PER_TICK, s.virtual_bytes, s.resident,
+        s.pending & 0x7fffffff, s.mask & 0x7fffffff, s.ignored & 0x7fffffff, s.caught & 0x7fffffff,
+        s.cpu);
     return S_OK;
 }
 
@@ -275,11 +277,13 @@ static const struct synth_entry pid_dir = {.name = "", .mode = S_IFDIR | 0555,
 static status_t show_meminfo(u64 arg, struct text *t) {
     (void)arg;
     u64 total = frame_count_total() * 4, free = frame_count_free() * 4;
-    text_add(t, "MemTotal:     %10lu kB\nMemFree:      %10lu kB\nMemAvailable: %10lu kB\n"
-             "Buffers:               0 kB\nCached:                0 kB\nSwapCached:            0 kB\n"
-             "Active:                0 kB\nInactive:              0 kB\nSwapTotal:             0 kB\n"
-             "SwapFree:              0 kB\nShmem:                 0 kB\nSlab:                  0 kB\n",
-             total, free, free);
+    text_add(
+        t,
+        "MemTotal:     %10lu kB\nMemFree:      %10lu kB\nMemAvailable: %10lu kB\n"
+        "Buffers:               0 kB\nCached:                0 kB\nSwapCached:            0 kB\n"
+        "Active:                0 kB\nInactive:              0 kB\nSwapTotal:             0 kB\n"
+        "SwapFree:              0 kB\nShmem:                 0 kB\nSlab:                  0 kB\n",
+        total, free, free);
     return S_OK;
 }
 
@@ -346,7 +350,8 @@ static status_t show_filesystems(u64 arg, struct text *t) {
 static status_t show_cpuinfo(u64 arg, struct text *t) {
     (void)arg;
     for (u32 i = 0; i < cpu_count; i++) {
-        text_add(t, "processor\t: %u\nvendor_id\t: x86-64\nmodel name\t: x86-64\napicid\t\t: %u\n\n",
+        text_add(t,
+                 "processor\t: %u\nvendor_id\t: x86-64\nmodel name\t: x86-64\napicid\t\t: %u\n\n",
                  i, cpus[i].apic_id);
     }
     return S_OK;

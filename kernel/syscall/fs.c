@@ -94,11 +94,21 @@ SYSCALL(statx) {
     u32 node;
     status_t s = attr_of(p, (i32)a[0], a[1], (u32)a[2], &t, &node);
     if (s != S_OK) return s;
-    struct statx x = {.mask = 0x7ff, .blksize = (u32)MAX(t.blksize, 512ull), .nlink = (u32)t.nlink,
-        .uid = t.uid, .gid = t.gid, .mode = (u16)t.mode, .ino = t.qid_path, .size = t.size,
-        .blocks = t.blocks, .atime = {(i64)t.atime_s, (u32)t.atime_ns, 0},
-        .ctime = {(i64)t.ctime_s, (u32)t.ctime_ns, 0}, .mtime = {(i64)t.mtime_s, (u32)t.mtime_ns, 0},
-        .rdev_major = (u32)t.rdev >> 8, .rdev_minor = (u32)t.rdev & 0xff, .dev_minor = node + 1};
+    struct statx x = {.mask = 0x7ff,
+                      .blksize = (u32)MAX(t.blksize, 512ull),
+                      .nlink = (u32)t.nlink,
+                      .uid = t.uid,
+                      .gid = t.gid,
+                      .mode = (u16)t.mode,
+                      .ino = t.qid_path,
+                      .size = t.size,
+                      .blocks = t.blocks,
+                      .atime = {(i64)t.atime_s, (u32)t.atime_ns, 0},
+                      .ctime = {(i64)t.ctime_s, (u32)t.ctime_ns, 0},
+                      .mtime = {(i64)t.mtime_s, (u32)t.mtime_ns, 0},
+                      .rdev_major = (u32)t.rdev >> 8,
+                      .rdev_minor = (u32)t.rdev & 0xff,
+                      .dev_minor = node + 1};
     return user_write(p, a[4], &x, sizeof x);
 }
 
@@ -175,8 +185,10 @@ SYSCALL(symlinkat) { return do_symlink(p, a[0], (i32)a[1], a[2]); }
 
 static i64 do_link(struct proc *p, i32 from_fd, u64 from_uva, i32 dirfd, u64 name_uva, u32 flags) {
     status_t s;
-    struct path *from = path_user(p, from_fd, from_uva, (flags & AT_SYMLINK_FOLLOW ? PATH_FOLLOW : 0) |
-                                  (flags & AT_EMPTY_PATH ? PATH_EMPTY_OK : 0), &s);
+    struct path *from = path_user(p, from_fd, from_uva,
+                                  (flags & AT_SYMLINK_FOLLOW ? PATH_FOLLOW : 0) |
+                                      (flags & AT_EMPTY_PATH ? PATH_EMPTY_OK : 0),
+                                  &s);
     if (!from) return s;
     struct p9_call c = {.type = P9_TLINK, .object2 = from->object};
     i64 r = on_parent(p, dirfd, name_uva, &c, false);
@@ -231,15 +243,28 @@ static struct p9_attr owner_attr(u64 uid, u64 gid) {
                                      ((u32)gid + 1 ? P9_SETATTR_GID : 0),
                             .uid = (u32)uid, .gid = (u32)gid};
 }
-SYSCALL(chmod) { struct p9_attr t = mode_attr(a[1]); return set_by_name(p, AT_FDCWD, a[0], PATH_FOLLOW, &t); }
-SYSCALL(fchmodat) { struct p9_attr t = mode_attr(a[2]); return set_by_name(p, (i32)a[0], a[1], PATH_FOLLOW, &t); }
+SYSCALL(chmod) {
+    struct p9_attr t = mode_attr(a[1]);
+    return set_by_name(p, AT_FDCWD, a[0], PATH_FOLLOW, &t);
+}
+SYSCALL(fchmodat) {
+    struct p9_attr t = mode_attr(a[2]);
+    return set_by_name(p, (i32)a[0], a[1], PATH_FOLLOW, &t);
+}
 SYSCALL(fchmod) { struct p9_attr t = mode_attr(a[1]); return set_by_fd(p, (i32)a[0], &t); }
-SYSCALL(chown) { struct p9_attr t = owner_attr(a[1], a[2]); return set_by_name(p, AT_FDCWD, a[0], PATH_FOLLOW, &t); }
-SYSCALL(lchown) { struct p9_attr t = owner_attr(a[1], a[2]); return set_by_name(p, AT_FDCWD, a[0], 0, &t); }
+SYSCALL(chown) {
+    struct p9_attr t = owner_attr(a[1], a[2]);
+    return set_by_name(p, AT_FDCWD, a[0], PATH_FOLLOW, &t);
+}
+SYSCALL(lchown) {
+    struct p9_attr t = owner_attr(a[1], a[2]);
+    return set_by_name(p, AT_FDCWD, a[0], 0, &t);
+}
 SYSCALL(fchown) { struct p9_attr t = owner_attr(a[1], a[2]); return set_by_fd(p, (i32)a[0], &t); }
 SYSCALL(fchownat) {
     struct p9_attr t = owner_attr(a[2], a[3]);
-    u32 walk = (a[4] & AT_SYMLINK_NOFOLLOW ? 0 : PATH_FOLLOW) | (a[4] & AT_EMPTY_PATH ? PATH_EMPTY_OK : 0);
+    u32 walk =
+        (a[4] & AT_SYMLINK_NOFOLLOW ? 0 : PATH_FOLLOW) | (a[4] & AT_EMPTY_PATH ? PATH_EMPTY_OK : 0);
     return set_by_name(p, (i32)a[0], a[1], walk, &t);
 }
 SYSCALL(truncate) {
@@ -261,8 +286,10 @@ SYSCALL(utimensat) {
     }
     struct p9_attr set = {.atime_s = (u64)t[0], .atime_ns = (u64)t[1], .mtime_s = (u64)t[2],
                           .mtime_ns = (u64)t[3]};
-    if (t[1] != UTIME_OMIT) set.valid |= P9_SETATTR_ATIME | (t[1] == UTIME_NOW ? 0 : P9_SETATTR_ATIME_SET);
-    if (t[3] != UTIME_OMIT) set.valid |= P9_SETATTR_MTIME | (t[3] == UTIME_NOW ? 0 : P9_SETATTR_MTIME_SET);
+    if (t[1] != UTIME_OMIT)
+        set.valid |= P9_SETATTR_ATIME | (t[1] == UTIME_NOW ? 0 : P9_SETATTR_ATIME_SET);
+    if (t[3] != UTIME_OMIT)
+        set.valid |= P9_SETATTR_MTIME | (t[3] == UTIME_NOW ? 0 : P9_SETATTR_MTIME_SET);
     if (!a[1]) return set_by_fd(p, (i32)a[0], &set);
     return set_by_name(p, (i32)a[0], a[1], a[3] & AT_SYMLINK_NOFOLLOW ? 0 : PATH_FOLLOW, &set);
 }
@@ -298,7 +325,12 @@ SYSCALL(umask) {
     return old;
 }
 
-struct statfs64 { i64 type, bsize; u64 blocks, bfree, bavail, files, ffree; i32 fsid[2]; i64 namelen, frsize, flags, spare[4]; };
+struct statfs64 {
+    i64 type, bsize;
+    u64 blocks, bfree, bavail, files, ffree;
+    i32 fsid[2];
+    i64 namelen, frsize, flags, spare[4];
+};
 _Static_assert(sizeof(struct statfs64) == 120, "Linux's layout");
 static i64 statfs_of(struct proc *p, struct object_id id, u64 uva) {
     struct p9_call c = {.type = P9_TSTATFS, .object = id};

@@ -9,7 +9,8 @@
 
 struct utsname { char field[6][65]; };
 SYSCALL(uname) {
-    static const char *const text[6] = {"Isthmus", "node", "6.1.0-isthmus", "#1 SMP", "x86_64", "(none)"};
+    static const char *const text[6] = {"Isthmus", "node",   "6.1.0-isthmus",
+                                        "#1 SMP",  "x86_64", "(none)"};
     struct utsname u;
     memset(&u, 0, sizeof u);
     for (u32 i = 0; i < 6; i++) memcpy(u.field[i], text[i], strlen(text[i]));
@@ -17,7 +18,13 @@ SYSCALL(uname) {
     return user_write(p, a[0], &u, sizeof u);
 }
 
-struct sysinfo64 { i64 uptime; u64 loads[3], total, free, shared, buffer, swap, swap_free; u16 procs, pad; u64 high, high_free; u32 unit; };
+struct sysinfo64 {
+    i64 uptime;
+    u64 loads[3], total, free, shared, buffer, swap, swap_free;
+    u16 procs, pad;
+    u64 high, high_free;
+    u32 unit;
+};
 SYSCALL(sysinfo) {
     u16 count = 0;
     for (u32 i = 0; i < proc_count; i++) count = (u16)(count + (procs[i].state != PROC_FREE));
@@ -61,7 +68,8 @@ static i64 futex_wait(struct proc *p, const u64 *a, const u8 *word, u64 key) {
     status_t s = a[3] ? user_timespec(p, a[3], &timeout) : S_OK;
     if (s != S_OK) return s;
     u64 now = time_now_ns();
-    if ((a[1] & FUTEX_CMD) == FUTEX_WAIT_BITSET && a[3]) timeout = timeout > now ? timeout - now : 0;
+    if ((a[1] & FUTEX_CMD) == FUTEX_WAIT_BITSET && a[3])
+        timeout = timeout > now ? timeout - now : 0;
     u64 deadline = call_deadline(p, timeout);
     w->scratch[0] = key;
     wait_on(&futexes, p);

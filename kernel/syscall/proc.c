@@ -24,7 +24,10 @@ static i64 fork_with(struct proc *p, const struct fork_args *args) {
     return proc_vfork_wait(p, pid) == S_RESTART ? S_RESTART : (i64)pid;
 }
 SYSCALL(fork) { UNUSED(a); return fork_with(p, &(struct fork_args){.flags = SIGCHLD_FLAG}); }
-SYSCALL(vfork) { UNUSED(a); return fork_with(p, &(struct fork_args){.flags = SIGCHLD_FLAG | CLONE_VFORK_FLAG}); }
+SYSCALL(vfork) {
+    UNUSED(a);
+    return fork_with(p, &(struct fork_args){.flags = SIGCHLD_FLAG | CLONE_VFORK_FLAG});
+}
 SYSCALL(clone) {
     return fork_with(p, &(struct fork_args){a[0], a[1], a[2], a[3], a[4]});
 }
@@ -238,8 +241,9 @@ SYSCALL(getrlimit) { return limits(p, a[0], 0, a[1]); }
 SYSCALL(setrlimit) { return limits(p, a[0], a[1], 0); }
 SYSCALL(getrusage) {
     const struct proc_desc *d = proc_desc(p);
-    struct rusage r = usage_of((i32)a[0] == -1 ? d->account.children_ns
-                                                : d->account.cpu_ns + time_now_ns() - p->run_start_ns);
+    struct rusage r =
+        usage_of((i32)a[0] == -1 ? d->account.children_ns
+                                 : d->account.cpu_ns + time_now_ns() - p->run_start_ns);
     return user_write(p, a[1], &r, sizeof r);
 }
 SYSCALL(getpriority) { UNUSED(p); UNUSED(a); return 20; }

@@ -97,8 +97,10 @@ SYSCALL(rt_sigtimedwait) {
 struct stack64 { u64 sp; u32 flags, pad; u64 size; };
 SYSCALL(sigaltstack) {
     struct proc_desc *d = proc_desc(p);
-    struct stack64 set, old = {d->sigaltstack_sp, d->sigaltstack_size ? 0 : 2, 0, d->sigaltstack_size};
-    bool on = d->regs.rsp > d->sigaltstack_sp && d->regs.rsp <= d->sigaltstack_sp + d->sigaltstack_size;
+    struct stack64 set,
+        old = {d->sigaltstack_sp, d->sigaltstack_size ? 0 : 2, 0, d->sigaltstack_size};
+    bool on =
+        d->regs.rsp > d->sigaltstack_sp && d->regs.rsp <= d->sigaltstack_sp + d->sigaltstack_size;
     if (on) old.flags = 1;
     status_t s = a[0] ? user_read(p, a[0], &set, sizeof set) : S_OK;
     if (s == S_OK && a[1]) s = user_write(p, a[1], &old, sizeof old);
@@ -147,5 +149,9 @@ SYSCALL(kill) {
     u32 group = pid ? (u32)-pid : proc_desc(p)->pgid;
     return signal_raise_group(group, sig, info_from(p, SI_USER)) ? 0 : E_SRCH;
 }
-SYSCALL(tkill) { return (u32)a[1] > SIGNAL_COUNT ? E_INVAL : kill_one(p, (u32)a[0], (u32)a[1], SI_TKILL); }
-SYSCALL(tgkill) { return (u32)a[2] > SIGNAL_COUNT ? E_INVAL : kill_one(p, (u32)a[1], (u32)a[2], SI_TKILL); }
+SYSCALL(tkill) {
+    return (u32)a[1] > SIGNAL_COUNT ? E_INVAL : kill_one(p, (u32)a[0], (u32)a[1], SI_TKILL);
+}
+SYSCALL(tgkill) {
+    return (u32)a[2] > SIGNAL_COUNT ? E_INVAL : kill_one(p, (u32)a[1], (u32)a[2], SI_TKILL);
+}

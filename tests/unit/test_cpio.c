@@ -12,9 +12,10 @@ static u64 len;
 
 static void add(const char *name, const char *data) {
     u64 size = strlen(data);
-    len += (u64)snprintf((char *)archive + len, sizeof archive - len, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x",
-                        1u, 0100644u, 0u, 0u, 1u, 5u, (unsigned)size, 0u, 0u, 0u, 0u,
-                        (unsigned)strlen(name) + 1, 0u);
+    len += (u64)snprintf((char *)archive + len, sizeof archive - len,
+                         "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x", 1u, 0100644u,
+                         0u, 0u, 1u, 5u, (unsigned)size, 0u, 0u, 0u, 0u, (unsigned)strlen(name) + 1,
+                         0u);
     memcpy(archive + len, name, strlen(name) + 1);
     len += strlen(name) + 1;
     while (len % 4) archive[len++] = 0;

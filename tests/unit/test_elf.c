@@ -23,7 +23,9 @@ static void good(void) {
     image.p[0] = (struct phdr){1, 5, 0, 0x400000, 0, 0x2000, 0x2000, 0x1000};
     image.p[1] = (struct phdr){1, 6, 0x2010, 0x402010, 0, 0x100, 0x5000, 0x1000};
 }
-static status_t parse(u64 head) { return elf_parse((const u8 *)&image, head, FILE_BYTES, &out, &why); }
+static status_t parse(u64 head) {
+    return elf_parse((const u8 *)&image, head, FILE_BYTES, &out, &why);
+}
 
 START_TEST(test_good) {
     good();

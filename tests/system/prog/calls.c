@@ -53,7 +53,8 @@ static void test_signals(void) {
     sigaction(SIGUSR1, &sa, NULL);
     volatile double x = 1.5;
     kill(getpid(), SIGUSR1);
-    check("signal: the handler runs before kill returns", caught == SIGUSR1 && caught_value == getpid());
+    check("signal: the handler runs before kill returns",
+          caught == SIGUSR1 && caught_value == getpid());
     check("signal: vector registers survive a handler", x * 2 == 3.0);
     int fds[2];
     if (pipe(fds)) return;
@@ -66,7 +67,8 @@ static void test_signals(void) {
     if (pid == 0) for (;;) pause();
     kill(pid, SIGKILL);
     int status = exit_of(pid);
-    check("kill: SIGKILL ends a waiting process", WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    check("kill: SIGKILL ends a waiting process",
+          WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     pid = fork();
     if (pid == 0) {
         *(volatile int *)16 = 1;
@@ -84,9 +86,11 @@ static void test_signals(void) {
     pid = fork();
     if (pid == 0) for (;;) pause();
     kill(pid, SIGSTOP);
-    check("stop: waitpid reports it", waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
+    check("stop: waitpid reports it",
+          waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
     kill(pid, SIGCONT);
-    check("continue: waitpid reports it", waitpid(pid, &status, WCONTINUED) == pid && WIFCONTINUED(status));
+    check("continue: waitpid reports it",
+          waitpid(pid, &status, WCONTINUED) == pid && WIFCONTINUED(status));
     kill(pid, SIGTERM);
     exit_of(pid);
     close(fds[0]);
@@ -120,7 +124,8 @@ static void test_memory(void) {
         _exit(0);
     }
     int status = exit_of(pid);
-    check("mprotect: a write to read-only is SIGSEGV", WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+    check("mprotect: a write to read-only is SIGSEGV",
+          WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
     check("mprotect: the parent still writes", (m[0] = 9) == 9);
 }
 
@@ -131,18 +136,21 @@ static void test_files(void) {
     check("pread: at an offset", pread(fd, buf, 4, 3) == 4 && !memcmp(buf, "3456", 4));
     char *m = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
     m[0] = 'X';
-    check("mmap: a private file mapping does not write the file", pread(fd, buf, 1, 0) == 1 && buf[0] == '0');
+    check("mmap: a private file mapping does not write the file",
+          pread(fd, buf, 1, 0) == 1 && buf[0] == '0');
     char *s = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     s[1] = 'Y';
     check("mmap: a shared one does", pread(fd, buf, 2, 0) == 2 && buf[1] == 'Y');
     struct stat st;
     check("fstat: the size", fstat(fd, &st) == 0 && st.st_size == 10);
-    check("ftruncate: grows with zeros", ftruncate(fd, 5000) == 0 && pread(fd, buf, 1, 4999) == 1 && !buf[0]);
+    check("ftruncate: grows with zeros",
+          ftruncate(fd, 5000) == 0 && pread(fd, buf, 1, 4999) == 1 && !buf[0]);
     int two = dup(fd);
     lseek(fd, 100, SEEK_SET);
     check("dup: shares the offset", lseek(two, 0, SEEK_CUR) == 100);
     unlink("/tmp/calls");
-    check("unlink: the open file lives on", pread(fd, buf, 1, 0) == 1 && access("/tmp/calls", F_OK) == -1);
+    check("unlink: the open file lives on",
+          pread(fd, buf, 1, 0) == 1 && access("/tmp/calls", F_OK) == -1);
     int fds[2];
     check("pipe2", pipe2(fds, O_NONBLOCK | O_CLOEXEC) == 0);
     check("pipe: empty and non-blocking is EAGAIN", read(fds[0], buf, 1) == -1 && errno == EAGAIN);
@@ -168,18 +176,22 @@ static void test_pipe(void) {
     unsigned char buf[5000];
     int right = 1;
     for (ssize_t n; (n = read(fds[0], buf, sizeof buf)) > 0; got += (size_t)n)
-        for (ssize_t i = 0; i < n; i++) right &= buf[i] == (unsigned char)((got + (size_t)i) * 31 >> 3);
+        for (ssize_t i = 0; i < n; i++)
+            right &= buf[i] == (unsigned char)((got + (size_t)i) * 31 >> 3);
     check("pipe: 3 MiB in one write arrive whole", right && got == total && exit_of(pid) == 0);
     close(fds[0]);
 }
 
 // Every number with bad pointers: none may do harm; those that take a buffer say EFAULT.
 static void test_bad_pointers(void) {
-    static const int skip[] = {SYS_exit, SYS_exit_group, SYS_fork, SYS_vfork, SYS_clone, SYS_pause,
-        SYS_rt_sigreturn, SYS_rt_sigsuspend, SYS_munmap, SYS_brk, SYS_mprotect, SYS_mremap, SYS_kill,
-        SYS_tkill, SYS_tgkill, SYS_close, SYS_close_range, SYS_dup2, SYS_dup3, SYS_alarm,
-        SYS_arch_prctl, SYS_mmap, SYS_madvise, SYS_wait4, SYS_waitid, SYS_setsid, SYS_setpgid,
-        SYS_select, SYS_poll, SYS_reboot, SYS_umask, SYS_setuid, SYS_setgid, SYS_setresuid, SYS_setresgid};
+    static const int skip[] = {
+        SYS_exit,       SYS_exit_group,   SYS_fork,          SYS_vfork,     SYS_clone,
+        SYS_pause,      SYS_rt_sigreturn, SYS_rt_sigsuspend, SYS_munmap,    SYS_brk,
+        SYS_mprotect,   SYS_mremap,       SYS_kill,          SYS_tkill,     SYS_tgkill,
+        SYS_close,      SYS_close_range,  SYS_dup2,          SYS_dup3,      SYS_alarm,
+        SYS_arch_prctl, SYS_mmap,         SYS_madvise,       SYS_wait4,     SYS_waitid,
+        SYS_setsid,     SYS_setpgid,      SYS_select,        SYS_poll,      SYS_reboot,
+        SYS_umask,      SYS_setuid,       SYS_setgid,        SYS_setresuid, SYS_setresgid};
     static const uint64_t bad[] = {0x10, 0xffffffff80000000ull, 0x800000000000ull, ~0ull - 100};
     pid_t pid = fork();
     if (pid == 0) {
