@@ -328,10 +328,10 @@ static void tell_parent_of_end(struct proc *p, i32 wait_status) {
     if (zombie) {
         p->state = PROC_ZOMBIE;
     } else {
+        if (!parent && proc_hooks.exited_remote) proc_hooks.exited_remote(p, wait_status);
         proc_free(p);
     }
     if (parent) wait_wake_all_locked(&parent->child_wait);
-    if (!zombie && proc_hooks.exited_remote) proc_hooks.exited_remote(p, wait_status);
 }
 
 // Ends the current process: gives back all it holds, tells its parent, leaves the CPU.
@@ -409,9 +409,11 @@ status_t proc_wait_child(struct proc *p, i64 which, u32 wait_options, struct chi
     bool any = false, found = false;
     spin_lock(&proc_lock);
     for (u32 i = 0; i < proc_count && !found; i++) {
-        if (procs[i].state == PROC_FREE || procs[i].state == PROC_AWAY) continue;
+        const bool moving = procs[i].state == PROC_AWAY && procs[i].cl.frozen;
+        if (procs[i].state == PROC_FREE || (procs[i].state == PROC_AWAY && !moving)) continue;
         if (!child_matches(proc_desc(p), &proc_descs[i], which)) continue;
         any = true;
+        if (moving) continue;
         found = child_report(&procs[i], wait_options, out);
     }
     if (!found && proc_hooks.child_wait_away) {

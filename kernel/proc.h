@@ -133,7 +133,7 @@ struct proc_hooks {
     status_t (*kill_remote)(struct proc *caller, u32 pid, u32 sig);
     // The scheduler's state of p changed: the owner word follows. proc_lock held.
     void (*owner_changed)(struct proc *p, u32 state);
-    // p ended and no process here is its parent. proc_lock held; p's slot is free.
+    // p ended and no process here is its parent; its descriptor is still there. proc_lock.
     void (*exited_remote)(struct proc *p, i32 wait_status);
     // This CPU has nothing to run. At the edge, no lock held.
     void (*idle)(void);
