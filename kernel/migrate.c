@@ -13,6 +13,7 @@
 #include "kernel/owner.h"
 #include "kernel/remote_page.h"
 #include "kernel/signal.h"
+#include "kernel/time.h"
 #include "kernel/whereabouts.h"
 #include "kernel/x86/cpu.h"
 #include "mm/aspace.h"
@@ -659,6 +660,23 @@ static void member_changed(void *ctx, u32 node, bool up) {
     where_peer_down((u8)node);
 }
 
+static u64 tsc_to_us(const void *tsc) { return *(const u64 *)tsc / (time_tsc_hz() / 1000000); }
+
+static void status_add(void) {
+    const struct migrate_counters *m = &migrate_counters;
+    const struct remote_page_counters *r = &remote_page_counters;
+    cluster_status_add_u64("moves_out", &m->given);
+    cluster_status_add_u64("moves_in", &m->adopted);
+    cluster_status_add_u64("images_freed", &m->images_freed);
+    cluster_status_add_u64("processes_lost", &m->lost);
+    cluster_status_add("freeze_us_last", tsc_to_us, &m->freeze_tsc_last);
+    cluster_status_add("freeze_us_sum", tsc_to_us, &m->freeze_tsc_sum);
+    cluster_status_add_u64("pages_on_fault", &r->pages_on_fault);
+    cluster_status_add_u64("pages_drained", &r->pages_drained);
+    cluster_status_add_u64("tables_fetched", &r->tables);
+    cluster_status_add_u64("pages_local", &r->local);
+}
+
 void migrate_init(void) {
     struct cluster_host host = {0};
     owner_init();
@@ -673,4 +691,5 @@ void migrate_init(void) {
     cluster_set_host(&host);
     cluster_watch(member_changed, NULL);
     net_add_poller(poll, deadline_ns, NULL);
+    status_add();
 }
