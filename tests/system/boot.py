@@ -135,7 +135,7 @@ def interrupts(tap, folder):
 
 def console(tap, folder):
     boot = Boot(folder)
-    ok = boot.run("typed 42\n", prompt="/ # ", typed="echo typed $((6 * 7))\n")
+    ok = boot.run("typed 42\n", prompt=" # ", typed="echo typed $((6 * 7))\n")
     tap.result(ok, "a shell on COM1 answers", boot)
 
 
