@@ -1,0 +1,55 @@
+# The demo's work on node 0, run by tools/demo/demo.py. Talks to it in lines "@WORD ...";
+# all else is shown as it is. File to work on: /demo/file.
+figure() { sed -n "s/^$2: //p" "/nodes/$1/status"; }
+both() { echo $(($(figure 0 "$1") + $(figure 1 "$1"))); }
+
+echo "@step the nodes, as node 0 sees them"
+nodes
+
+echo "@step six jobs through the shared run queue: whichever node takes one runs it"
+mkdir -p /tmp/ran
+for job in 1 2 3 4 5 6; do
+    spawn sh -c 'sleep 1; read node </proc/self/node; echo "$node" >/tmp/ran/$0' $job >/dev/null
+done
+until [ "$(ls /tmp/ran | wc -l)" = 6 ] && [ "$(cat /tmp/ran/* | wc -l)" = 6 ]; do sleep 0.1; done
+for job in 1 2 3 4 5 6; do echo "@ran $job $(cat /tmp/ran/$job)"; done
+
+# Moves process $1 (called $2) to and fro, at most $3 times, until it ends.
+move_about() {
+    to=1
+    count=0
+    while [ $count -lt $3 ] && migrate $1 $to 2>/dev/null; do
+        count=$((count + 1))
+        echo "@moved $2 $1 $((1 - to)) $to $(figure $((1 - to)) freeze_us_last)"
+        to=$((1 - to))
+        sleep 0.4
+    done
+}
+
+work() {
+    name=$1
+    shift
+    fault=$(both pages_on_fault)
+    drained=$(both pages_drained)
+    "$@" &
+    move_about $! $name 8
+    wait $!
+    echo "@ended $name $? $(($(both pages_on_fault) - fault)) $(($(both pages_drained) - drained))"
+}
+
+echo "@step sha256sum of the file, moved between the nodes while it runs"
+work sha256sum sh -c 'exec sha256sum /demo/file >/tmp/sum'
+echo "@sum $(cut -d" " -f1 /tmp/sum)"
+
+echo "@step gzip of the file, moved between the nodes while it runs"
+work gzip sh -c 'exec gzip -c /demo/file >/tmp/file.gz'
+echo "@gzip $(sha256sum </tmp/file.gz | cut -d" " -f1)"
+
+echo "@step a program that keeps a hash over 16 MiB of memory and moves itself ten times"
+echo "@moved-hash $(hashset 16 8 7 10 2 2>/tmp/where)"
+echo "@hops $(wc -l </tmp/where)"
+echo "@hash $(hashset 16 8 7)"
+
+echo "@step what is left behind on either node"
+until [ "$(both images_freed)" = "$(both moves_out)" ]; do sleep 0.1; done
+echo "@images $(both moves_out) $(both images_freed)"
