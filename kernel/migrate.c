@@ -414,6 +414,13 @@ static u32 host_room(void *ctx) {
     return taken_count < limit ? limit - taken_count : 0;
 }
 
+// One more process taken from the shared queue is here. proc_lock held.
+static void taken_more(struct proc *p) {
+    p->cl.from_queue = true;
+    taken_count++;
+    migrate_counters.taken_max = MAX(migrate_counters.taken_max, taken_count);
+}
+
 static status_t desc_check(const struct proc_desc *d) {
     if (d->version != PROC_DESC_VERSION) return E_PROTO;
     if (d->vma_count > VMAS_MAX || d->handle_max > HANDLES_MAX) return E_PROTO;
@@ -476,9 +483,8 @@ static status_t host_prepare(void *ctx, u64 slot, void *desc, struct adopt_plan 
     }
     p->cl.giver = slot_home(slot);
     p->cl.in_cluster = true;
-    p->cl.from_queue = slot_preferred(slot) != node_id;
     spin_lock(&proc_lock);
-    if (p->cl.from_queue) taken_count++;
+    if (slot_preferred(slot) != node_id) taken_more(p);
     spin_unlock(&proc_lock);
     plan->index = p->index;
     plan->own_word = proc_owner_word(p);
@@ -541,8 +547,7 @@ static void host_run(void *ctx, u32 index) {
     (void)ctx;
     struct proc *p = &procs[index];
     spin_lock(&proc_lock);
-    if (!p->cl.from_queue) taken_count++;
-    p->cl.from_queue = true;
+    if (!p->cl.from_queue) taken_more(p);
     spin_unlock(&proc_lock);
     thaw(p, S_OK);
     migrate_counters.thawed--;
@@ -665,6 +670,7 @@ static u64 tsc_to_us(const void *tsc) { return *(const u64 *)tsc / (time_tsc_hz(
 static void status_add(void) {
     const struct migrate_counters *m = &migrate_counters;
     const struct remote_page_counters *r = &remote_page_counters;
+    cluster_status_add_u64("taken_max", &m->taken_max);
     cluster_status_add_u64("moves_out", &m->given);
     cluster_status_add_u64("moves_in", &m->adopted);
     cluster_status_add_u64("images_freed", &m->images_freed);

@@ -20,6 +20,7 @@ void migrate_answered(u32 pid, status_t status);
 
 struct migrate_counters {
     u64 frozen, given, adopted, thawed, images_freed, lost, killed, refused_busy;
+    u64 taken_max;                       // processes of the shared queue here at once
     u64 freeze_tsc_last, freeze_tsc_sum;
 };
 extern struct migrate_counters migrate_counters;

@@ -191,7 +191,7 @@ static void put_done(struct cluster_node *n, struct node_put *put) {
         out->used = false;
         return;
     }
-    if (put->op.status == E_NOSPC) adopt_out_cancel(&out->m, E_NOSPC);
+    // E_NOSPC: its shard is full. It stays QUEUED, and the sweep offers it again.
     adopt_out_look(&out->m, word_now(n, out->m.index));
     out_pump(n, out);
 }
