@@ -11,6 +11,7 @@
 #include "kernel/klog.h"
 #include "kernel/net.h"
 #include "kernel/owner.h"
+#include "kernel/remote_files.h"
 #include "kernel/remote_page.h"
 #include "kernel/signal.h"
 #include "kernel/time.h"
@@ -98,7 +99,8 @@ static status_t request_here(struct proc *p, u32 asker_pid, u8 target) {
 static struct proc *image_find(u32 pid) {
     struct proc *found = NULL;
     for (u32 i = 0; i < proc_count; i++) {
-        if (procs[i].state != PROC_AWAY || proc_descs[i].pid != pid) continue;
+        if (procs[i].state != PROC_AWAY || procs[i].cl.ended) continue;
+        if (proc_descs[i].pid != pid) continue;
         found = &procs[i];
         if (found->cl.frozen) return found;
     }
@@ -339,6 +341,17 @@ static bool move_step(struct proc *p, u64 now_ns) {
     return cluster_node_settled(cluster_node(), p->index);
 }
 
+// What this node still has to tell a server about p's files must not be overtaken by what
+// its next node tells the same server. net_lock held; p is frozen.
+static bool files_settled(struct proc *p, u64 now_ns) {
+    if (remote_files_settled(p)) return true;
+    if (now_ns < p->cl.deadline_ns) return false;
+    migrate_counters.refused_busy++;
+    thaw(p, E_BUSY);
+    return false;
+}
+
+// The next process that may be given, off the list.
 static struct proc *move_ready(u64 now_ns) {
     struct proc *found = NULL;
     spin_lock(&proc_lock);
@@ -373,18 +386,23 @@ static void asks_send(void) {
 }
 
 static struct proc *exited_pop(void) {
+    struct proc *found = NULL;
     spin_lock(&proc_lock);
-    struct list_node *n = list_pop_front(&exits);
+    LIST_FOR_EACH_SAFE(it, &exits) {
+        struct proc *p = LIST_ENTRY(it, struct proc, cl.move);
+        if (!remote_page_forget(p)) continue;    // its READs name frames of the lenders
+        migrate_settle(p, E_SRCH);
+        list_remove(&p->cl.move);
+        found = p;
+        break;
+    }
     spin_unlock(&proc_lock);
-    return n ? LIST_ENTRY(n, struct proc, cl.move) : NULL;
+    return found;
 }
 
 // Lenders of those that ended are released; then their places may be used again.
 static void exits_run(void) {
     for (struct proc *p; (p = exited_pop()) != NULL;) {
-        spin_lock(&proc_lock);
-        remote_page_forget(p);
-        spin_unlock(&proc_lock);
         cluster_node_exited(cluster_node(), p->index);
         spin_lock(&proc_lock);
         p->cl.in_cluster = false;
@@ -394,10 +412,18 @@ static void exits_run(void) {
 }
 
 static void migrate_poll(u64 now_ns) {
+    struct list_node unsettled = {&unsettled, &unsettled};
     exits_run();
     remote_page_poll();
     if (asks_to_send) asks_send();
-    for (struct proc *p; (p = move_ready(now_ns)) != NULL;) give(p);
+    for (struct proc *p; (p = move_ready(now_ns)) != NULL;) {
+        if (files_settled(p, now_ns)) give(p);
+        else if (p->cl.frozen) list_push_back(&unsettled, &p->cl.move);
+    }
+    spin_lock(&proc_lock);
+    for (struct list_node *n; (n = list_pop_front(&unsettled)) != NULL;)
+        list_push_back(&moves, n);
+    spin_unlock(&proc_lock);
     if (askers_to_wake) {
         askers_to_wake = false;
         spin_lock(&files_lock);
@@ -613,7 +639,7 @@ static void host_no_lenders(void *ctx, u32 index) {
     (void)ctx;
     struct proc *p = &procs[index];
     spin_lock(&proc_lock);
-    p->cl.in_cluster = false;
+    if (!p->cl.ended) p->cl.in_cluster = false;  // else when its exit is told
     proc_desc(p)->lender_count = 0;
     wait_wake_all_locked(&p->cl.page_wait);
     spin_unlock(&proc_lock);
@@ -637,10 +663,12 @@ static void migrate_host(struct cluster_host *host) {
 
 static void on_exit(struct proc *p) {
     taken_less(p);
+    p->cl.ended = true;
     list_remove(&p->cl.move);
-    if (p->cl.in_cluster) list_push_back(&exits, &p->cl.move);
-    if (p->cl.in_cluster || p->cl.wanted) netpoll_soon();
-    p->cl.wanted = false;
+    if (p->cl.wanted) p->cl.in_cluster = true;   // its place is kept until the asker is told
+    if (!p->cl.in_cluster) return;
+    list_push_back(&exits, &p->cl.move);
+    netpoll_soon();
 }
 
 static void poll(void *ctx, u64 now_ns) {

@@ -30,6 +30,7 @@ struct proc_cluster {
     bool free_wanted;                // its place is free once they are released
     bool draining, drain_seen, drain_report;
     bool arrived;                    // pages came while it ran: install at its edge
+    bool ended;                      // what still comes is thrown away
     u8 target, giver, asker_node;
     u32 asker_pid;
     status_t refused, result;

@@ -140,16 +140,28 @@ static bool may_touch(const struct proc *p) {
     return !p->on_cpu || p == cpu_this()->current;
 }
 
+// Throws away what came for a process that ended. net_lock and proc_lock held.
+static void arrivals_drop(struct proc *p) {
+    for (u32 i = 0; i < REMOTE_FETCHES_MAX; i++) {
+        struct fetch *f = &fetches[i];
+        if (!f->used || !f->arrived || f->index != p->index) continue;
+        frame_unref(f->frame);
+        f->used = false;
+        p->cl.fetches--;
+    }
+}
+
 // A READ has completed, or its node is gone. net_lock held.
 static void fetch_done(void *ctx, status_t status) {
     struct fetch *f = ctx;
     struct proc *p = &procs[f->index];
+    spin_lock(&proc_lock);
+    ASSERT(p->cl.generation == f->generation);   // its place is kept until then
     f->status = status;
     f->arrived = true;
-    spin_lock(&proc_lock);
-    if (p->cl.generation != f->generation) {     // its process ended meanwhile
-        frame_unref(f->frame);
-        f->used = false;
+    if (p->cl.ended) {
+        arrivals_drop(p);
+        netpoll_irq(NULL);           // its lenders may be released now
     } else if (may_touch(p)) {
         remote_page_pump(p);
     } else {
@@ -233,6 +245,24 @@ struct drain_walk {
     bool any;                        // a remote entry was seen
 };
 
+// Starts the fetch of what *e names. False: no room or no memory now; the next completion
+// or tick goes on at va.
+static bool drain_fetch(struct drain_walk *w, u64 va, u32 level, pte_t *e) {
+    struct proc *p = w->p;
+    if (fetch_find(p, va, level)) return true;
+    u32 before = p->cl.fetches;
+    enum fault_result result = fetch_begin(p, va, level, e, false);
+    if (p->cl.fetches != before) return true;
+    if (result == FAULT_BUS) {                   // its lender is gone
+        remote_page_counters.failed++;
+        *e = npte_make(NPTE_LOST, npte_node(*e), paddr(0), 0);
+        return true;
+    }
+    w->stop_va = va;
+    attend(p);
+    return false;
+}
+
 // Starts fetches of remote entries below `table` in address order while the window
 // allows. Takes what lies on this node at once.
 static void drain_table(struct drain_walk *w, pte_t *table, u32 level, u64 base) {
@@ -247,20 +277,17 @@ static void drain_table(struct drain_walk *w, pte_t *table, u32 level, u64 base)
             if (kind != NPTE_REMOTE_PAGE && kind != NPTE_REMOTE_TABLE) continue;
             w->any = true;
             if (npte_node(*e) == node_id) {
-                if (take_local(proc_desc(w->p), va, level - 1, e) != FAULT_DONE) return;
+                if (take_local(proc_desc(w->p), va, level - 1, e) != FAULT_DONE) {
+                    w->stop_va = va;                      // no memory: a later round
+                    attend(w->p);
+                    return;
+                }
             } else {
                 if (w->p->cl.fetches >= DRAIN_WINDOW) {
                     w->stop_va = va;
                     return;
                 }
-                if (!fetch_find(w->p, va, level - 1)) {
-                    u32 before = w->p->cl.fetches;
-                    (void)fetch_begin(w->p, va, level - 1, e, false);
-                    if (w->p->cl.fetches == before) {     // no room now: the next completion
-                        w->stop_va = va;                  // or tick goes on here
-                        return;
-                    }
-                }
+                if (!drain_fetch(w, va, level - 1, e)) return;
                 continue;
             }
         }
@@ -338,10 +365,13 @@ void remote_page_poll(void) {
     }
 }
 
-void remote_page_forget(struct proc *p) {
+bool remote_page_forget(struct proc *p) {
+    arrivals_drop(p);
+    if (p->cl.fetches != 0) return false;
     list_remove(&p->cl.attention);
     p->cl.draining = p->cl.drain_report = false;
     p->cl.generation = 0;
+    return true;
 }
 
 void remote_page_edge(struct proc *p) {

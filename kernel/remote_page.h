@@ -20,8 +20,9 @@ void remote_page_pump(struct proc *p);
 void remote_page_edge(struct proc *p);
 // One round of netpoll: reports finished drains, retries what found no room. net_lock.
 void remote_page_poll(void);
-// p ended; its READs that are still out are thrown away when they come. net, proc lock.
-void remote_page_forget(struct proc *p);
+// p has cl.ended. False: READs of it are still out, so its lenders may not be released
+// yet; netpoll comes again when they are done. net_lock and proc_lock held.
+bool remote_page_forget(struct proc *p);
 // True: no READ of p is under way.
 bool remote_page_quiet(const struct proc *p);
 
