@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A Linux guest with rdma_rxe on the Ethernet of a cluster.
 
-As a library:   with LinuxPeer(join_port=7001) as peer: peer.run("rping -c -a 10.7.0.1 ...")
+As a library:   with LinuxPeer(7001) as peer: peer.run("rping -c -a 10.7.0.1 ...")
 By hand:        ./isthmus up --join 7001; tools/linux_peer.py 7001 -- 'COMMAND'
 Build it first: make linux-peer. Addresses 10.7.0.100 and up are for such guests.
 """
@@ -25,10 +25,21 @@ BOOT_SECONDS = 180
 READ_BYTES = 65536
 
 
-class LinuxPeer:
-    """One guest, plugged into the relay's join port. Use it as a context manager."""
+def netdev_words(link):
+    """QEMU's -netdev for a link: a UDP join port, or a pair of Cluster.guest_links."""
+    if isinstance(link, int):
+        return ("dgram,id=net,local.type=inet,local.host=127.0.0.1,"
+                f"local.port={link + 1},remote.type=inet,remote.host=127.0.0.1,"
+                f"remote.port={link}")
+    relay, guest = link
+    return f"dgram,id=net,local.type=unix,local.path={guest},remote.type=unix,remote.path={relay}"
 
-    def __init__(self, join_port, address="10.7.0.100", mtu=1500, smp=1, logs=None):
+
+class LinuxPeer:
+    """One guest, plugged into the relay at `link` (netdev_words). Use it as a context
+    manager."""
+
+    def __init__(self, link, address="10.7.0.100", mtu=1500, smp=1, logs=None):
         self.address = address
         self.directory = tempfile.mkdtemp(prefix="isthmus-peer-")
         self.console_path = os.path.join(logs or self.directory, f"peer-{address}.log")
@@ -42,9 +53,7 @@ class LinuxPeer:
             f"peer.ip={address} peer.mtu={mtu}",
             "-chardev", f"file,id=console,path={self.console_path}", "-serial", "chardev:console",
             "-chardev", f"socket,id=run,path={self.directory}/run", "-serial", "chardev:run",
-            "-netdev", "dgram,id=net,local.type=inet,local.host=127.0.0.1,"
-            f"local.port={join_port + 1},remote.type=inet,remote.host=127.0.0.1,"
-            f"remote.port={join_port}",
+            "-netdev", netdev_words(link),
             "-device", f"e1000,netdev=net,mac=52:54:00:49:53:{last:02x},romfile="]
         self.process = None
         self.connection = None

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -13,6 +14,7 @@ sys.path.insert(0, os.path.join(ROOT, "tools"))
 from launcher.cluster import BUILD, Cluster, Relay  # noqa: E402, F401
 from launcher.errors import LaunchError  # noqa: E402
 from launcher.options import Options  # noqa: E402
+from launcher.run_channel import RunChannel  # noqa: E402
 from linux_peer import LinuxPeer  # noqa: E402
 
 NODE = "10.7.0.1"
@@ -22,7 +24,7 @@ PORT_FIRST, PORT_LAST = 20000, 30000
 RUN_SECONDS = 3600  # hang detectors are in the client; this one is for the whole rig
 ARP_SECONDS = 60
 RPING_BYTES_MAX = 65535  # rping refuses 65536, whatever its message says
-INFINIBAND_PACKETS_MIN = 300
+INFINIBAND_PACKETS_MIN = 1000
 
 
 class Tap:
@@ -62,13 +64,14 @@ def udp_port_pair():
 class Rig:
     """One node and one Linux peer."""
 
-    def __init__(self, cluster, peer):
+    def __init__(self, cluster, peer, channel=None):
         self.cluster = cluster
         self.peer = peer
+        self.channel = channel
 
     def check(self, tap, name, command):
         """Runs a command in the peer: one TAP result, its last lines beside it."""
-        print(f"# {command}", flush=True)
+        print("# " + command.replace("\n", "\n#   "), flush=True)
         status, output = self.peer.run(command, RUN_SECONDS, self.cluster.health_check)
         text = output.decode(errors="replace").strip()
         note = "\n".join(text.splitlines()[-12:])
@@ -86,23 +89,38 @@ class Rig:
                    f"test $count = {rounds}")
 
 
+    def node_status(self):
+        """The figures of /nodes/0/status as a dict. Once only: the run channel takes one
+        command in a node's life."""
+        with tempfile.TemporaryFile() as file:
+            status = self.channel.serve(self.cluster, file.fileno(), 2)
+            file.seek(0)
+            lines = file.read().decode().splitlines()
+        if status:
+            raise LaunchError(f"cat /nodes/0/status ended with {status}")
+        words = [line.partition(": ") for line in lines]
+        return {name: int(value) for name, _, value in words if value.isdigit()}
+
+
 @contextlib.contextmanager
-def rig(name, mtu=1500, chaos="", nic="e1000"):
+def rig(name, mtu=1500, chaos="", nic="e1000", guests=1):
     """Boots the node (rdma.test=1) and the peer, and waits until the node answers ARP.
-    The capture is LOGS/NAME.pcap."""
-    port = udp_port_pair()
+    The capture is LOGS/NAME.pcap. Of `guests` links the peer has the first."""
     logs = os.path.join(LOGS, name)
     os.makedirs(logs, exist_ok=True)
-    options = Options(nodes=1, append=["rdma.test=1"], join=[port], chaos=chaos, nic=nic,
-                      pcap=os.path.join(LOGS, name + ".pcap"), logs=logs, timeout=RUN_SECONDS)
-    with Cluster(options) as cluster:
-        with LinuxPeer(port, mtu=mtu, logs=logs) as peer:
+    options = Options(nodes=1, append=["rdma.test=1"], guests=guests, chaos=chaos, nic=nic,
+                      pcap=os.path.join(LOGS, name + ".pcap"), logs=logs, timeout=RUN_SECONDS,
+                      command="cat /nodes/0/status")
+    cluster = Cluster(options)
+    channel = RunChannel(cluster.machines[0].run_channel_path(), options.command)
+    with contextlib.closing(channel), cluster:
+        with LinuxPeer(cluster.guest_links[0], mtu=mtu, logs=logs) as peer:
             status, output = peer.run(f"arping -f -w {ARP_SECONDS} -I eth0 {NODE}", RUN_SECONDS,
                                       cluster.health_check)
             if status:
                 raise LaunchError(f"the node does not answer ARP: {output.decode()}\n"
                                   + cluster.tails())
-            yield Rig(cluster, peer)
+            yield Rig(cluster, peer, channel)
 
 
 def _packets(path, display_filter):

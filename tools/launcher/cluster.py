@@ -107,8 +107,12 @@ class Cluster:
         self.machines = [Machine(n, options, f"{self.sockets}/image.iso", self.sockets, self.logs)
                          for n in range(options.nodes)]
         self.machines[0].interactive = interactive
-        self.relay = Relay([machine.relay_paths() for machine in self.machines],
-                           options.join, self.logs, options.pcap, options.chaos)
+        # (where the relay binds, where the guest's end binds): a unix port loses nothing
+        self.guest_links = [(f"{self.sockets}/join{i}", f"{self.sockets}/plug{i}")
+                            for i in range(options.guests)]
+        self.relay = Relay([machine.relay_paths() for machine in self.machines]
+                           + self.guest_links, options.join, self.logs, options.pcap,
+                           options.chaos)
 
     @staticmethod
     def _logs_root():

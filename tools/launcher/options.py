@@ -34,6 +34,7 @@ class Options:
     chaos: str = ""
     verbose: bool = False
     icount: str = ""
+    guests: int = 0  # tests: unix ports for other machines, see Cluster.guest_links
     command: str = None  # None: interactive, or driven by a test
 
 
