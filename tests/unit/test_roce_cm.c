@@ -125,6 +125,47 @@ START_TEST(set_up_under_loss_and_duplicates) {
 }
 END_TEST
 
+// What crossed the wire, read by IBTA's offsets and not by our codec: the starting PSN of
+// REQ (12.6.5) and REP (12.6.8), and the PSN of each side's first RC request.
+#define REQ_START_PSN (MAD_AT + 24 + 44)
+#define REP_START_PSN (MAD_AT + 24 + 20)
+struct psn_watch { u32 announced[2], begun[2]; bool seen[2]; };
+
+static u32 be24_at(const u8 *at) { return (u32)at[0] << 16 | (u32)at[1] << 8 | at[2]; }
+
+static u32 psn_filter(struct pair *p, u32 dir, u8 *frame, u32 *len) {
+    struct psn_watch *w = p->user;
+    if (*len < ROCE_BTH_AT + BTH_LEN) return 1;
+    u8 opcode = frame[ROCE_BTH_AT];
+    if (opcode == UD_SEND_ONLY && *len > REQ_START_PSN + 3) {
+        if (frame[MAD_AT + 17] == CM_REQ) w->announced[dir] = be24_at(frame + REQ_START_PSN);
+        if (frame[MAD_AT + 17] == CM_REP) w->announced[dir] = be24_at(frame + REP_START_PSN);
+    } else if ((opcode == RC_WRITE_FIRST || opcode == RC_WRITE_ONLY) && !w->seen[dir]) {
+        w->seen[dir] = true;
+        w->begun[dir] = be24_at(frame + ROCE_BTH_AT + 9);
+    }
+    return 1;
+}
+
+// IBTA 12.7.31: the starting PSN that one side announces is where the *other* begins to
+// send. Two ends of our own that both have it the wrong way round still talk.
+START_TEST(starting_psn_is_where_the_other_side_begins) {
+    struct pair *p = start(0);
+    struct psn_watch w = {{~0u, ~0u}, {~0u, ~0u}, {false, false}};
+    p->filter = psn_filter;
+    p->user = &w;
+    connect_to(p, 7000);
+    ck_assert(run_until(p, &peers[1].count[CM_EV_ESTABLISHED], 1));
+    write_and_check(p, 0);
+    write_and_check(p, 1);
+    ck_assert(w.seen[0] && w.seen[1]);
+    ck_assert_uint_ne(w.announced[0], w.announced[1]);
+    ck_assert_uint_eq(w.begun[0], w.announced[1]);
+    ck_assert_uint_eq(w.begun[1], w.announced[0]);
+    pair_free(p);
+}
+END_TEST
+
 START_TEST(first_data_establishes_unless_forbidden) {
     struct pair *p = start(_i == 0 ? 0 : CM_LISTEN_NO_IMPLIED_RTU);
     struct mad_drop d = {CM_RTU, 2, 1, 0};
@@ -351,6 +392,7 @@ int main(void) {
     tcase_set_timeout(t, 120);
     suite_add_tcase(s, t);
     tcase_add_loop_test(t, set_up_under_loss_and_duplicates, 0, 6);
+    tcase_add_test(t, starting_psn_is_where_the_other_side_begins);
     tcase_add_loop_test(t, first_data_establishes_unless_forbidden, 0, 2);
     tcase_add_test(t, refusals);
     tcase_add_test(t, nobody_answers);
