@@ -227,6 +227,7 @@ void peer_close(struct peer *p) {
     chain_fail_all(p);
     page_fail_all(p);
     bulk_fail_all(p);
+    bench_peer_down(p->node);
     if (was != MEMBER_UP) return;
     cluster.counters.downs++;
     cluster_node_peer_down(cluster.node, p->node);

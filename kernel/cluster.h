@@ -7,6 +7,7 @@
 #include "base/owner.h"
 #include "base/status.h"
 #include "base/types.h"
+#include "kernel/bench.h"
 #include "proto/cluster/node.h"
 
 #define CLUSTER_FRAME_READS_MAX 32u   // page reads out to one peer at a time
@@ -91,6 +92,14 @@ u32 cluster_frames_key(u32 node);
 struct cluster_reply { void *at; u64 address; u32 key, slot; };
 status_t cluster_reply_alloc(u32 node, struct cluster_reply *r);  // E_AGAIN, E_HOSTUNREACH
 void cluster_reply_free(u32 node, u32 slot);
+
+// --- benchmarks (kernel/bench.c), on the bench pair -----------------------------------------
+// How to reach a member's BENCH_BYTES; E_HOSTUNREACH. Completions come by bench_done.
+status_t cluster_bench_link(u32 node, struct bench_link *l);
+u64 cluster_bench_wr_id(u32 index);
+// The memory here that `node` alone may READ, WRITE and change; NULL: it never joined.
+// Any context: it stays for ever.
+u8 *cluster_bench_memory(u32 node);
 
 // --- what people read --------------------------------------------------------------------
 // True: `node` is in cluster.conf or has been a member, so /nodes has it. Any context.

@@ -18,6 +18,7 @@
 #define OWNERS_AT PAGE_SIZE          // and of the descriptors, whose first word is the owner
 #define PSN_BITS 0xffffffu
 #define PAIR_TIMEOUT 16u
+#define BENCH_TIMEOUT 20u             // 4.3 s: a starved peer is no reason to repeat
 #define PAIR_RETRIES 7u
 #define PAIR_RNR_TIMER 12u
 #define PAIR_RD_ATOMIC 16u
@@ -38,21 +39,27 @@ static void *frames_page(void *ctx, u64 iova, u32 access, bool *stable, paddr_t 
     return NULL;
 }
 
-// Words that a member may change by atomics: our words' frame, then the descriptors.
-static void *shared_page(void *ctx, u64 iova, u32 access, bool *stable, paddr_t *pa) {
-    (void)ctx; (void)access; (void)pa;
-    *stable = false;
-    if (iova < OWNERS_AT) return cluster.words;
-    return cluster.descs + (iova - OWNERS_AT);
-}
+static u64 bench_at(void) { return OWNERS_AT + (u64)cluster.desc_count * PAGE_SIZE; }
+static u64 shared_bytes(void) { return bench_at() + BENCH_BYTES; }
 
-static u64 shared_bytes(void) { return OWNERS_AT + (u64)cluster.desc_count * PAGE_SIZE; }
+// Words that a member may change by atomics: our words' frame, then the descriptors; then
+// the benchmarks' memory of that member.
+static void *shared_page(void *ctx, u64 iova, u32 access, bool *stable, paddr_t *pa) {
+    (void)access; (void)pa;
+    struct peer *p = ctx;
+    *stable = false;
+    if (iova < OWNERS_AT) return (u8 *)cluster.words + iova;
+    if (iova < bench_at()) return cluster.descs + (iova - OWNERS_AT);
+    return p->memory->bench + (iova - bench_at());
+}
 
 u32 link_access(enum qp_purpose purpose) {
     switch (purpose) {
     case QP_CONTROL: return RDMA_ACCESS_REMOTE_READ | RDMA_ACCESS_REMOTE_WRITE |
                             RDMA_ACCESS_REMOTE_ATOMIC;
     case QP_BULK: return RDMA_ACCESS_REMOTE_READ | RDMA_ACCESS_REMOTE_WRITE;
+    case QP_BENCH: return RDMA_ACCESS_REMOTE_READ | RDMA_ACCESS_REMOTE_WRITE |
+                          RDMA_ACCESS_REMOTE_ATOMIC;
     case QP_PAGING:
     case QP_PURPOSES: break;
     }
@@ -65,7 +72,7 @@ status_t link_prepare(struct peer *p) {
         const u64 frames = (sizeof *p->memory + PAGE_MASK) >> PAGE_SHIFT;
         const paddr_t pa = frame_alloc_contiguous(frames, FRAME_KERNEL);
         if (pa.v == 0) return E_NOMEM;
-        p->memory = phys_to_virt(pa);
+        __atomic_store_n(&p->memory, phys_to_virt(pa), __ATOMIC_RELEASE);
     }
     if (p->pd == NULL) p->pd = rdma_alloc_pd(cluster.rdma);
     if (p->cq == NULL) p->cq = rdma_create_cq(cluster.rdma, LINK_CQE, NULL, NULL);
@@ -76,8 +83,9 @@ status_t link_prepare(struct peer *p) {
 
 struct rdma_qp *link_create_qp(struct peer *p, enum qp_purpose purpose) {
     static const u32 sends[QP_PURPOSES] = {LINK_SQ, 2 * CLUSTER_FRAME_READS_MAX,
-                                           LINK_BULK_MSGS + CLUSTER_BULK_MOVES_MAX};
-    static const u32 recvs[QP_PURPOSES] = {LINK_RECVS, 0, LINK_BULK_MSGS};
+                                           LINK_BULK_MSGS + CLUSTER_BULK_MOVES_MAX,
+                                           2 * BENCH_DEPTH_MAX};
+    static const u32 recvs[QP_PURPOSES] = {LINK_RECVS, 0, LINK_BULK_MSGS, 0};
     const struct rdma_qp_init_attr attr = {
         .send_cq = p->cq, .recv_cq = p->cq, .max_send_wr = sends[purpose],
         .max_recv_wr = recvs[purpose], .context = p};
@@ -99,8 +107,7 @@ static void keys_send(struct peer *p) {
     struct cluster_msg m = {.type = MSG_KEYS};
     m.keys.frames = (struct msg_key){0, DIRECT_MAP_BYTES, rdma_mr_rkey(p->frames)};
     m.keys.shared = (struct msg_key){0, shared_bytes(), rdma_mr_rkey(p->shared)};
-    m.keys.inbox = (struct msg_key){0, sizeof p->memory->inbox + sizeof p->memory->reply,
-                                    rdma_mr_rkey(p->inbox)};
+    m.keys.inbox = (struct msg_key){0, LINK_WRITABLE, rdma_mr_rkey(p->inbox)};
     m.keys.desc_base = virt_to_phys(cluster.descs).v;
     m.keys.desc_stride = PAGE_SIZE;
     m.keys.owner_base = OWNERS_AT;
@@ -117,15 +124,15 @@ static void keys_send(struct peer *p) {
 // The answering side speaks first, since the caller's pair is ready before RTU arrives.
 // E_NOBUFS: no region left.
 status_t link_open(struct peer *p) {
-    static const struct rdma_mr_pages frames = {frames_page, NULL}, shared = {shared_page, NULL};
+    static const struct rdma_mr_pages frames = {frames_page, NULL};
+    const struct rdma_mr_pages shared = {shared_page, p};
     p->local = rdma_reg_mr(p->pd, (void *)DIRECT_MAP_BASE, DIRECT_MAP_BYTES,
                            RDMA_ACCESS_LOCAL_WRITE);
     p->frames = rdma_reg_mr_pages(p->pd, 0, DIRECT_MAP_BYTES, RDMA_ACCESS_REMOTE_READ, &frames);
     p->shared = rdma_reg_mr_pages(p->pd, 0, shared_bytes(), RDMA_ACCESS_LOCAL_WRITE |
                                   RDMA_ACCESS_REMOTE_READ | RDMA_ACCESS_REMOTE_ATOMIC, &shared);
-    p->inbox = rdma_reg_mr_iova(p->pd, p->memory->inbox, sizeof p->memory->inbox +
-                                sizeof p->memory->reply, 0, RDMA_ACCESS_LOCAL_WRITE |
-                                RDMA_ACCESS_REMOTE_WRITE);
+    p->inbox = rdma_reg_mr_iova(p->pd, p->memory->inbox, LINK_WRITABLE, 0,
+                                RDMA_ACCESS_LOCAL_WRITE | RDMA_ACCESS_REMOTE_WRITE);
     if (!p->local || !p->frames || !p->shared || !p->inbox) return E_NOBUFS;
     memset(p->memory->inbox, 0, sizeof p->memory->inbox);
     ring_init(&p->msgs, LINK_MSGS);
@@ -251,7 +258,7 @@ static status_t pair_connect(struct peer *p, u8 purpose, u32 own_psn, const stru
                             RDMA_QP_MIN_RNR_TIMER);
     if (status != S_OK) return status;
     attr = (struct rdma_qp_attr){
-        .qp_state = RDMA_QPS_RTS, .sq_psn = own_psn, .timeout = PAIR_TIMEOUT,
+        .qp_state = RDMA_QPS_RTS, .sq_psn = own_psn, .timeout = purpose == QP_BENCH ? BENCH_TIMEOUT : PAIR_TIMEOUT,
         .retry_cnt = PAIR_RETRIES, .rnr_retry = 7, .max_rd_atomic = PAIR_RD_ATOMIC};
     status = rdma_modify_qp(qp, &attr, RDMA_QP_STATE | RDMA_QP_SQ_PSN | RDMA_QP_TIMEOUT |
                             RDMA_QP_RETRY_CNT | RDMA_QP_RNR_RETRY | RDMA_QP_MAX_QP_RD_ATOMIC);
@@ -389,6 +396,7 @@ static void complete(struct peer *p, const struct rdma_wc *wc) {
         if (!p->failing) recv_post(p, WR_BULK_RECV, index);
         break;
     case WR_MOVE: bulk_move_done(p, index); break;
+    case WR_BENCH: bench_done(index, S_OK); break;
     }
 }
 

@@ -5,6 +5,7 @@
 //   cluster_link.c    queue pairs, keys, completions, messages
 //   cluster_chain.c   chains of the queue and the hand-overs; page reads; keep-alive
 //   cluster_bulk.c    the traffic of remote files
+//   cluster_bench.c   memory and addresses of the benchmarks
 //   cluster_status.c  the figures of /nodes/N/status
 //   cluster_nodes.c   what kernel/files/nodesfs.c shows
 #pragma once
@@ -27,11 +28,12 @@
 
 _Static_assert(LINK_CHAINS > NODE_PUTS_MAX + NODE_INS_MAX + 1, "node.c's chains fit");
 _Static_assert(LINK_CQE >= LINK_SQ + LINK_RECVS + 2 * CLUSTER_FRAME_READS_MAX +
-               2 * LINK_BULK_MSGS + CLUSTER_BULK_MOVES_MAX, "no completion is lost");
+               2 * LINK_BULK_MSGS + CLUSTER_BULK_MOVES_MAX + BENCH_DEPTH_MAX,
+               "no completion is lost");
 
 // A wr_id: kind << 32 | index.
 enum wr_kind { WR_CHAIN = 1, WR_MSG, WR_RECV, WR_PROBE, WR_PAGE, WR_BULK_MSG, WR_BULK_RECV,
-               WR_MOVE };
+               WR_MOVE, WR_BENCH };
 static inline u64 wr_id(enum wr_kind kind, u32 index) { return (u64)kind << 32 | index; }
 
 // Registered memory of one peer: contiguous frames, kept for its next incarnation.
@@ -39,6 +41,8 @@ struct link_memory {
     u64 words[512];                  // keep-alive; owner words behind page reads
     u8 inbox[4096];                  // struct dq_inbox; with reply: what the peer may WRITE
     u8 reply[CLUSTER_REPLY_SLOTS][CLUSTER_REPLY_BYTES];
+    u8 bench[BENCH_BYTES];           // page-aligned; the end of what the peer may WRITE
+    u8 bench_local[BENCH_BYTES];
     u8 recv[LINK_RECVS][CLUSTER_MSG_MAX];
     u8 msg[LINK_MSGS][CLUSTER_MSG_MAX];
     u8 bulk_recv[LINK_BULK_MSGS][CLUSTER_BULK_MSG_MAX];
@@ -149,6 +153,10 @@ void chain_fail_all(struct peer *p);
 void probe_post(struct peer *p);
 void page_done(struct peer *p, u32 index);
 void page_fail_all(struct peer *p);
+
+// Length of the memory that a peer may WRITE: inbox, reply buffers, bench.
+#define LINK_WRITABLE (offsetof(struct link_memory, bench_local) - \
+                       offsetof(struct link_memory, inbox))
 
 void bulk_msg_done(struct peer *p);
 void bulk_received(struct peer *p, u32 index, u32 len_bytes);

@@ -4,6 +4,7 @@
 #include "base/string.h"
 #include "drivers/console/console.h"
 #include "kernel/acpi.h"
+#include "kernel/bench.h"
 #include "kernel/boot_info.h"
 #include "kernel/cluster.h"
 #include "kernel/init.h"
@@ -196,6 +197,7 @@ _Noreturn void kernel_main(u64 mbi_pa) {
     remote_files_init();
     migrate_init();
     cluster_init(proc_descs, proc_count);
+    bench_init();
     klog("isthmus: node up: %u CPUs, %lu MiB free, TSC %lu MHz", cpu_count,
          frame_count_free() >> 8, time_tsc_hz() / 1000000);
     selftest_run(options.selftest);

@@ -23,7 +23,6 @@
 #include "mm/frame.h"
 
 #define NET_PREFIX_LEN 24            // cluster.conf names addresses of one /24
-#define ETHERTYPE_ECHO 0x88b5        // IEEE 802 local experimental, RFC 9542 appendix B.2
 #define ETH_HEADER 14u
 
 struct spinlock net_lock = SPINLOCK_INIT(LOCK_RANK_NET, "net");
@@ -90,11 +89,12 @@ static bool card_found(void *ctx, const struct pci_dev *pci) {
         return false;
     }
     const struct e1000_config config = {.env = &kernel_hw_env, .cfg = &pci_cfg_ports,
-                                        .mtu = options.mtu, .on_irq = netpoll_irq};
+                                        .mtu = options.mtu, .on_irq = netpoll_irq,
+                                        .on_irq_ctx = &net_cards[net_card_count]};
     struct netdev *dev = e1000_open(pci, &config);
     if (dev == NULL) return false;
     struct net_card *card = &net_cards[net_card_count++];
-    *card = (struct net_card){.dev = dev, .node = node_of_mac(dev->mac)};
+    *card = (struct net_card){.dev = dev, .node = node_of_mac(dev->mac), .irq_masked = true};
     return net_card_count == NET_CARDS_MAX;
 }
 
@@ -119,7 +119,7 @@ void net_init(void) {
                  card->dev->name, card->dev->mac);
     }
     panic_hook = net_panic;
-    perf_init(options.bench_count);
+    if (options.bench_count) perf_init();
     edge_hook_set(EDGE_NETPOLL, netpoll);
     netpoll();                       // unmasks
 }
@@ -130,22 +130,51 @@ struct net_card *net_own(void) {
     return NULL;
 }
 
-// The floor that the benchmarks compare with: a frame of the experimental ethertype
-// goes back to its sender. Lock: net_lock.
-bool net_raw_frame(struct net_card *card, const u8 *frame, u32 len_bytes) {
-    if (frame[12] != ETHERTYPE_ECHO >> 8 || frame[13] != (ETHERTYPE_ECHO & 0xff)) return false;
+static void (*echo_answered)(struct net_card *card, const struct net_echo *echo);
+
+void net_set_echo(void (*answered)(struct net_card *card, const struct net_echo *echo)) {
+    echo_answered = answered;
+}
+
+// Members may have their frames echoed; with rdma.test=1 everybody.
+static bool echo_allowed(const u8 mac[6]) {
+    return !(mac[0] & 1) && (options.rdma_test || node_of_mac(mac) != NET_NO_NODE);
+}
+
+static void echo_send(struct net_card *card, const u8 *frame, u32 len_bytes, bool header) {
     struct netdev *dev = card->dev;
-    if (!options.rdma_test || len_bytes > dev->mtu + ETH_HEADER || frame[6] & 1) {
-        card->frames_ignored++;
-        return true;
-    }
+    struct net_echo echo;
+    memcpy(&echo, frame + ETH_HEADER, sizeof echo);
+    u32 answer = len_bytes;
+    if (header) answer = MAX(NET_ECHO_MIN, MIN(echo.answer_bytes, dev->mtu + ETH_HEADER));
     u8 *head = dev->ops->tx_buf(dev);
-    if (head == NULL) return true;   // counted by the card
-    memcpy(head, frame, len_bytes);
+    if (head == NULL) return;        // counted by the card
+    memcpy(head, frame, MIN(len_bytes, answer));
+    if (answer > len_bytes) memset(head + len_bytes, 0, answer - len_bytes);
     memcpy(head, frame + 6, 6);
     memcpy(head + 6, dev->mac, 6);
-    const struct net_tx tx = {.head = head, .head_len = len_bytes};
+    echo.kind = NET_ECHO_ANSWER;
+    if (header) memcpy(head + ETH_HEADER, &echo, sizeof echo);
+    const struct net_tx tx = {.head = head, .head_len = answer};
     if (dev->ops->tx_send(dev, &tx) == S_OK) card->frames_echoed++;
+}
+
+// The echo. True: the frame was one. Lock: net_lock.
+bool net_raw_frame(struct net_card *card, const u8 *frame, u32 len_bytes) {
+    if (frame[12] != NET_ETHERTYPE_ECHO >> 8 || frame[13] != (NET_ETHERTYPE_ECHO & 0xff))
+        return false;
+    struct net_echo echo = {0};
+    if (len_bytes >= ETH_HEADER + sizeof echo)
+        memcpy(&echo, frame + ETH_HEADER, sizeof echo);
+    const bool header = echo.magic == NET_ECHO_MAGIC;
+    if (header && echo.kind == NET_ECHO_ANSWER) {
+        if (echo_answered != NULL) echo_answered(card, &echo);
+    } else if (len_bytes > card->dev->mtu + ETH_HEADER || !echo_allowed(frame + 6) ||
+               (header && echo.kind != NET_ECHO_REQUEST)) {
+        card->frames_ignored++;
+    } else {
+        echo_send(card, frame, len_bytes, header);
+    }
     return true;
 }
 

@@ -12,6 +12,16 @@
 #define NET_POLLERS_MAX 8
 #define NET_NO_NODE (~0u)
 
+// The raw echo, the floor that the benchmarks compare with: a frame of an experimental
+// ethertype (IEEE 802 local experimental, RFC 9542 appendix B.2) goes back to its sender.
+// One that begins with this header is answered by a frame of `answer_bytes`, and an answer
+// is never echoed. Host byte order: both ends are benchmarks on this architecture.
+#define NET_ETHERTYPE_ECHO 0x88b5
+#define NET_ECHO_MAGIC 0x4f484345u   // "ECHO"
+#define NET_ECHO_MIN 60u             // bytes of the shortest frame, header included
+enum net_echo_kind { NET_ECHO_REQUEST = 1, NET_ECHO_ANSWER = 2 };
+struct net_echo { u32 magic, kind, seq, answer_bytes; };
+
 struct testsvc;
 
 struct net_card {
@@ -21,6 +31,7 @@ struct net_card {
     u32 node;                        // its line in cluster.conf, or NET_NO_NODE
     u64 frames_echoed, frames_ignored;
     u64 tx_frames_seen;              // netpoll: as of the last doorbell
+    bool irq_masked;                 // by its handler
 };
 
 extern struct spinlock net_lock;     // LOCK_RANK_NET
@@ -35,6 +46,8 @@ struct net_card *net_own(void);
 // completions, act, post. `deadline_ns` may be NULL; else when it wants to run next.
 void net_add_poller(void (*poll)(void *ctx, u64 now_ns), u64 (*deadline_ns)(void *ctx),
                     void *ctx);
+// Who takes the answers to echoes of its own. Boot.
+void net_set_echo(void (*answered)(struct net_card *card, const struct net_echo *echo));
 // Counters as lines "name value"; returns the length, at most size_bytes - 1. Takes
 // net_lock itself.
 u64 net_status_text(char *to, u64 size_bytes);

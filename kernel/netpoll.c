@@ -30,9 +30,12 @@ static u32 wanted;                   // atomic: somebody found the lock taken
 static struct timer timer;           // net_lock
 static u64 stats_at_ns;              // net_lock
 
-void netpoll_irq(void *unused) {
-    (void)unused;
-    perf_mark_irq();
+static u32 card_index(const struct net_card *card) { return (u32)(card - net_cards); }
+
+void netpoll_irq(void *arg) {
+    struct net_card *card = arg;
+    card->irq_masked = true;
+    perf_mark_irq(card_index(card));
     __atomic_or_fetch(&cpu_this()->edge_work, EDGE_NETPOLL, __ATOMIC_RELAXED);
 }
 
@@ -59,7 +62,7 @@ static bool card_tx(struct net_card *card, u64 now_ns) {
     card->dev->ops->tx_kick(card->dev);
     if (card->dev->counters.tx_frames != card->tx_frames_seen) {
         card->tx_frames_seen = card->dev->counters.tx_frames;
-        perf_mark_doorbell();
+        perf_mark_doorbell(card_index(card));
         card->dev->ops->tx_reap(card->dev);
     }
     return more;
@@ -85,11 +88,17 @@ static bool poll_round(u64 now_ns) {
     return more;
 }
 
-// Unmasks every card. True: one of them has frames already and stays masked.
+// Unmasks every card. True: one of them has frames already and stays masked. Where
+// instructions are counted, a card that never was masked is left to interrupt, so that each
+// frame that comes while the CPU is here is counted from its interrupt on.
 static bool irqs_enable(void) {
     bool more = false;
-    for (u32 i = 0; i < net_card_count; i++)
-        if (net_cards[i].dev->ops->irq_enable(net_cards[i].dev)) more = true;
+    for (u32 i = 0; i < net_card_count; i++) {
+        struct net_card *card = &net_cards[i];
+        if (perf_is_on() && !card->irq_masked) continue;
+        if (card->dev->ops->irq_enable(card->dev)) more = true;
+        else card->irq_masked = false;
+    }
     return more;
 }
 

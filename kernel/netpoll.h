@@ -11,4 +11,4 @@ void netpoll(void);
 void netpoll_lock(void);
 void netpoll_unlock(void);
 // Interrupt context: asks this CPU's edge to poll.
-void netpoll_irq(void *unused);
+void netpoll_irq(void *card);

@@ -52,6 +52,7 @@ status_t irq_vector_alloc(void (*handler)(void *arg), void *arg, u32 edge_bits, 
 
 static void interrupt(u32 vector) {
     struct cpu *c = cpu_this();
+    c->irq_tsc = tsc_read();
     c->interrupts++;
     if (vector >= TRAP_PIC && vector < TRAP_PIC + 16) return;    // spurious, masked PIC
     if (vector == TRAP_SPURIOUS) return;

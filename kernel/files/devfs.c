@@ -1,10 +1,11 @@
 // /dev: null, zero, full, random, urandom, console, tty, com2, and links into
-// /proc/self/fd. The console is COM1 and the screen under the line discipline (tty.c);
+// /proc/self/fd; bench (kernel/bench.c). The console is COM1 and the screen under the line discipline (tty.c);
 // com2 is the second serial port, raw; run is the same port, there only where the option
 // run=com2 and this node being node 0 make it the run channel. Called through file_call and at the
 // edge for input; lock: files_lock.
 #include "base/string.h"
 #include "drivers/console/console.h"
+#include "kernel/bench.h"
 #include "kernel/file.h"
 #include "kernel/files/object.h"
 #include "kernel/files/tty.h"
@@ -16,7 +17,8 @@
 #include "kernel/x86/cpu.h"
 #include "mm/frame.h"
 
-enum dev_kind { DEV_DIR, DEV_NULL, DEV_ZERO, DEV_FULL, DEV_RANDOM, DEV_TTY, DEV_COM2, DEV_LINK };
+enum dev_kind { DEV_DIR, DEV_NULL, DEV_ZERO, DEV_FULL, DEV_RANDOM, DEV_TTY, DEV_COM2, DEV_LINK,
+                DEV_BENCH };
 
 struct dev_node {
     struct object object;
@@ -37,6 +39,7 @@ static struct dev_node nodes[] = {
     {.name = "tty", .kind = DEV_TTY, .rdev = 0x500},
     {.name = "com2", .kind = DEV_COM2, .rdev = 0x441},
     {.name = "run", .kind = DEV_COM2, .rdev = 0x442},
+    {.name = "bench", .kind = DEV_BENCH, .rdev = 0xf001},
     {.name = "fd", .kind = DEV_LINK, .target = "/proc/self/fd"},
     {.name = "stdin", .kind = DEV_LINK, .target = "/proc/self/fd/0"},
     {.name = "stdout", .kind = DEV_LINK, .target = "/proc/self/fd/1"},
@@ -113,8 +116,34 @@ static status_t com2_read(struct p9_call *c) {
     return S_OK;
 }
 
+static status_t bench_call(struct p9_call *c) {
+    char line[128];
+    const char *text;
+    u32 len = 0;
+    if (c->type == P9_TWRITE) {
+        if (c->count >= sizeof line) return E_INVAL;
+        len = data_get(c, 0, line, c->count);
+        c->result = c->count;
+        return bench_write(line, len);
+    }
+    const status_t s = bench_read(c->offset, &text, &len);
+    if (s == S_OK) c->result = data_put(c, 0, text, MIN((u64)len, c->count));
+    return s;
+}
+
+static status_t dev_page(const struct dev_node *n, struct p9_call *c) {
+    paddr_t frame;
+    if (n->kind != DEV_BENCH) return E_NODEV;
+    const status_t s = bench_page(c->offset, &frame);
+    if (s != S_OK) return s;
+    frame_ref(frame);
+    c->result = frame.v;
+    return S_OK;
+}
+
 static status_t do_write(const struct dev_node *n, struct p9_call *c) {
     u8 bytes[512];
+    if (n->kind == DEV_BENCH) return bench_call(c);
     if (n->kind == DEV_FULL) return E_NOSPC;
     if (n->kind == DEV_COM2 && !serial_present(SERIAL_COM2)) return E_NXIO;
     bool line = n->kind == DEV_TTY || n->kind == DEV_COM2;
@@ -145,6 +174,7 @@ static status_t do_read(const struct dev_node *n, struct p9_call *c) {
         return S_OK;
     case DEV_TTY: return tty_do_read(c);
     case DEV_COM2: return com2_read(c);
+    case DEV_BENCH: return bench_call(c);
     default: return E_ISDIR;
     }
 }
@@ -278,7 +308,7 @@ static status_t dev_call(struct object *o, struct p9_call *c) {
     case P9_TSTATFS:
         c->statfs = (struct p9_statfs){.type = 0x1373, .bsize = PAGE_SIZE};
         return S_OK;
-    case P9_TPAGE: return E_NODEV;
+    case P9_TPAGE: return dev_page(n, c);
     default: return E_PERM;
     }
 }

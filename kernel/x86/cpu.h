@@ -23,6 +23,7 @@ struct cpu {
     bool idle;
     u64 idle_ns, hlt_tsc;            // halted time
     u64 interrupts;
+    u64 irq_tsc;                     // at the entry of the last one
     u64 asid_root;                   // page-table root in CR3
 };
 

@@ -37,7 +37,7 @@ enum cluster_msg_type {
     MSG_TYPES,
 };
 
-enum qp_purpose { QP_CONTROL, QP_PAGING, QP_BULK, QP_PURPOSES };
+enum qp_purpose { QP_CONTROL, QP_PAGING, QP_BULK, QP_BENCH, QP_PURPOSES };
 
 struct msg_key {
     u64 address;        // of the first byte; frames: 0, addresses are physical
@@ -53,8 +53,10 @@ struct cluster_msg {
     union {
         struct {
             struct msg_key frames;    // READ
-            struct msg_key shared;    // READ and atomics: owner words lie in it too
-            struct msg_key inbox;     // WRITE: entries and reply buffers
+            // READ and atomics: words and owner words; its end is the benchmarks' memory.
+            struct msg_key shared;
+            // WRITE: entries, reply buffers; its end is the same memory.
+            struct msg_key inbox;
             u64 desc_base, owner_base, shard, heartbeat, inbox_at, reply_at;
             u32 desc_stride, owner_stride, desc_count;
         } keys;

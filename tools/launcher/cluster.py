@@ -138,7 +138,8 @@ class Cluster:
         self.say("making the boot image")
         try:
             mkimage.run_make(f"{self.sockets}/image.iso", BASE_IMAGE,
-                             mkimage.cluster_conf(self.options.nodes), self.kernel_options(),
+                             mkimage.cluster_conf(2 if self.options.loop
+                                                  else self.options.nodes), self.kernel_options(),
                              extra_files(self.options.add))
         except (mkimage.ImageError, ValueError) as error:
             raise UsageError(str(error)) from error

@@ -74,14 +74,27 @@ class Machine:
             words += ["-chardev", f"socket,id=run,path={self.run_channel_path()}",
                       "-serial", "chardev:run"]
         if options.icount:
-            words += ["-icount", options.icount]
+            words += ["-icount", options.icount, "-rtc", "base=2026-01-01,clock=vm"]
+        if options.plugin:
+            words += ["-plugin", options.plugin.format(node=self.node)]
         if options.gdb:
             words += ["-gdb", f"tcp:127.0.0.1:{GDB_PORT_FIRST + self.node}", "-S"]
         words += ["-drive", f"if=none,id=cd,format=raw,readonly=on,media=cdrom,file={self.image}",
-                  "-device", "ide-cd,drive=cd,bus=ide.0",
-                  "-netdev", f"dgram,id=net,local.type=unix,local.path={guest},"
+                  "-device", "ide-cd,drive=cd,bus=ide.0"]
+        if options.loop:
+            return words + self._loop_cards()
+        words += ["-netdev", f"dgram,id=net,local.type=unix,local.path={guest},"
                   f"remote.type=unix,remote.path={relay}",
                   "-device", f"{options.nic},netdev=net,mac={mkimage.node_mac(self.node)},romfile="]
+        return words
+
+    def _loop_cards(self):
+        """Slots two apart, so that the cards do not share an interrupt line."""
+        words = []
+        for card in range(2):
+            words += ["-netdev", f"hubport,hubid=0,id=hub{card}", "-device",
+                      f"{self.options.nic},netdev=hub{card},mac={mkimage.node_mac(card)},"
+                      f"addr={3 + 2 * card},romfile="]
         return words
 
     def start(self):
