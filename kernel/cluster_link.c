@@ -258,7 +258,8 @@ static status_t pair_connect(struct peer *p, u8 purpose, u32 own_psn, const stru
                             RDMA_QP_MIN_RNR_TIMER);
     if (status != S_OK) return status;
     attr = (struct rdma_qp_attr){
-        .qp_state = RDMA_QPS_RTS, .sq_psn = own_psn, .timeout = purpose == QP_BENCH ? BENCH_TIMEOUT : PAIR_TIMEOUT,
+        .qp_state = RDMA_QPS_RTS, .sq_psn = own_psn,
+        .timeout = purpose == QP_BENCH ? BENCH_TIMEOUT : PAIR_TIMEOUT,
         .retry_cnt = PAIR_RETRIES, .rnr_retry = 7, .max_rd_atomic = PAIR_RD_ATOMIC};
     status = rdma_modify_qp(qp, &attr, RDMA_QP_STATE | RDMA_QP_SQ_PSN | RDMA_QP_TIMEOUT |
                             RDMA_QP_RETRY_CNT | RDMA_QP_RNR_RETRY | RDMA_QP_MAX_QP_RD_ATOMIC);

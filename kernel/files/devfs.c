@@ -1,8 +1,8 @@
-// /dev: null, zero, full, random, urandom, console, tty, com2, and links into
-// /proc/self/fd; bench (kernel/bench.c). The console is COM1 and the screen under the line discipline (tty.c);
-// com2 is the second serial port, raw; run is the same port, there only where the option
-// run=com2 and this node being node 0 make it the run channel. Called through file_call and at the
-// edge for input; lock: files_lock.
+// /dev: null, zero, full, random, urandom, console, tty, com2, bench (kernel/bench.c), and
+// links into /proc/self/fd. The console is COM1 and the screen under the line discipline
+// (tty.c); com2 is the second serial port, raw; run is the same port, there only where the
+// option run=com2 and this node being node 0 make it the run channel. Called through
+// file_call and at the edge for input; lock: files_lock.
 #include "base/string.h"
 #include "drivers/console/console.h"
 #include "kernel/bench.h"
