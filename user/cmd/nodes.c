@@ -26,9 +26,9 @@ static void print_node(const char *name) {
     if (file) fclose(file);
     text[n] = 0;
     printf("%-4s", name);
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+    for (size_t i = 0; i + 1 < sizeof keys / sizeof keys[0]; i++)
         printf(" %-*s", i == 1 ? 15 : 9, value_of(text, keys[i], value, sizeof value));
-    printf("\n");
+    printf(" %s\n", value_of(text, "queue", value, sizeof value));
 }
 
 static int by_number(const void *a, const void *b) {
@@ -47,7 +47,7 @@ int main(void) {
         if (e->d_name[0] >= '0' && e->d_name[0] <= '9') names[count++] = strdup(e->d_name);
     closedir(dir);
     qsort(names, count, sizeof names[0], by_number);
-    printf("%-4s %-9s %-15s %-9s %-9s %-9s %-9s\n", "node", "state", "address", "cpus", "free",
+    printf("%-4s %-9s %-15s %-9s %-9s %-9s %s\n", "node", "state", "address", "cpus", "free",
            "processes", "queue");
     for (size_t i = 0; i < count; i++) print_node(names[i]);
     return 0;
