@@ -236,6 +236,7 @@ static void freeze_mark(struct proc *p) {
     p->freeze_wanted = false;
     p->cl.freeze_tsc = __builtin_ia32_rdtsc();
     proc_desc(p)->frozen_ns = time_now_ns();
+    proc_desc(p)->frozen_wall_ns = time_wall_ns();
     migrate_counters.frozen++;
     netpoll_soon();
 }
@@ -541,6 +542,7 @@ static void host_drop(void *ctx, u32 index, status_t reason) {
 static void clock_rebase(struct proc_desc *d) {
     u64 delta = time_now_ns() - d->frozen_ns;    // modulo 2^64, as are the sums
     d->clock_offset_ns -= delta;
+    d->wall_offset_ns -= time_wall_ns() - d->frozen_wall_ns;
     d->start_ns += delta;
     if (d->wait.nr >= 0 && d->wait.deadline_ns) d->wait.deadline_ns += delta;
     if (d->alarm_ns) d->alarm_ns += delta;

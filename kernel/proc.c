@@ -200,6 +200,7 @@ static void fork_copy_desc(struct proc *child, const struct proc *parent) {
     c->cpu_features = f->cpu_features;
     c->node_wanted = f->node_wanted;
     c->fs_base = f->fs_base, c->gs_base = f->gs_base;
+    c->clock_offset_ns = f->clock_offset_ns, c->wall_offset_ns = f->wall_offset_ns;
     c->regs = f->regs;
     c->regs.rax = 0;
     c->regs.orig_rax = ~0ull;

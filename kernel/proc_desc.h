@@ -14,7 +14,7 @@
 #include "base/units.h"
 
 #define PROC_DESC_SIZE 4096u
-#define PROC_DESC_VERSION 1u
+#define PROC_DESC_VERSION 2u
 #define PROC_XSAVE_MAX 2752u         // x87, SSE, AVX, AVX-512 and PKRU, standard format
 #define PROC_LENDERS_MAX 15
 #define PROC_NAME_MAX 16             // with the final 0, as Linux's comm
@@ -138,7 +138,9 @@ struct proc_desc {
 
     u64 start_ns;                    // by the clock of the node it is on, as all *_ns here
     u64 frozen_ns;                   // when it was frozen to move
-    u64 clock_offset_ns;             // what is added to that clock for this process
+    u64 frozen_wall_ns;              // and by the wall clock there
+    u64 clock_offset_ns;             // what is added to the clock for this process
+    u64 wall_offset_ns;              // and to the wall clock
     u64 alarm_ns, alarm_interval_ns; // ITIMER_REAL, absolute; 0: none
     u64 cpu_features;                // CPUID bits the process may use (kernel/x86/cpu.h)
     struct proc_wait wait;

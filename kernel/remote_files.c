@@ -420,6 +420,16 @@ static status_t call_async(struct proc *p, struct list_node *journal, struct p9_
     return S_OK;
 }
 
+// Only writes whose progress the wait record has (wait.done_bytes): nothing is asked twice
+// without the journal.
+static bool journal_is_written_down(const struct list_node *journal) {
+    LIST_FOR_EACH(it, (struct list_node *)journal) {
+        const struct remote_call *r = LIST_ENTRY(it, struct remote_call, link);
+        if (!r->done || r->call.type != P9_TWRITE || r->round == 0) return false;
+    }
+    return true;
+}
+
 static status_t call_locked(struct proc *p, struct p9_call *c) {
     bool async = c->type == P9_TCLUNK || c->type == P9_TREF;
     if (!p) return async ? call_async(NULL, NULL, c, 0) : E_HOSTUNREACH;
@@ -442,7 +452,8 @@ static status_t call_locked(struct proc *p, struct p9_call *c) {
     }
     if (r->call.status == E_INTR) {               // flushed, but nobody is to be told
         call_free(r);
-        if (p->freeze_wanted && list_empty(journal)) {
+        if (p->freeze_wanted && journal_is_written_down(journal)) {
+            journal_drop(journal);
             proc_desc(p)->wait.request_tag = 0;   // it may leave, and asks again from there
             return S_RESTART;
         }

@@ -68,16 +68,14 @@ static i64 io_move(struct proc *p, const struct io *io) {
                             .offset = io->offset, .pid = d->pid};
         if (io->offset != P9_OFFSET_CURRENT) c.offset += done;
         s = gather(p, io->v, io->count, done, io->dir, &c);
+        d->wait.done_bytes = done;       // how far it had come when it asked: names the call
         if (s == S_OK) s = file_call(&c);
         if (s != S_OK) break;
         done += c.result;
         if (c.result == 0 || (io->dir == IO_READ && c.result < c.count)) break;
         if (done < total && io->dir == IO_READ && !reads_whole(h->object)) break;
     } while (done < total);
-    if (s == S_RESTART) {
-        d->wait.done_bytes = done;
-        return S_RESTART;
-    }
+    if (s == S_RESTART) return S_RESTART;
     return s != S_OK && done == 0 ? (i64)s : (i64)done;
 }
 

@@ -8,11 +8,17 @@ enum { CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME, CLOCK_THREAD_CPUT
        CLOCK_MONOTONIC_RAW, CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE, CLOCK_BOOTTIME };
 #define TIMER_ABSTIME 1u
 
+// The clocks as p sees them: the node's, and what its moves added so that they never go
+// back.
+static u64 wall_ns(const struct proc *p) { return time_wall_ns() + proc_desc(p)->wall_offset_ns; }
+
 static status_t clock_read(struct proc *p, u64 clock, u64 *ns) {
     switch (clock) {
-    case CLOCK_REALTIME: case CLOCK_REALTIME_COARSE: *ns = time_wall_ns(); return S_OK;
+    case CLOCK_REALTIME: case CLOCK_REALTIME_COARSE: *ns = wall_ns(p); return S_OK;
     case CLOCK_MONOTONIC: case CLOCK_MONOTONIC_RAW: case CLOCK_MONOTONIC_COARSE:
-    case CLOCK_BOOTTIME: *ns = time_now_ns(); return S_OK;
+    case CLOCK_BOOTTIME:
+        *ns = time_now_ns() + proc_desc(p)->clock_offset_ns;
+        return S_OK;
     case CLOCK_PROCESS_CPUTIME: case CLOCK_THREAD_CPUTIME:
         *ns = proc_desc(p)->account.cpu_ns + time_now_ns() - p->run_start_ns;
         return S_OK;
@@ -32,11 +38,11 @@ SYSCALL(clock_getres) {
     return s == S_OK && a[1] ? user_write(p, a[1], t, sizeof t) : s;
 }
 SYSCALL(gettimeofday) {
-    u64 ns = time_wall_ns(), t[2] = {ns / NS_PER_S, ns % NS_PER_S / NS_PER_US};
+    u64 ns = wall_ns(p), t[2] = {ns / NS_PER_S, ns % NS_PER_S / NS_PER_US};
     return a[0] ? user_write(p, a[0], t, sizeof t) : 0;
 }
 SYSCALL(time) {
-    u64 s = time_wall_ns() / NS_PER_S;
+    u64 s = wall_ns(p) / NS_PER_S;
     status_t r = a[0] ? user_write(p, a[0], &s, sizeof s) : S_OK;
     return r == S_OK ? (i64)s : r;
 }
