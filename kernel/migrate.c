@@ -224,9 +224,10 @@ static status_t freeze_check(const struct proc *p) {
 }
 
 // A request to a server is out or its answer not yet taken: the call ends first. So does
-// the drain, where the list of lenders would not hold two more.
+// the drain, where the list of lenders would not hold two more. Its children are named to
+// it where it is.
 static bool must_finish_first(const struct proc *p) {
-    return proc_desc(p)->wait.request_tag != 0 ||
+    return proc_desc(p)->wait.request_tag != 0 || p->cl.children_coming ||
            (p->cl.in_cluster && proc_desc(p)->lender_count > PROC_LENDERS_MAX - 2);
 }
 
@@ -509,6 +510,7 @@ static status_t host_prepare(void *ctx, u64 slot, void *desc, struct adopt_plan 
         return s;
     }
     p->cl.giver = slot_home(slot);
+    p->cl.children_coming = true;    // the giver may know before us that it runs here
     p->cl.in_cluster = true;
     spin_lock(&proc_lock);
     if (slot_preferred(slot) != node_id) taken_more(p);

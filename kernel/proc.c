@@ -423,6 +423,7 @@ status_t proc_wait_child(struct proc *p, i64 which, u32 wait_options, struct chi
         any = any || away != E_CHILD;
         found = away == S_OK;
     }
+    any = any || p->cl.children_coming;
     bool waits = any && !found && !(wait_options & WNOHANG);
     if (waits) {
         list_remove(&p->wait);

@@ -31,6 +31,7 @@ struct proc_cluster {
     bool draining, drain_seen, drain_report;
     bool arrived;                    // pages came while it ran: install at its edge
     bool ended;                      // what still comes is thrown away
+    bool children_coming;            // its giver still names its children: whereabouts.c
     u8 target, giver, asker_node;
     u32 asker_pid;
     status_t refused, result;

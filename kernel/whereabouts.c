@@ -22,6 +22,7 @@
 #define EXIT_REPEAT_NS 100000000ull
 #define EXIT_TRIES_MAX 100u
 #define SIGNALS_MAX 64u
+#define SIGNAL_REPEAT_NS 2000000ull
 #define ENDS_SEEN 256u
 #define PID_NODE_SHIFT 16
 
@@ -73,6 +74,14 @@ void where_set(u32 pid, u8 node) {
 static void send_all(const struct cluster_msg *m) {
     for (u32 node = 0; node < NODES_MAX; node++)
         if (node != node_id && cluster_is_up(node)) (void)cluster_send(node, m);
+}
+
+// It is frozen here, and may be on its way. proc_lock held.
+static bool in_transit(u32 pid) {
+    for (u32 i = 0; i < proc_count; i++)
+        if (procs[i].state == PROC_AWAY && procs[i].cl.frozen && proc_descs[i].pid == pid)
+            return true;
+    return false;
 }
 
 void where_tell(u32 pid, u8 node) {
@@ -138,6 +147,13 @@ void child_lost(u32 pid, u8 node) {
     child_ended(pid, SIGKILL, 0);
 }
 
+// A process that came here knows all its children from now on. proc_lock held.
+static void children_known(struct proc *p) {
+    p->cl.children_coming = false;
+    wait_wake_all_locked(&p->child_wait);
+    netpoll_soon();                              // it may be moved on
+}
+
 // wait4 over children elsewhere: E_CHILD none matches; S_RESTART: all live; S_OK: *out.
 static status_t child_wait_away(const struct proc_desc *me, i64 which, bool take,
                                 struct child_end *out) {
@@ -158,6 +174,40 @@ static status_t child_wait_away(const struct proc_desc *me, i64 which, bool take
     return s;
 }
 
+// Those that are on this node, or frozen here on their way.
+static void children_here_tell(u32 ppid, u8 node) {
+    for (u32 i = 0; i < proc_count; i++) {
+        spin_lock(&proc_lock);
+        const struct proc_desc *d = &proc_descs[i];
+        struct cluster_msg m = {.type = MSG_CHILD, .process = {
+            .pid = d->pid, .ppid = d->ppid, .pgid = d->pgid,
+            .ended = procs[i].state == PROC_ZOMBIE, .wait_status = d->exit_code,
+            .cpu_ns = d->account.cpu_ns}};
+        bool mine = procs[i].state != PROC_FREE && procs[i].state != PROC_NEW &&
+                    (procs[i].state != PROC_AWAY || procs[i].cl.frozen) && d->ppid == ppid;
+        if (mine && procs[i].state == PROC_ZOMBIE) proc_free(&procs[i]);
+        spin_unlock(&proc_lock);
+        if (mine) (void)cluster_send(node, &m);
+    }
+}
+
+// Those that ended while the parent was on its way: their notes say how, and go to where
+// it is now.
+static void exit_notes_tell(u32 ppid, u8 node) {
+    for (u32 i = 0; i < EXITS_MAX && exit_count; i++) {
+        spin_lock(&proc_lock);
+        struct exit_note *n = &exit_notes[i];
+        bool mine = n->used && n->p.ppid == ppid;
+        struct cluster_msg m = {.type = MSG_CHILD, .process = {
+            .pid = n->p.pid, .ppid = ppid, .pgid = n->p.pgid}};
+        if (mine) n->next_ns = 0;
+        spin_unlock(&proc_lock);
+        if (mine) (void)cluster_send(node, &m);
+    }
+}
+
+// Names the children of ppid, which went to `node`, to that node, and says when that was
+// all. Those seen twice are the same to it. net_lock held.
 void children_tell(u32 ppid, u8 node) {
     for (u32 i = 0; i < CHILDREN_AWAY_MAX; i++) {
         spin_lock(&proc_lock);
@@ -170,19 +220,10 @@ void children_tell(u32 ppid, u8 node) {
             .wait_status = c.wait_status, .cpu_ns = c.cpu_ns}};
         (void)cluster_send(node, &m);
     }
-    for (u32 i = 0; i < proc_count; i++) {       // children that stay here
-        spin_lock(&proc_lock);
-        const struct proc_desc *d = &proc_descs[i];
-        struct cluster_msg m = {.type = MSG_CHILD, .process = {
-            .pid = d->pid, .ppid = d->ppid, .pgid = d->pgid,
-            .ended = procs[i].state == PROC_ZOMBIE, .wait_status = d->exit_code,
-            .cpu_ns = d->account.cpu_ns}};
-        bool mine = procs[i].state != PROC_FREE && procs[i].state != PROC_AWAY &&
-                    procs[i].state != PROC_NEW && d->ppid == ppid;
-        if (mine && procs[i].state == PROC_ZOMBIE) proc_free(&procs[i]);
-        spin_unlock(&proc_lock);
-        if (mine) (void)cluster_send(node, &m);
-    }
+    children_here_tell(ppid, node);
+    exit_notes_tell(ppid, node);
+    struct cluster_msg end = {.type = MSG_CHILD, .process = {.ppid = ppid}};
+    (void)cluster_send(node, &end);
 }
 
 // --- ends and signals ---------------------------------------------------------------------
@@ -202,14 +243,20 @@ static void exited_away(struct proc *p, i32 wait_status) {
     klog("exit: no room to tell the parent of %u\n", d->pid);
 }
 
+// A signal to send on in the next round. proc_lock held.
+static status_t signal_note(u32 pid, u32 signal) {
+    if (signal_count == SIGNALS_MAX) return E_AGAIN;
+    signal_notes[signal_count++] = (struct signal_note){pid, signal};
+    return S_OK;
+}
+
 static status_t kill_away(struct proc *caller, u32 pid, u32 signal) {
     (void)caller;
     spin_lock(&proc_lock);
     u8 node = where_pid(pid);
-    status_t s = node == WHERE_NONE || node == node_id ? E_SRCH
-                 : !cluster_is_up(node) ? E_SRCH
-                 : signal_count == SIGNALS_MAX ? E_AGAIN : S_OK;
-    if (s == S_OK && signal) signal_notes[signal_count++] = (struct signal_note){pid, signal};
+    bool there = in_transit(pid) ||
+                 (node != WHERE_NONE && node != node_id && cluster_is_up(node));
+    status_t s = !there ? E_SRCH : signal ? signal_note(pid, signal) : S_OK;
     spin_unlock(&proc_lock);
     if (s == S_OK) netpoll_soon();
     return s;
@@ -249,6 +296,7 @@ static void rx_exit(u32 from, const struct cluster_msg *m) {
         ends_seen[ends_next++ % ENDS_SEEN] = m->process.pid;
         child_add(&m->process);
         child_ended(m->process.pid, m->process.wait_status, m->process.cpu_ns);
+        where_set(m->process.pid, WHERE_NONE);
     }
     spin_unlock(&proc_lock);
     struct cluster_msg ack = {.type = MSG_EXIT_ACK, .process = {.pid = m->process.pid}};
@@ -270,8 +318,23 @@ static void rx_signal(u32 from, const struct cluster_msg *m) {
     spin_lock(&proc_lock);
     struct proc *p = proc_find(m->process.pid);
     if (p) signal_raise_locked(p, m->process.signal, (struct signal_info){.code = SI_KERNEL});
+    bool kept = !p && in_transit(m->process.pid) &&
+                signal_note(m->process.pid, m->process.signal) == S_OK;
     spin_unlock(&proc_lock);
-    if (!p) pass_on(from, m->process.pid, m);
+    if (!p && !kept) pass_on(from, m->process.pid, m);
+}
+
+// A child of a process that came here; pid 0: that was all of them.
+static void rx_child(const struct msg_process *m) {
+    spin_lock(&proc_lock);
+    if (m->pid == 0) {
+        struct proc *parent = proc_find(m->ppid);
+        if (parent) children_known(parent);
+    } else if (!proc_find(m->pid)) {
+        child_add(m);
+        if (m->ended) child_ended(m->pid, m->wait_status, m->cpu_ns);
+    }
+    spin_unlock(&proc_lock);
 }
 
 static void rx(u8 from, const struct cluster_msg *m) {
@@ -290,14 +353,7 @@ static void rx(u8 from, const struct cluster_msg *m) {
     case MSG_SIGNAL: rx_signal(from, m); return;
     case MSG_EXIT: rx_exit(from, m); return;
     case MSG_EXIT_ACK: rx_exit_ack(p->pid); return;
-    case MSG_CHILD:
-        spin_lock(&proc_lock);
-        if (!proc_find(p->pid)) {
-            child_add(p);
-            if (p->ended) child_ended(p->pid, p->wait_status, p->cpu_ns);
-        }
-        spin_unlock(&proc_lock);
-        return;
+    case MSG_CHILD: rx_child(p); return;
     default: return;
     }
 }
@@ -324,22 +380,30 @@ static void exits_send(u64 now_ns) {
     }
 }
 
-void whereabouts_poll(u64 now_ns) {
-    for (;;) {
-        spin_lock(&proc_lock);
-        struct signal_note note = {0};
-        if (signal_count) note = signal_notes[--signal_count];
-        u8 node = note.pid ? where_pid(note.pid) : WHERE_NONE;
-        spin_unlock(&proc_lock);
-        if (!note.pid) break;
-        struct cluster_msg m = {.type = MSG_SIGNAL,
-                                .process = {.pid = note.pid, .signal = note.signal}};
-        if (node != WHERE_NONE && node != node_id) (void)cluster_send(node, &m);
+// Signals to processes that are not here, or were not when they were raised.
+static void signals_send(void) {
+    struct signal_note notes[SIGNALS_MAX];
+    spin_lock(&proc_lock);
+    u32 count = signal_count;
+    memcpy(notes, signal_notes, count * sizeof notes[0]);
+    signal_count = 0;
+    spin_unlock(&proc_lock);
+    for (u32 i = 0; i < count; i++) {
+        struct cluster_msg m = {.type = MSG_SIGNAL, .process = {.pid = notes[i].pid,
+                                                                .signal = notes[i].signal}};
+        rx_signal(node_id, &m);                  // here, kept, or passed on
     }
+}
+
+void whereabouts_poll(u64 now_ns) {
+    if (signal_count) signals_send();
     exits_send(now_ns);
 }
 
-u64 whereabouts_deadline_ns(u64 now_ns) { return exit_count ? now_ns + EXIT_REPEAT_NS : ~0ull; }
+u64 whereabouts_deadline_ns(u64 now_ns) {
+    if (signal_count) return now_ns + SIGNAL_REPEAT_NS;      // to processes on their way
+    return exit_count ? now_ns + EXIT_REPEAT_NS : ~0ull;
+}
 
 // Everything that ran there has ended, as far as anybody here can tell.
 void where_peer_down(u8 node) {
@@ -348,6 +412,8 @@ void where_peer_down(u8 node) {
         struct child_away *c = &children[i];
         if (c->used && !c->ended && where_pid(c->pid) == node) child_ended(c->pid, SIGKILL, 0);
     }
+    for (u32 i = 0; i < proc_count; i++)
+        if (procs[i].cl.children_coming && procs[i].cl.giver == node) children_known(&procs[i]);
     for (u32 i = 0; i < HINTS_MAX; i++)
         if (hints[i].pid && hints[i].node == node) hints[i] = (struct hint){0, WHERE_NONE};
     spin_unlock(&proc_lock);
