@@ -45,6 +45,13 @@ def tables(text):
     return found
 
 
+def end_gently(cluster):
+    """Lets QEMU end by itself, so that its plugin writes what it has."""
+    for machine in cluster.machines:
+        machine.process.terminate()
+        machine.process.wait()
+
+
 def run(command, **options):
     """Boots, runs COMMAND on node 0, returns (its output, the cluster, stopped)."""
     cluster = Cluster(Options(command=command, **options))
@@ -54,6 +61,8 @@ def run(command, **options):
             with cluster:
                 status = channel.serve(cluster, out.fileno(), 2)
                 drops = cluster.relay.stats()
+                if "plugin" in options:
+                    end_gently(cluster)
         finally:
             channel.close()
         out.seek(0)

@@ -511,11 +511,13 @@ static void scan(void) {
     if (polls) wait_wake_all(&poll_wait);
 }
 
+static u64 peers_up;                 // bit per node; net_lock
+
 static void poll(void *ctx, u64 now_ns) {
     (void)ctx;
     remote_serve_wake();
-    for (u32 node = 0; node < NODES_MAX; node++) {
-        if (!client.peer[node].up) continue;
+    for (u64 left = peers_up; left != 0; left &= left - 1) {
+        const u32 node = (u32)__builtin_ctzll(left);
         p9_client_pump(&client, node);
         remote_serve_pump(node);
     }
@@ -534,6 +536,7 @@ static u64 poll_deadline_ns(void *ctx) {
 // The pairs to `node` are ready.
 static void peer_up(void *ctx, u32 node) {
     (void)ctx;
+    peers_up |= BIT(node);
     p9_client_peer_up(&client, node, CLUSTER_BULK_CREDITS);
     remote_serve_peer(node, true);
 }
@@ -542,6 +545,7 @@ static void peer_up(void *ctx, u32 node) {
 // dropped.
 static void peer_down(void *ctx, u32 node) {
     (void)ctx;
+    peers_up &= ~BIT(node);
     remote_serve_peer(node, false);
     p9_client_peer_down(&client, node);
 }

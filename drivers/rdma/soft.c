@@ -95,6 +95,7 @@ struct rdma_dev *soft_create(const struct soft_config *config) {
     dev->config.members = NULL;
     dev->netdev = config->netdev;
     init_lists(dev);
+    dev->neigh_deadline_ns = DEADLINE_NONE;
     for (u32 i = 0; i < config->member_count; i++)
         soft_neigh_fix(dev, config->members[i].ipv4, config->members[i].mac);
     u64 guid = 0;

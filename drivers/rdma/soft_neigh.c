@@ -7,6 +7,14 @@
 #include "base/string.h"
 #include "proto/roce/roce_wire.h"
 
+// When the first of those that are asked for is due; kept, since each poll wants to know.
+static void deadline_update(struct soft_dev *dev) {
+    u64 next = DEADLINE_NONE;
+    for (u32 i = 0; i < ARRAY_COUNT(dev->neigh); i++)
+        if (dev->neigh[i].state == NEIGH_ASKING) next = MIN(next, dev->neigh[i].deadline_ns);
+    dev->neigh_deadline_ns = next;
+}
+
 static struct soft_neigh *lookup(struct soft_dev *dev, u32 ipv4) {
     for (u32 i = 0; i < ARRAY_COUNT(dev->neigh); i++)
         if (dev->neigh[i].state != NEIGH_FREE && dev->neigh[i].ipv4 == ipv4)
@@ -84,6 +92,7 @@ void soft_arp_rx(struct soft_dev *dev, const u8 *frame, u32 len_bytes) {
     } else if (n != NULL) {
         n->state = NEIGH_OK;
         memcpy(n->mac, arp->sender_mac, 6);
+        deadline_update(dev);
         resolved(dev, sender);
     }
     if (for_us && be16_get(arp->op) == ARP_OP_REQUEST)
@@ -110,6 +119,7 @@ const u8 *soft_neigh_find(struct soft_dev *dev, u32 ipv4, u64 now_ns) {
     n->state = NEIGH_ASKING;
     n->tries = 1;
     n->deadline_ns = now_ns + SOFT_ARP_WAIT_NS;
+    deadline_update(dev);
     send_arp(dev, ARP_OP_REQUEST, ipv4, NULL);
     return NULL;
 }
@@ -142,6 +152,7 @@ static void give_up(struct soft_dev *dev, struct soft_neigh *n, u64 now_ns) {
 }
 
 void soft_neigh_tick(struct soft_dev *dev, u64 now_ns) {
+    if (now_ns < dev->neigh_deadline_ns) return;
     for (u32 i = 0; i < ARRAY_COUNT(dev->neigh); i++) {
         struct soft_neigh *n = &dev->neigh[i];
         if (n->state != NEIGH_ASKING || now_ns < n->deadline_ns) continue;
@@ -153,14 +164,10 @@ void soft_neigh_tick(struct soft_dev *dev, u64 now_ns) {
         n->deadline_ns = now_ns + SOFT_ARP_WAIT_NS;
         send_arp(dev, ARP_OP_REQUEST, n->ipv4, NULL);
     }
+    deadline_update(dev);
 }
 
-u64 soft_neigh_deadline(const struct soft_dev *dev) {
-    u64 next = DEADLINE_NONE;
-    for (u32 i = 0; i < ARRAY_COUNT(dev->neigh); i++)
-        if (dev->neigh[i].state == NEIGH_ASKING) next = MIN(next, dev->neigh[i].deadline_ns);
-    return next;
-}
+u64 soft_neigh_deadline(const struct soft_dev *dev) { return dev->neigh_deadline_ns; }
 
 status_t soft_neigh_fix(struct soft_dev *dev, u32 ipv4, const u8 mac[6]) {
     u32 fixed = 0;
@@ -174,6 +181,7 @@ status_t soft_neigh_fix(struct soft_dev *dev, u32 ipv4, const u8 mac[6]) {
     ASSERT(n != NULL);
     n->state = NEIGH_FIXED;
     memcpy(n->mac, mac, 6);
+    deadline_update(dev);
     return S_OK;
 }
 
