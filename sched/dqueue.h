@@ -19,7 +19,8 @@
 struct dq_shard {
     shared64_t slot[DQ_SLOTS];
     shared64_t hungry;          // bit n: node n is idle and wants to be rung
-    shared64_t spare[7];        // zero; keeps the shard at whole cache lines
+    shared64_t capacity;        // units of room for processes: sched/place.h
+    shared64_t spare[6];        // zero; keeps the shard at whole cache lines
 };
 _Static_assert(sizeof(struct dq_shard) == 576, "nine cache lines");
 
