@@ -11,6 +11,7 @@
 #include "base/string.h"
 #include "kernel/cluster.h"
 #include "kernel/netpoll.h"
+#include "kernel/trap.h"
 #include "kernel/x86/cpu.h"
 
 struct fetch {
@@ -161,7 +162,7 @@ static void fetch_done(void *ctx, status_t status) {
     f->arrived = true;
     if (p->cl.ended) {
         arrivals_drop(p);
-        netpoll_irq(NULL);           // its lenders may be released now
+        edge_request(EDGE_NETPOLL);  // its lenders may be released now
     } else if (may_touch(p)) {
         remote_page_pump(p);
     } else {
@@ -303,7 +304,7 @@ static void drained(struct proc *p) {
     p->cl.drain_report = true;
     proc_desc(p)->pages_remote = 0;
     attend(p);
-    netpoll_irq(NULL);               // the machine is told in the next round
+    edge_request(EDGE_NETPOLL);      // the machine is told in the next round
 }
 
 static void drain_step(struct proc *p) {

@@ -4,8 +4,9 @@
 // taken inside while a call runs. Spec: DESIGN 3 "Messages between nodes".
 #include "kernel/files/object.h"
 #include "kernel/klog.h"
-#include "kernel/netpoll.h"
+#include "kernel/trap.h"
 #include "kernel/remote_files_priv.h"
+#include "kernel/x86/cpu.h"
 #include "mm/kmem.h"
 
 // One request's memory for file data.
@@ -79,7 +80,7 @@ static const struct p9_server_ops serve_ops = {
 static void serve_changed(void) {
     if (!__atomic_load_n(&parked, __ATOMIC_SEQ_CST)) return;
     __atomic_store_n(&something_changed, true, __ATOMIC_RELEASE);
-    netpoll_irq(NULL);
+    edge_request(EDGE_NETPOLL);
 }
 
 // Boot, before any peer.
