@@ -65,7 +65,7 @@ static pte_t page_entry(const struct proc_desc *d, u64 va, paddr_t frame, bool p
     const struct vma *v = vma_find(d, va);
     pte_t e = frame.v | PTE_P | PTE_A;
     if (v && v->prot) e |= PTE_U;
-    if (!v || !(v->prot & PROT_EXEC_BIT)) e |= PTE_NX;
+    if (!v || !(v->prot & PROT_EXEC_BIT)) e |= pt_no_exec();
     if (v && (v->prot & PROT_WRITE_BIT) && private_frame) return e | PTE_W | PTE_D;
     return e | PTE_COW;
 }

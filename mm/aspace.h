@@ -70,3 +70,4 @@ void pt_free_user(struct proc_desc *d);
 status_t pt_copy_cow(struct proc_desc *child, struct proc_desc *parent);
 void pt_flush_page(u64 va);
 void pt_flush_all(void);
+pte_t pt_no_exec(void);

@@ -8,7 +8,7 @@
 static pte_t entry_make(const struct vma *v, paddr_t frame, bool writable, pte_t soft) {
     pte_t e = frame.v | PTE_P | PTE_U | PTE_A | soft;
     if (writable) e |= PTE_W | PTE_D;
-    if (!(v->prot & PROT_EXEC_BIT)) e |= PTE_NX;
+    if (!(v->prot & PROT_EXEC_BIT)) e |= pt_no_exec();
     return e;
 }
 

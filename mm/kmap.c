@@ -10,7 +10,7 @@
 #include "kernel/x86/msr.h"
 #include "kernel/x86/spinlock.h"
 #include "kernel/x86/trap.h"
-#include "mm/pte.h"
+#include "mm/aspace.h"
 
 #define HUGE_SIZE (2 * MIB)
 #define PAT_WC_SLOT PTE_PWT          // slot 1: reprogrammed from WT to WC
@@ -23,7 +23,6 @@ static struct spinlock kmap_lock = SPINLOCK_INIT(LOCK_RANK_TIMER, "kmap");
 static pte_t *root;
 static u64 mmio_next = MMIO_BASE;    // under kmap_lock
 
-static u64 nx(void) { return cpu_features.nx ? PTE_NX : 0; }
 static u64 global(void) { return cpu_features.pge ? PTE_G : 0; }
 
 // The entry for va at `level` (1: 4 KiB, 2: 2 MiB), making tables above it. NULL: no frame.
@@ -58,8 +57,8 @@ static void map_image(void) {
         const u64 va = pa + KERNEL_VMA;
         if (cpu_is_guard_page(va)) continue;
         map_page(va, pa, pa < image_pa(kernel_text_end) ? 0
-                         : is_read_only(pa)             ? nx()
-                                                        : nx() | PTE_W);
+                         : is_read_only(pa)             ? pt_no_exec()
+                                                        : pt_no_exec() | PTE_W);
     }
 }
 
@@ -68,12 +67,12 @@ static void map_direct(u64 base, u64 end) {
         const u64 va = DIRECT_MAP_BASE + pa;
         if (pa < image_pa(kernel_rodata_end) && pa + HUGE_SIZE > image_pa(kernel_text_start)) {
             for (u64 at = pa; at < pa + HUGE_SIZE; at += PAGE_SIZE)
-                map_page(DIRECT_MAP_BASE + at, at, nx() | (is_read_only(at) ? 0 : PTE_W));
+                map_page(DIRECT_MAP_BASE + at, at, pt_no_exec() | (is_read_only(at) ? 0 : PTE_W));
             continue;
         }
         pte_t *e = entry_make(va, 2);
         if (!e) panic("no memory for the direct map");
-        *e = pa | PTE_P | PTE_W | PTE_PS | global() | nx();
+        *e = pa | PTE_P | PTE_W | PTE_PS | global() | pt_no_exec();
     }
 }
 
@@ -110,7 +109,7 @@ static volatile void *map_device(paddr_t pa, u64 len_bytes, u64 flags) {
     for (u64 at = 0; at < len && whole; at += PAGE_SIZE) {
         pte_t *e = entry_make(va + at, 1);
         whole = e != NULL;
-        if (e) *e = (pa.v - offset + at) | PTE_P | PTE_W | nx() | global() | flags;
+        if (e) *e = (pa.v - offset + at) | PTE_P | PTE_W | pt_no_exec() | global() | flags;
     }
     mmio_next += len + PAGE_SIZE;    // an unmapped page between devices
     spin_unlock(&kmap_lock);

@@ -3,6 +3,7 @@
 // Called by mm/aspace.c and mm/fault.c on the CPU that runs the process, or while it
 // does not run; no lock of its own. Spec: SDM Vol. 3A 4.5.
 #include "base/string.h"
+#include "kernel/x86/cpu.h"
 #include "mm/aspace.h"
 
 #define USER_ROOT_ENTRIES 256u       // the lower half of the root table
@@ -12,6 +13,10 @@ static u32 index_at(u64 va, u32 level) {
 }
 
 static pte_t *table_of(pte_t e) { return phys_to_virt(pte_frame(e)); }
+
+// The bit of an entry whose page may not be executed; none where the CPU lacks NX, since
+// the bit is reserved there and a walk over it faults. Spec: SDM Vol. 3A 4.6.2, 4.7.
+pte_t pt_no_exec(void) { return cpu_features.nx ? PTE_NX : 0; }
 
 // Forgets one page's translation on this CPU.
 void pt_flush_page(u64 va) { __asm__ volatile("invlpg (%0)" : : "r"(va) : "memory"); }

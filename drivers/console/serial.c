@@ -83,6 +83,9 @@ void serial_receive(enum serial_port port) {
         s->input[ring_tail_index(&s->ring)] = port_in8(s->base + UART_DATA);
         ring_produce(&s->ring);
     }
+    // More than a batch: the line is an edge, so it is let fall and rise again.
+    port_out8(s->base + UART_IER, 0);
+    serial_irq_enable(port);
 }
 
 void serial_irq_enable(enum serial_port port) {

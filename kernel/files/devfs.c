@@ -67,7 +67,8 @@ static void console_edge(void) {
     bool ready = false, raw = false;
     int c;
     spin_lock(&files_lock);
-    while ((c = serial_read(SERIAL_COM1)) >= 0) ready |= tty_input(&console_tty, (u8)c);
+    while (tty_has_room(&console_tty) && (c = serial_read(SERIAL_COM1)) >= 0)
+        ready |= tty_input(&console_tty, (u8)c);
     while (com2_tail - com2_head < COM2_PENDING_MAX && (c = serial_read(SERIAL_COM2)) >= 0) {
         com2_bytes[com2_tail++ % COM2_PENDING_MAX] = (u8)c;
         raw = true;
@@ -99,6 +100,7 @@ static status_t tty_do_read(struct p9_call *c) {
     u8 bytes[512];
     u32 n = tty_read(&console_tty, bytes, (u32)MIN(c->count, sizeof bytes));
     c->result = data_put(c, 0, bytes, n);
+    edge_request(EDGE_CONSOLE);                  // there may be more in the driver's ring
     return S_OK;
 }
 
@@ -209,16 +211,25 @@ static status_t tty_control(struct proc *p, struct p9_call *c) {
     }
 }
 
+static status_t tty_set(struct p9_call *c) {
+    struct tty_termios to = console_tty.termios;
+    data_get(c, 0, &to, sizeof to);
+    tty_set_termios(&console_tty, &to);
+    file_wake(&console_readers);
+    edge_request(EDGE_CONSOLE);
+    return S_OK;
+}
+
 static status_t tty_ioctl(struct p9_call *c) {
     struct tty *t = &console_tty;
     u32 n;
     switch (c->flags) {
     case TCGETS: data_put(c, 0, &t->termios, sizeof t->termios); return S_OK;
-    case TCSETSF: tty_flush_input(t); data_get(c, 0, &t->termios, sizeof t->termios); return S_OK;
-    case TCSETS: case TCSETSW: data_get(c, 0, &t->termios, sizeof t->termios); return S_OK;
+    case TCSETSF: tty_flush_input(t); return tty_set(c);
+    case TCSETS: case TCSETSW: return tty_set(c);
     case TIOCGWINSZ: data_put(c, 0, &t->winsize, sizeof t->winsize); return S_OK;
     case TIOCSWINSZ: data_get(c, 0, &t->winsize, sizeof t->winsize); return S_OK;
-    case TCFLSH: tty_flush_input(t); return S_OK;
+    case TCFLSH: tty_flush_input(t); edge_request(EDGE_CONSOLE); return S_OK;
     case TCSBRK: case TCXONC: return S_OK;
     case FIONREAD:
         n = tty_bytes_ready(t);

@@ -123,6 +123,48 @@ static bool canonical_input(struct tty *t, u8 c) {
     return false;
 }
 
+// False: one more byte might be lost, so the owner leaves it on the line until a reader has
+// made room. A line too long to be held takes bytes all the same, and drops them.
+bool tty_has_room(const struct tty *t) {
+    return TTY_QUEUE_MAX - (t->tail - t->head) > (has(t, ICANON) ? t->line_len : 0);
+}
+
+static bool is_line_end(const struct tty *t, u16 c) {
+    const u8 *cc = t->termios.cc;
+    return c == TTY_EOF_MARK || c == '\n' || (c && (c == cc[VEOL] || c == cc[VEOL2]));
+}
+
+// Counts the line ends that came while lines did not matter, the end-of-file key among them;
+// what follows the last one is the line being typed again.
+static void lines_recount(struct tty *t) {
+    u32 rest = t->head;
+    t->lines = 0;
+    for (u32 i = t->head; i != t->tail; i++) {
+        u16 *c = &t->queue[i % TTY_QUEUE_MAX];
+        if (*c && *c == t->termios.cc[VEOF]) *c = TTY_EOF_MARK;
+        if (!is_line_end(t, *c)) continue;
+        t->lines++;
+        rest = i + 1;
+    }
+    if (t->tail - rest >= TTY_LINE_MAX) return;  // too long to edit: behind the next end
+    for (u32 i = rest; i != t->tail; i++) t->line[t->line_len++] = (u8)t->queue[i % TTY_QUEUE_MAX];
+    t->tail = rest;
+}
+
+// Changes the settings. Input typed so far keeps its order and none is lost: a line that has
+// not ended is readable at once where lines end to matter, and the other way round.
+void tty_set_termios(struct tty *t, const struct tty_termios *to) {
+    bool lines = has(t, ICANON);
+    t->termios = *to;
+    if (lines == has(t, ICANON)) return;
+    if (!lines) {
+        lines_recount(t);
+        return;
+    }
+    for (u32 i = 0; i < t->line_len; i++) queue_put(t, t->line[i]);
+    t->line_len = 0;
+}
+
 // One byte from the line. True: a reader may have something now.
 bool tty_input(struct tty *t, u8 byte) {
     if (t->termios.iflag & ISTRIP) byte &= 0x7f;
@@ -154,7 +196,7 @@ u32 tty_read(struct tty *t, u8 *to, u32 len_bytes) {
     u32 done = 0;
     while (done < len_bytes && t->head != t->tail) {
         u16 c = t->queue[t->head++ % TTY_QUEUE_MAX];
-        bool end = c == TTY_EOF_MARK || c == '\n' || (c && (c == t->termios.cc[VEOL]));
+        bool end = is_line_end(t, c);
         if (c != TTY_EOF_MARK) to[done++] = (u8)c;
         if (end && t->lines) t->lines--;
         if (has(t, ICANON) && end) break;

@@ -5,8 +5,8 @@
 #include "base/status.h"
 #include "base/types.h"
 
-#define TTY_LINE_MAX 1024u
-#define TTY_QUEUE_MAX 4096u
+#define TTY_LINE_MAX 4096u           // with its end, as Linux
+#define TTY_QUEUE_MAX 8192u
 #define TTY_CC_COUNT 19
 
 struct tty_termios {                 // Linux's struct termios
@@ -34,9 +34,11 @@ struct tty {
 #define TTY_EOF_MARK 0x100u
 
 void tty_init(struct tty *t);
+bool tty_has_room(const struct tty *t);      // false: leave the next byte on the line
 bool tty_input(struct tty *t, u8 byte);      // true: a reader may have something now
 bool tty_readable(const struct tty *t);
 u32 tty_read(struct tty *t, u8 *to, u32 len_bytes);   // call only where readable
 void tty_write(struct tty *t, const u8 *from, u32 len_bytes);
 u32 tty_bytes_ready(const struct tty *t);
 void tty_flush_input(struct tty *t);
+void tty_set_termios(struct tty *t, const struct tty_termios *to);

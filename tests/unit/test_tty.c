@@ -100,6 +100,47 @@ START_TEST(test_overflow) {
 }
 END_TEST
 
+START_TEST(test_room) {
+    t.termios.lflag &= ~010u;                    // no echo
+    u8 b[128];
+    u32 typed = 0, taken = 0, next = 0;
+    for (; typed < 100000; typed++) {
+        while (!tty_has_room(&t)) {
+            ck_assert(tty_readable(&t));
+            u32 n = tty_read(&t, b, sizeof b);
+            for (u32 i = 0; i < n; i++, next++)
+                ck_assert_uint_eq(b[i], next % 100 == 99 ? '\n' : 'a' + next % 7);
+            taken += n;
+        }
+        (void)tty_input(&t, typed % 100 == 99 ? '\n' : (u8)('a' + typed % 7));
+    }
+    while (tty_readable(&t)) taken += tty_read(&t, b, sizeof b);
+    ck_assert_uint_eq(taken, typed);
+    ck_assert_uint_eq(t.dropped, 0);
+}
+END_TEST
+
+START_TEST(test_modes) {
+    struct tty_termios lines = t.termios, raw = lines;
+    raw.lflag &= ~012u;                          // ICANON, ECHO
+    type("one\rtw");
+    tty_set_termios(&t, &raw);
+    ck_assert(tty_readable(&t));
+    ck_assert_str_eq(take(2), "on");
+    type("o\rthree\r\004fo");
+    tty_set_termios(&t, &lines);
+    ck_assert_str_eq(take(60), "e\n");
+    ck_assert_str_eq(take(60), "two\n");
+    ck_assert_str_eq(take(60), "three\n");
+    ck_assert_str_eq(take(60), "");              // end of file
+    ck_assert(!tty_readable(&t));
+    type("X\177ur\r");
+    ck_assert_str_eq(take(60), "four\n");
+    ck_assert(!tty_readable(&t));
+    ck_assert_uint_eq(t.dropped, 0);
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("tty");
     TCase *c = tcase_create("tty");
@@ -110,6 +151,8 @@ int main(void) {
     tcase_add_test(c, test_eof);
     tcase_add_test(c, test_raw);
     tcase_add_test(c, test_overflow);
+    tcase_add_test(c, test_room);
+    tcase_add_test(c, test_modes);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
