@@ -70,6 +70,10 @@ class Demo:
     def on_failed(self, *words):
         self.check(" ".join(words), False)
 
+    def on_latency(self, name, size, count, least, typical, lost, wrong):
+        print(f"    {name:5} {size:>5} bytes: typically {typical} us, at least {least} us", flush=True)
+        self.check(f"{count} of {name} {size}: none lost, none wrong", (lost, wrong) == ("0", "0"))
+
     def on_ran(self, job, node):
         self.ran[job] = node
         print(f"    job {job} ran on node {node}", flush=True)
@@ -105,7 +109,7 @@ class Demo:
         self.check(f"{given} frozen images were kept, {freed} given back", given == freed)
 
 
-STEPS, CHECKS = 6, 9
+STEPS, CHECKS = 7, 13
 
 
 def main():

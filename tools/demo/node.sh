@@ -6,6 +6,19 @@ both() { echo $(($(figure 0 "$1") + $(figure 1 "$1"))); }
 echo "@step the nodes, as node 0 sees them"
 nodes
 
+# One operation of /dev/bench, measured: "@latency NAME BYTES COUNT MIN TYPICAL WRONG".
+latency() {
+    echo "$1 1 $2 200" >/dev/bench || return
+    cat /dev/bench >/tmp/table
+    set -- "$1" $(sed -n 2p /tmp/table) $(sed -n "s/.* lost \([0-9]*\) wrong \([0-9]*\) .*/\1 \2/p" /tmp/table)
+    echo "@latency $1 $2 $3 $4 $6 ${11} ${12}"
+}
+echo "@step one-sided operations on node 1's memory, beside a raw Ethernet echo"
+latency echo 64
+latency read 8
+latency read 4096
+latency cas 8
+
 echo "@step six jobs through the shared run queue: whichever node takes one runs it"
 mkdir -p /tmp/ran
 for job in 1 2 3 4 5 6; do
