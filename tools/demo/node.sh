@@ -27,14 +27,20 @@ done
 until [ "$(ls /tmp/ran | wc -l)" = 6 ] && [ "$(cat /tmp/ran/* | wc -l)" = 6 ]; do sleep 0.1; done
 for job in 1 2 3 4 5 6; do echo "@ran $job $(cat /tmp/ran/$job)"; done
 
-# Moves process $1 (called $2) to and fro, at most $3 times, until it ends.
+# Moves process $1 (called $2) to and fro, at most $3 times, until it ends. A move that is
+# refused because the process is busy with a server is asked for again.
 move_about() {
     to=1
     count=0
-    while [ $count -lt $3 ] && migrate $1 $to 2>/dev/null; do
-        count=$((count + 1))
-        echo "@moved $2 $1 $((1 - to)) $to $(figure $((1 - to)) freeze_us_last)"
-        to=$((1 - to))
+    why=
+    while [ $count -lt $3 ] && [ "${why##*: }" != "No such process" ]; do
+        if why=$(migrate $1 $to 2>&1); then
+            count=$((count + 1))
+            echo "@moved $2 $1 $((1 - to)) $to $(figure $((1 - to)) freeze_us_last)"
+            to=$((1 - to))
+        else
+            echo "    $why"
+        fi
         sleep 0.4
     done
 }
