@@ -152,7 +152,12 @@ static void arrivals_drop(struct proc *p) {
     }
 }
 
-// A READ has completed, or its node is gone. net_lock held.
+static void attend(struct proc *p) {
+    if (!list_linked(&p->cl.attention)) list_push_back(&attention, &p->cl.attention);
+}
+
+// A READ has completed, or its node is gone. A process that is on a CPU is looked at when
+// it goes to user mode there, or by the poll once it has left. net_lock held.
 static void fetch_done(void *ctx, status_t status) {
     struct fetch *f = ctx;
     struct proc *p = &procs[f->index];
@@ -167,13 +172,10 @@ static void fetch_done(void *ctx, status_t status) {
         remote_page_pump(p);
     } else {
         p->cl.arrived = true;
+        attend(p);
         cpu_kick(p->cpu, EDGE_RESCHED);
     }
     spin_unlock(&proc_lock);
-}
-
-static void attend(struct proc *p) {
-    if (!list_linked(&p->cl.attention)) list_push_back(&attention, &p->cl.attention);
 }
 
 // The image that *e's frame belongs to: the READ is followed by one of its owner word.
@@ -359,8 +361,9 @@ void remote_page_poll(void) {
         struct proc *p = LIST_ENTRY(n, struct proc, cl.attention);
         if (p->cl.drain_report) report(p);
         spin_lock(&proc_lock);
-        if (p->cl.draining && may_touch(p)) remote_page_pump(p);
-        else if (p->cl.draining) attend(p);
+        const bool due = p->cl.draining || p->cl.arrived;
+        if (due && may_touch(p)) remote_page_pump(p);
+        else if (due) attend(p);
         else wait_wake_all_locked(&p->cl.page_wait);
         spin_unlock(&proc_lock);
     }
