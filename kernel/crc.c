@@ -6,7 +6,8 @@
 #include "kernel/x86/cpu.h"
 
 #define BLOCK 16u
-#define FOLD_MIN_BYTES 128u          // shorter: saving the registers costs more
+#define FOLD_MIN_BYTES 128u          // shorter: head and tail cost more
+#define FOLD_MIN_ALIGNED 48u         // without a head; shorter: saving the registers does
 
 u32 crc32_pclmul_copy(u32 crc, void *dst, const void *src, size_t len_bytes);
 u32 crc32_pclmul_update(u32 crc, void *unused, const void *src, size_t len_bytes);
@@ -24,9 +25,10 @@ static u32 copy(u32 crc, void *dst, const void *src, size_t len_bytes) {
 }
 
 static u32 update(u32 crc, const void *data, size_t len_bytes) {
-    if (len_bytes < FOLD_MIN_BYTES) return crc_ops_table.update(crc, data, len_bytes);
     const u8 *s = data;
     const size_t head = (size_t)(-(u64)s & (BLOCK - 1));
+    if (len_bytes < (head ? FOLD_MIN_BYTES : FOLD_MIN_ALIGNED))
+        return crc_ops_table.update(crc, data, len_bytes);
     const size_t middle = ALIGN_DOWN(len_bytes - head, (size_t)BLOCK);
     const size_t tail = len_bytes - head - middle;
     if (head) crc = crc_ops_table.update(crc, s, head);

@@ -29,6 +29,7 @@ static u32 poller_count;
 static u32 wanted;                   // atomic: somebody found the lock taken
 static struct timer timer;           // net_lock
 static u64 stats_at_ns;              // net_lock
+static u64 tick_at_ns;               // net_lock: no card has a deadline before it
 
 static u32 card_index(const struct net_card *card) { return (u32)(card - net_cards); }
 
@@ -76,9 +77,10 @@ static bool poll_round(u64 now_ns) {
         struct netdev *dev = net_cards[i].dev;
         if (dev->ops->rx_batch(dev, RX_BUDGET, rx_frame, &rx) == RX_BUDGET) more = true;
     }
+    const bool ticks = now_ns >= tick_at_ns;
     for (u32 i = 0; i < net_card_count; i++) {
         struct net_card *card = &net_cards[i];
-        if (card->rdma != NULL && now_ns >= soft_next_deadline(card->rdma))
+        if (card->rdma != NULL && ticks && now_ns >= soft_next_deadline(card->rdma))
             soft_tick(card->rdma, now_ns);
         if (card->testsvc != NULL) testsvc_poll(card->testsvc, now_ns);
     }
@@ -107,12 +109,14 @@ static void timer_fired(void *unused) {
     __atomic_or_fetch(&cpu_this()->edge_work, EDGE_NETPOLL, __ATOMIC_RELAXED);
 }
 
-// Sets the timer to the first deadline. One that fires too early only polls once more,
+// Sets the timer to the first deadline. What is posted later is due later than now, and
+// comes by here before it is. One that fires too early only polls once more,
 // so a deadline that moved back costs no write to the hardware.
 static void deadline_update(void) {
     u64 next = ~0ull;
     for (u32 i = 0; i < net_card_count; i++)
         if (net_cards[i].rdma != NULL) next = MIN(next, soft_next_deadline(net_cards[i].rdma));
+    tick_at_ns = next;
     for (u32 i = 0; i < poller_count; i++)
         if (pollers[i].deadline_ns != NULL)
             next = MIN(next, pollers[i].deadline_ns(pollers[i].ctx));

@@ -126,6 +126,11 @@ bool soft_tx(struct rdma_dev *rdma, u64 now_ns) {
     struct soft_dev *dev = soft_of(rdma);
     u64 sent = dev->counters.sent_pkts + dev->counters.arp_replies + dev->counters.arp_requests;
     dev->now_ns = now_ns;
+    if (list_empty(&dev->tx_list) && list_empty(&dev->ctl_list) &&
+        dev->gather_issued == dev->gather_done) {
+        dev->tx_full = false;
+        return false;
+    }
     dev->netdev->ops->tx_reap(dev->netdev);
     dev->tx_full = !list_empty(&dev->ctl_list) && !soft_ctl_tx(dev, now_ns);
     while (!dev->tx_full && !list_empty(&dev->tx_list)) {

@@ -36,7 +36,7 @@ crc_mask_32:
 .endm
 
 /* edi: register before; rsi: destination; rdx: source, aligned to 16; rcx: bytes, a
- * multiple of 16 and at least 64. eax: register after. */
+ * multiple of 16 and at least 16. eax: register after. */
 .macro CRC_BODY copy
     sub $128, %rsp
     movdqu %xmm0, (%rsp)
@@ -49,6 +49,8 @@ crc_mask_32:
     movdqu %xmm7, 112(%rsp)
     movd %edi, %xmm0
     CRC_LOAD 0, %xmm1, \copy
+    cmp $64, %rcx
+    jb 5f
     CRC_LOAD 16, %xmm2, \copy
     CRC_LOAD 32, %xmm3, \copy
     CRC_LOAD 48, %xmm4, \copy
@@ -80,6 +82,14 @@ crc_mask_32:
     add $16, %rsi
 4:  test %rcx, %rcx
     jnz 3b
+    jmp 6f
+5:  pxor %xmm0, %xmm1             /* less than four blocks: one at a time */
+    movdqa crc_fold_1(%rip), %xmm0
+    sub $16, %rcx
+    add $16, %rdx
+    add $16, %rsi
+    jmp 4b
+6:
     movdqa crc_mask_32(%rip), %xmm7
     movdqa %xmm1, %xmm2           /* 128 bits to 96 */
     pclmulqdq $0x10, %xmm0, %xmm1

@@ -18,7 +18,7 @@ extern const struct crc_ops crc_ops_table;    // slicing by eight; always works
 u32 crc32_copy(u32 crc, void *dst, const void *src, size_t len_bytes);
 u32 crc32_update(u32 crc, const void *data, size_t len_bytes);
 // The register after the masked IPv4, UDP and BTH headers at `ip` (40 bytes).
-u32 icrc_headers(const struct crc_ops *crc, const u8 *ip);
+u32 icrc_headers(const struct crc_ops *crc, const u8 *ip, size_t len_bytes);
 // The whole ICRC, as the u32 to store little-endian, of `len_bytes` from the IP header
 // up to but without the ICRC.
 u32 icrc_compute(const struct crc_ops *crc, const u8 *ip, size_t len_bytes);

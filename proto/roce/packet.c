@@ -176,8 +176,7 @@ u32 roce_build_headers(u8 *frame, const struct roce_flow *flow, const struct roc
 
 // The CRC register after the header_len bytes of headers in frame; payload comes next.
 u32 roce_headers_crc(const struct crc_ops *crc, const u8 *frame, u32 header_len) {
-    u32 reg = icrc_headers(crc, frame + ETH_LEN);
-    return crc->update(reg, frame + ROCE_BTH_AT + BTH_LEN, header_len - ROCE_BTH_AT - BTH_LEN);
+    return icrc_headers(crc, frame + ETH_LEN, header_len - ETH_LEN);
 }
 
 // Writes the pad of a payload of payload_len bytes and the ICRC at `at`; crc_register is
