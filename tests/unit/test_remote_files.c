@@ -36,7 +36,7 @@ void spin_lock(struct spinlock *l) { ck_assert_uint_eq(l->ticket_serving++, 0); 
 void spin_unlock(struct spinlock *l) { l->ticket_serving--; }
 void netpoll_lock(void) { spin_lock(&net_lock); }
 void netpoll_unlock(void) { spin_unlock(&net_lock); }
-void netpoll_irq(void *unused) { (void)unused; }
+void edge_request(u32 edge_bits) { (void)edge_bits; }
 void net_add_poller(void (*f)(void *, u64), u64 (*deadline)(void *), void *ctx) {
     (void)deadline, (void)ctx;
     poller = f;
