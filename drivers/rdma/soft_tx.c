@@ -145,6 +145,12 @@ static enum soft_tx_result send_answers(struct soft_qp *qp, u32 *budget) {
         if (*budget == 0) return TX_MORE;
         enum send_result result = send_answer(qp, r, &done);
         if (result == SEND_FULL) return TX_FULL;
+        if (result == SEND_FAULT && !r->counted) {
+            // Asked again for what was answered before and is gone since: silently nothing.
+            soft_of(qp->base.dev)->counters.bad_key++;
+            ring_consume(&qp->rsq);
+            continue;
+        }
         if (result == SEND_FAULT) {
             refuse_read(qp, r);
             soft_qp_want_tx(qp);

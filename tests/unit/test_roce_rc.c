@@ -591,13 +591,13 @@ START_TEST(icrc_of_every_frame_fits_independent_code) {
 END_TEST
 
 // A page-callback region: even pages stable (gathered), page 5 not allowed.
-struct pages { u8 *base; u32 calls; };
+struct pages { u8 *base; u32 calls; bool gone; };
 static void *find_page(void *ctx, u64 iova, u32 access, bool *stable, paddr_t *pa) {
     struct pages *g = ctx;
     (void)access;
     g->calls++;
     u64 page = (iova - 0x100000) >> 12;
-    if (page == 5) return NULL;
+    if (page == 5 || g->gone) return NULL;
     *stable = page % 2 == 0;
     *pa = paddr((u64)(uintptr_t)(g->base + (page << 12)));
     return g->base + (page << 12);
@@ -605,7 +605,7 @@ static void *find_page(void *ctx, u64 iova, u32 access, bool *stable, paddr_t *p
 
 START_TEST(page_callback_region_gathers_and_refuses) {
     struct pair *p = pair_new();
-    struct pages g = {p->side[1].buf, 0};
+    struct pages g = {p->side[1].buf, 0, false};
     pair_connect(p, RDMA_MTU_4096, 0);
     pair_fill(p, 1, 9);
     struct rdma_mr *mr = rdma_reg_mr_pages(p->side[1].pd, 0x100000, 16 * 4096,
@@ -628,6 +628,37 @@ START_TEST(page_callback_region_gathers_and_refuses) {
     w.remote_addr = 0x104000;
     post(p, 0, &w);
     expect_one(p, 0, RDMA_WC_REM_ACCESS_ERR);
+    pair_free(p);
+}
+END_TEST
+
+// A READ was answered and its page given back; then a late copy of the request comes. It
+// gets nothing, and the pair stays well.
+START_TEST(duplicate_read_of_a_page_that_is_gone) {
+    struct pair *p = pair_new();
+    struct pages g = {p->side[1].buf, 0, false};
+    pair_connect(p, RDMA_MTU_1024, 7);
+    struct rdma_mr *mr = rdma_reg_mr_pages(p->side[1].pd, 0x100000, 16 * 4096,
+                                           RDMA_ACCESS_REMOTE_READ,
+                                           &(struct rdma_mr_pages){find_page, &g});
+    struct rdma_send_wr w = pair_wr(p, 0, RDMA_WR_RDMA_READ, 0, 0, 4096);
+    w.rkey = rdma_mr_rkey(mr);
+    w.remote_addr = 0x100000;
+    post(p, 0, &w);
+    expect_ok(p, 0, 1);
+    pair_drain(p);
+    g.gone = true;
+    struct reth ext = {be64(w.remote_addr), be32(w.rkey), be32(4096)};
+    u8 f[PAIR_FRAME];
+    u32 len = pair_forge(p, 0, f, RC_READ_REQUEST, rdma_qp_num(p->side[1].qp), 7, &ext,
+                         sizeof ext, NULL, 0);
+    u64 before = p->sent[1];
+    soft_rx(p->side[1].dev, f, len, p->now_ns);
+    pair_flush(p);
+    ck_assert_uint_eq(p->sent[1], before);
+    w = pair_wr(p, 0, RDMA_WR_RDMA_READ, 0, 4096, 3000);
+    post(p, 0, &w);
+    expect_ok(p, 0, 1);
     pair_free(p);
 }
 END_TEST
@@ -659,6 +690,7 @@ int main(void) {
     tcase_add_test(t, dereg_while_streaming_naks);
     tcase_add_test(t, local_key_gone_ends_in_error);
     tcase_add_test(t, duplicate_read_stays_inside_the_original);
+    tcase_add_test(t, duplicate_read_of_a_page_that_is_gone);
     tcase_add_test(t, fence_waits_for_reads);
     tcase_add_test(t, keys_and_numbers_are_random_beyond_65536);
     tcase_add_test(t, page_callback_region_gathers_and_refuses);
