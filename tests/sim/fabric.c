@@ -1,125 +1,19 @@
-// Verbs as the machines see them: between two nodes there are ordered queue pairs; a
-// chain's operations run one by one at the target, at times drawn from the seed, and
-// come back together. A dead target answers nothing until its death is noticed; fencing
-// makes everything of the peer vanish. Atomics of shared words are done here, by the
-// "card"; a store by anybody else is found by the shadow copy.
-#include "tests/sim/sim.h"
-
+// The model transport, verbs as the machines see them: between two nodes there are ordered
+// queue pairs; a chain's operations run one by one at the target, at times drawn from the
+// seed, and come back together. A dead target answers nothing until its death is noticed;
+// fencing makes everything of the peer vanish. All nodes are members from the start.
 #include <string.h>
 
-struct sim sim;
+#include "tests/sim/sim.h"
 
-u64 sim_random(u64 below) {   // splitmix64
-    u64 z = (sim.rng_state += 0x9e3779b97f4a7c15ull);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    z ^= z >> 31;
-    return below == 0 ? z : z % below;
-}
-
-static bool before(const struct event *a, const struct event *b) {
-    return a->at_ns != b->at_ns ? a->at_ns < b->at_ns : a->seq < b->seq;
-}
-
-void event_push(struct event *ev, u64 at_ns) {
-    if (sim.event_count == SIM_EVENTS) sim_fail("too many events under way");
-    ev->at_ns = at_ns;
-    ev->seq = sim.seq++;
-    u32 i = sim.event_count++;
-    while (i > 0 && before(ev, &sim.event[(i - 1) / 2])) {
-        sim.event[i] = sim.event[(i - 1) / 2];
-        i = (i - 1) / 2;
-    }
-    sim.event[i] = *ev;
-}
-
-bool event_pop(struct event *ev) {
-    if (sim.event_count == 0) return false;
-    *ev = sim.event[0];
-    struct event last = sim.event[--sim.event_count];
-    u32 i = 0;
-    for (u32 k = 1; k < sim.event_count; k = 2 * i + 1) {
-        if (k + 1 < sim.event_count && before(&sim.event[k + 1], &sim.event[k])) k++;
-        if (!before(&sim.event[k], &last)) break;
-        sim.event[i] = sim.event[k];
-        i = k;
-    }
-    sim.event[i] = last;
-    return true;
-}
-
-static u64 word_value(const shared64_t *w) {
-    u64 v;
-    memcpy(&v, w, sizeof v);
-    return v;
-}
-
-static void word_store(shared64_t *w, u64 *shadow, u64 v) {
-    memcpy(w, &v, sizeof v);
-    *shadow = v;
-}
-
-static shared64_t *word_at(struct sim_node *n, const struct chain_wr *wr, u32 k, u64 **shadow) {
+static shared64_t *word_at(struct sim_node *n, const struct chain_wr *wr, u32 k) {
     if (wr->region == REGION_OWNER) {
         if (wr->offset + k >= SIM_PLACES) sim_fail("owner word %lu out of range", wr->offset);
-        *shadow = &n->shadow_owner[wr->offset + k];
-        return &n->owner[wr->offset + k];
+        return &n->desc[wr->offset + k].owner;
     }
     u64 i = wr->offset / 8 + k;
     if (wr->offset % 8 != 0 || i >= sizeof n->shard / 8) sim_fail("shard offset %lu", wr->offset);
-    *shadow = &n->shadow_shard[i];
     return (shared64_t *)(void *)&n->shard + i;
-}
-
-static u64 word_amo(shared64_t *w, u64 *shadow, bool cas, u64 compare, u64 operand) {
-    u64 found = word_value(w);
-    if (!cas)
-        word_store(w, shadow, found + operand);
-    else if (found == compare)
-        word_store(w, shadow, operand);
-    return found;
-}
-
-static u64 cpu_read(void *ctx, const shared64_t *w) {
-    (void)ctx;
-    return word_value(w);
-}
-
-static u64 *shadow_of(const shared64_t *w) {
-    for (u32 i = 0; i < sim.nodes; i++) {
-        struct sim_node *n = &sim.node[i];
-        const shared64_t *shard = (const shared64_t *)(const void *)&n->shard;
-        if (w >= n->owner && w < n->owner + SIM_PLACES) return &n->shadow_owner[w - n->owner];
-        if (w >= shard && w < shard + sizeof n->shard / 8) return &n->shadow_shard[w - shard];
-    }
-    sim_fail("an atomic on a word that is not shared");
-}
-
-static u64 cpu_cas(void *ctx, shared64_t *w, u64 expected, u64 desired) {
-    (void)ctx;
-    if (!sim.coherent) sim_fail("a CPU atomic where the card's are not coherent with it");
-    return word_amo(w, shadow_of(w), true, expected, desired);
-}
-
-static u64 cpu_add(void *ctx, shared64_t *w, u64 addend) {
-    (void)ctx;
-    if (!sim.coherent) sim_fail("a CPU atomic where the card's are not coherent with it");
-    return word_amo(w, shadow_of(w), false, 0, addend);
-}
-
-const struct word_ops *fabric_words(void) {
-    static struct word_ops ops = {.read = cpu_read, .cas = cpu_cas, .add = cpu_add};
-    ops.coherent = sim.coherent;
-    return &ops;
-}
-
-void fabric_check_words(void) {
-    for (u32 i = 0; i < sim.nodes; i++) {
-        struct sim_node *n = &sim.node[i];
-        if (memcmp(&n->shard, n->shadow_shard, sizeof n->shard) != 0 ||
-            memcmp(n->owner, n->shadow_owner, sizeof n->owner) != 0)
-            sim_fail("a plain store to a shared word of node %u", i);
-    }
 }
 
 // Mostly a few microseconds, at times a lost packet's retransmission.
@@ -167,20 +61,16 @@ static void wr_read(struct sim_node *n, struct chain_wr *wr) {
         if (wr->offset >= SIM_PLACES) sim_fail("descriptor %lu", wr->offset);
         memcpy(wr->buf, &n->desc[wr->offset], wr->len_bytes);
     } else if (wr->region == REGION_FRAME) {
-        if (wr->offset >= SIM_FRAMES) sim_fail("frame %lu", wr->offset);
-        memcpy(wr->buf, &n->frame[wr->offset], wr->len_bytes);
+        memcpy(wr->buf, frame_at(n, wr->offset), wr->len_bytes);
     } else {
-        for (u32 k = 0; k < wr->len_bytes / 8; k++) {
-            u64 *shadow;
-            ((u64 *)wr->buf)[k] = word_value(word_at(n, wr, k, &shadow));
-        }
+        for (u32 k = 0; k < wr->len_bytes / 8; k++)
+            ((u64 *)wr->buf)[k] = words_value(word_at(n, wr, k));
     }
 }
 
 static void wr_run(const struct event *ev) {
     struct sim_node *n = &sim.node[ev->node];
     struct chain_wr *wr = &ev->chain->wr[ev->a];
-    u64 *shadow;
     if (wr->op == CHAIN_READ) {
         wr_read(n, wr);
     } else if (wr->op == CHAIN_WRITE_IMM) {
@@ -188,45 +78,15 @@ static void wr_run(const struct event *ev) {
             memcpy((u8 *)&n->inbox[ev->from] + wr->offset, wr->buf, wr->len_bytes);
         model_imm(ev->node, ev->from, wr->imm);
     } else {
-        shared64_t *w = word_at(n, wr, 0, &shadow);
-        wr->result = word_amo(w, shadow, wr->op == CHAIN_CAS, wr->compare, wr->operand);
-    }
-}
-
-// One operation arrives, or a chain comes back. A node that died takes with it what it
-// had in flight from then on; one that is fenced reaches nothing.
-void fabric_event(const struct event *ev) {
-    if (ev->kind == EV_WR) {
-        if (!sim.node[ev->node].alive || !may_arrive(ev->from) || fenced(ev->node, ev->from)) {
-            ev->chain->status = E_HOSTUNREACH;
-            return;
-        }
-        if (ev->chain->status == S_OK) wr_run(ev);
-    } else if (ev->kind == EV_DONE) {
-        // A dead peer is noticed only by fencing: until then the chain hangs.
-        if (!sim.node[ev->node].alive) return;
-        bool gone = !sim.node[ev->from].alive || fenced(ev->node, ev->from);
-        if (gone && !(sim.node[ev->node].down & BIT(ev->from))) {
-            struct event again = *ev;
-            event_push(&again, sim.now_ns + NS_PER_MS);
-            return;
-        }
-        if (gone) ev->chain->status = E_HOSTUNREACH;
-        model_posted(ev->node, ev->chain);
-    } else {
-        struct cluster_msg m;
-        if (!sim.node[ev->node].alive || !may_arrive(ev->from) || fenced(ev->node, ev->from))
-            return;
-        if (cluster_msg_decode(&m, ev->bytes, ev->len_bytes) != S_OK) sim_fail("bad message");
-        sim_trace("node %u: message %d of node %u: image %u/%u epoch %x status %d", ev->node,
-                  (int)m.type, ev->from, m.image.node, m.image.index, m.image.epoch, m.status);
-        cluster_node_rx_msg(&sim.node[ev->node].cn, ev->from, &m);
+        wr->result = words_amo(n, word_at(n, wr, 0), wr->op == CHAIN_CAS, wr->compare,
+                               wr->operand);
     }
 }
 
 // Hands back all chains of `self` to `peer` as dead, before the machines hear of it.
-void fabric_fence(u8 self, u8 peer) {
+static void fence(u8 self, u8 peer) {
     sim.node[self].down |= BIT(peer);
+    sim.node[self].up_ns[peer] = 0;
     struct chain *back[256];
     u32 count = 0;
     for (u32 i = 0; i < sim.event_count; i++) {
@@ -234,16 +94,99 @@ void fabric_fence(u8 self, u8 peer) {
         if (ev->kind != EV_DONE || ev->node != self || ev->from != peer) continue;
         if (count == ARRAY_COUNT(back)) sim_fail("too many chains to one node");
         back[count++] = ev->chain;
-        ev->kind = EV_TICK;   // this event is spent; a tick too many does no harm
-        ev->b = 1;
+        ev->kind = EV_NONE;
     }
     for (u32 i = 0; i < count; i++) {
         back[i]->status = E_HOSTUNREACH;
         for (u32 k = 0; k < sim.event_count; k++)
-            if (sim.event[k].kind == EV_WR && sim.event[k].chain == back[i]) {
-                sim.event[k].kind = EV_TICK;
-                sim.event[k].b = 1;
-            }
+            if (sim.event[k].kind == EV_WR && sim.event[k].chain == back[i])
+                sim.event[k].kind = EV_NONE;
         model_posted(self, back[i]);
+    }
+    cluster_node_peer_down(sim.node[self].cn, peer);
+}
+
+static void wr_arrives(const struct event *ev) {
+    if (!sim.node[ev->node].alive || !may_arrive(ev->from) || fenced(ev->node, ev->from))
+        ev->chain->status = E_HOSTUNREACH;
+    else if (ev->chain->status == S_OK)
+        wr_run(ev);
+}
+
+// A dead peer is noticed only by fencing: until then the chain hangs.
+static void chain_returns(const struct event *ev) {
+    bool gone = !sim.node[ev->from].alive || fenced(ev->node, ev->from);
+    if (!sim.node[ev->node].alive) return;
+    if (gone && !(sim.node[ev->node].down & BIT(ev->from))) {
+        struct event again = *ev;
+        event_push(&again, sim.now_ns + NS_PER_MS);
+        return;
+    }
+    if (gone) ev->chain->status = E_HOSTUNREACH;
+    model_posted(ev->node, ev->chain);
+}
+
+static void message_arrives(const struct event *ev) {
+    struct cluster_msg m;
+    if (!sim.node[ev->node].alive || !may_arrive(ev->from) || fenced(ev->node, ev->from)) return;
+    if (cluster_msg_decode(&m, ev->bytes, ev->len_bytes) != S_OK) sim_fail("bad message");
+    sim_trace("node %u: message %d of node %u: image %u/%u epoch %x status %d", ev->node,
+              (int)m.type, ev->from, m.image.node, m.image.index, m.image.epoch, m.status);
+    cluster_node_rx_msg(sim.node[ev->node].cn, ev->from, &m);
+}
+
+// A node that died takes with it what it had in flight from then on; one that is fenced
+// reaches nothing.
+void fabric_event(const struct event *ev) {
+    switch (ev->kind) {
+    case EV_WR: wr_arrives(ev); return;
+    case EV_DONE: chain_returns(ev); return;
+    case EV_MSG: message_arrives(ev); return;
+    case EV_DETECT:
+        if (sim.node[ev->node].alive && !(sim.node[ev->node].down & BIT(ev->from)))
+            fence(ev->node, ev->from);
+        return;
+    default: sim_fail("event %d is not the model's", ev->kind);
+    }
+}
+
+void fabric_kill(u8 node) {
+    struct sim_node *n = &sim.node[node];
+    n->last_packet_ns = sim.now_ns + sim_random(10000);
+    for (u8 k = 0; k < sim.nodes; k++) {
+        struct event ev = {.kind = EV_DETECT, .node = k, .from = node};
+        if (k != node) event_push(&ev, n->last_packet_ns + 1 + sim_random(50 * NS_PER_MS));
+    }
+}
+
+static void rng_fill(void *ctx, void *to, size_t len_bytes) {
+    (void)ctx;
+    for (size_t i = 0; i < len_bytes; i++) ((u8 *)to)[i] = (u8)sim_random(256);
+}
+static const struct rng rng = {.fill = rng_fill};
+
+void fabric_boot(u8 node, const struct cluster_host *host) {
+    struct sim_node *n = &sim.node[node];
+    const struct cluster_node_config config = {
+        .self = node, .incarnation = 1, .shard = &n->shard, .owner_base = n->desc,
+        .owner_stride = sizeof(struct sim_desc), .desc_count = SIM_PLACES,
+        .desc_bytes = sizeof(struct sim_desc), .words = words_ops(), .rng = &rng, .host = *host,
+    };
+    n->cn = &n->model_cn;
+    n->memory = (u8 *)n->model_memory;
+    n->descs = (u8 *)n->desc;
+    n->desc_stride = n->desc_bytes = sizeof(struct sim_desc);
+    n->words = (shared64_t *)(void *)&n->shard;
+    n->word_count = sizeof n->shard / 8;
+    for (u32 i = 0; i < SIM_PLACES; i++) {
+        u64 word = owner_word(OWNER_FREE, node, (u32)sim_random(1u << 24));
+        memcpy(&n->desc[i].owner, &word, 8);   // boot, before any peer has a key
+    }
+    cluster_node_init(n->cn, &config);
+    words_shadow(n);
+    for (u8 peer = 0; peer < sim.nodes; peer++) {
+        if (peer == node) continue;
+        n->up_ns[peer] = 1;
+        cluster_node_peer_up(n->cn, peer);
     }
 }

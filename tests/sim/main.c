@@ -1,7 +1,7 @@
 // The simulator's program: runs seeds, each one cluster from boot to the end of all its
 // processes, checks the promises after every event, and prints TAP. A failure names the
 // command that replays it.
-//     build/sim [--seed N] [--seeds K] [--nodes N] [--verbose]
+//     build/sim [--transport model|roce] [--seed N] [--seeds K] [--nodes N] [--verbose]
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +9,15 @@
 
 #include "base/assert.h"
 #include "tests/sim/sim.h"
+
+#define LATE_BOOT_NS (3 * NS_PER_S)
+#define ROCE_STUCK_NS (180 * NS_PER_S)
+#define MODEL_WAKE_LOST_NS (250 * NS_PER_MS)   // longer than it takes to notice a death
+#define ROCE_WAKE_LOST_NS (20 * NS_PER_S)      // eight time-outs, a probe's and a sweep's period
+#define ROCE_PIDS 16u
+
+static struct { bool roce, verbose; u32 nodes; } options;
+static bool over;                // all has come to its end: no more deaths
 
 void sim_trace(const char *format, ...) {
     if (!sim.verbose) return;
@@ -22,11 +31,13 @@ void sim_trace(const char *format, ...) {
 
 static _Noreturn void fail(const char *format, va_list args) {
     if (sim.verbose)
-        for (u32 pid = 0; pid < sim.pids; pid++) model_dump(pid);
+        for (u32 pid = 0; pid < sim.pids; pid++) check_dump(pid);
     printf("not ok 1 - seed %lu: ", sim.seed);
     vprintf(format, args);
-    printf("\n# at %lu ns, event %lu; replay: build/sim --seed %lu --seeds 1 --nodes %u "
-           "--verbose\n", sim.now_ns, sim.events_run, sim.seed, sim.nodes);
+    printf("\n# at %lu ns, event %lu; replay: make sim TRANSPORT=%s SEED=%lu SEEDS=1 "
+           "SIM_OPTIONS='--nodes %u --verbose'\n1..1\n", sim.now_ns, sim.events_run,
+           sim.roce ? "roce" : "model", sim.seed, options.nodes);
+    fflush(stdout);
     exit(1);
 }
 
@@ -42,108 +53,209 @@ void panic(const char *format, ...) {
     fail(format, args);
 }
 
-static void boot(u64 seed, u32 nodes, bool verbose) {
+// --- deaths ------------------------------------------------------------------------------
+
+static u32 honest_alive(void) {
+    u32 n = 0;
+    for (u32 k = 0; k < sim.nodes; k++)
+        n += sim.node[k].honest && (sim.node[k].alive || !sim.node[k].booted);
+    return n;
+}
+
+// Chance of the next death: so many steps of hand-overs from now.
+static void kill_steps_draw(void) {
+    sim.kill_steps = sim.kills_left != 0 ? 1 + (u32)sim_random(sim_random(2) ? 12 : 80) : 0;
+}
+
+// One step of some hand-over is done at `node`: by the seed it dies now, or another does.
+void sim_step_done(u8 node) {
+    if (sim.kill_steps == 0 || --sim.kill_steps != 0) return;
+    struct event ev = {.kind = EV_KILL, .node = node};
+    if (sim_random(2) == 0) ev.node = (u8)sim_random(sim.nodes);
+    event_push(&ev, sim.now_ns + sim_random(sim_random(2) ? 2 : 20000));
+    sim.kills_left--;
+    kill_steps_draw();
+}
+
+// Stops a node at once. Over RoCE it may boot again, with a new incarnation.
+static void node_kill(u8 node) {
+    struct sim_node *n = &sim.node[node];
+    if (over || !n->alive || (n->honest && honest_alive() < 2)) return;
+    sim_trace("node %u dies", node);
+    n->alive = false;
+    sim.stats.kills++;
+    sim_explain(node);
+    if (sim.roce) roce_kill(node);
+    else fabric_kill(node);
+    if (!sim.roce || sim_random(3) == 0) return;
+    struct event ev = {.kind = EV_BOOT, .node = node};
+    event_push(&ev, sim.now_ns + sim_random(sim_random(2) ? 100 * NS_PER_MS : 8 * NS_PER_S));
+}
+
+// --- one seed ----------------------------------------------------------------------------
+
+static void chaos_draw(void) {
+    if (sim_random(3) == 0) return;
+    sim.chaos = (struct sim_chaos){.loss = (u32)sim_random(501), .dup = (u32)sim_random(201),
+                                   .reorder = (u32)sim_random(501),
+                                   .corrupt = (u32)sim_random(101)};
+}
+
+static void conditions_draw(u64 seed, struct sim_stats stats) {
     memset(&sim, 0, sizeof sim);
+    sim.stats = stats;
     sim.seed = sim.rng_state = seed;
-    sim.nodes = nodes != 0 ? nodes : 2 + (u32)sim_random(SIM_NODES - 1);
-    sim.verbose = verbose;
-    sim.coherent = sim_random(3) != 0;
+    sim.roce = options.roce;
+    sim.verbose = options.verbose;
+    sim.nodes = options.nodes != 0 ? options.nodes : 2 + (u32)sim_random(SIM_NODES - 1);
+    sim.coherent = sim_random(3) != 0 || sim.roce;   // soft RoCE's atomics are the CPU's
+    sim.stats.bare += !sim.coherent;
     sim.room_max = 1 + (u32)sim_random(3);
-    sim.pids = 4 + (u32)sim_random(SIM_PIDS - 4);
+    sim.pids = 4 + (u32)sim_random((sim.roce ? ROCE_PIDS : SIM_PIDS) - 4);
     sim.kills_left = sim_random(3) == 0 ? 0 : 1 + (u32)sim_random(sim.nodes - 1);
-    for (u8 k = 0; k < sim.nodes; k++) model_init_node(k);
-    for (u8 k = 0; k < sim.nodes; k++) {
-        for (u8 peer = 0; peer < sim.nodes; peer++)
-            if (peer != k) cluster_node_peer_up(&sim.node[k].cn, peer);
-        struct event tick = {.kind = EV_TICK, .node = k};
-        event_push(&tick, 1 + sim_random(NODE_SWEEP_NS));
-        cluster_node_work(&sim.node[k].cn);
-    }
+    sim.frame_bytes = sim.roce ? PAGE_SIZE : SIM_MODEL_FRAME;
+    sim.stuck_ns = sim.roce ? ROCE_STUCK_NS : SIM_STUCK_NS;
+    sim.wake_lost_ns = sim.roce ? ROCE_WAKE_LOST_NS : MODEL_WAKE_LOST_NS;
+    sim.slow_cards = sim_random(2) == 0;
+    for (u32 k = 0; k < sim.nodes; k++) sim.node[k].honest = true;
+    if (sim.roce) chaos_draw();
+    if (sim.roce) roce_begin();
+}
+
+static void spawns_draw(void) {
     for (u32 pid = 0; pid < sim.pids; pid++) {
         struct event ev = {.kind = EV_SPAWN, .node = (u8)sim_random(sim.nodes), .a = pid};
         // A burst at first; later ones come one by one, to nodes that sleep.
-        event_push(&ev, sim_random(pid % 3 == 0 ? 1500 * NS_PER_MS : 2 * NS_PER_MS));
-    }
-    for (u32 i = 0; i < sim.kills_left; i++) {
-        struct event ev = {.kind = EV_KILL, .node = (u8)sim_random(sim.nodes)};
-        event_push(&ev, 100000 + sim_random(4 * NS_PER_MS));
+        event_push(&ev, (sim.roce ? sim_random(2 * LATE_BOOT_NS) : 0) +
+                        sim_random(pid % 3 == 0 ? 1500 * NS_PER_MS : 2 * NS_PER_MS));
     }
 }
 
-static u32 alive_count(void) {
-    u32 n = 0;
-    for (u32 k = 0; k < sim.nodes; k++) n += sim.node[k].alive;
-    return n;
+// Half of the deaths come at some time, maybe before anything has begun; the others with
+// a step of a hand-over.
+static void kills_draw(void) {
+    const u32 at_times = sim.kills_left / 2 + (u32)sim_random(2) * (sim.kills_left % 2);
+    for (u32 i = 0; i < at_times; i++) {
+        struct event ev = {.kind = EV_KILL, .node = (u8)sim_random(sim.nodes)};
+        event_push(&ev, 100000 + sim_random(sim.roce ? 2 * LATE_BOOT_NS : 4 * NS_PER_MS));
+    }
+    sim.kills_left -= at_times;
+    kill_steps_draw();
+}
+
+static void begin(u64 seed) {
+    conditions_draw(seed, sim.stats);
+    if (!sim.roce) {
+        for (u8 k = 0; k < sim.nodes; k++) model_boot(k);
+        for (u8 k = 0; k < sim.nodes; k++) cluster_node_work(sim.node[k].cn);
+    } else {
+        // Together, so that calls cross, or one by one.
+        const u64 spread_ns = sim_random(2) ? LATE_BOOT_NS : NS_PER_MS;
+        for (u8 k = 0; k < sim.nodes; k++) {
+            struct event ev = {.kind = EV_BOOT, .node = k};
+            event_push(&ev, 1 + sim_random(spread_ns));
+        }
+    }
+    spawns_draw();
+    kills_draw();
+}
+
+static void spawn(struct event *ev) {
+    struct sim_node *n = &sim.node[ev->node];
+    if (n->alive) {
+        model_event(ev);
+    } else if (!n->booted) {
+        event_push(ev, sim.now_ns + 100 * NS_PER_MS);
+    } else {
+        sim.proc[ev->a] = (struct sim_proc){.spawned = true, .explained = true};
+    }
 }
 
 static void run_event(struct event *ev) {
     sim.now_ns = ev->at_ns;
     sim.events_run++;
-    if (ev->kind == EV_WR || ev->kind == EV_DONE || ev->kind == EV_MSG) {
-        fabric_event(ev);
-    } else if (ev->kind == EV_KILL) {
-        if (sim.node[ev->node].alive && alive_count() > 1) {
-            sim_trace("node %u dies", ev->node);
-            model_kill(ev->node);
-        }
-    } else if (ev->kind == EV_SPAWN && !sim.node[ev->node].alive) {
-        sim.proc[ev->a] = (struct sim_proc){.spawned = true, .explained = true};
-    } else {
-        model_event(ev);
+    sim.stats.events++;
+    switch (ev->kind) {
+    case EV_WR: case EV_DONE: case EV_MSG: case EV_DETECT: fabric_event(ev); break;
+    case EV_FRAME: case EV_SENT: case EV_POLL: roce_event(ev); break;
+    case EV_BOOT:
+        sim_trace("node %u boots", ev->node);
+        model_boot(ev->node);
+        break;
+    case EV_KILL: node_kill(ev->node); break;
+    case EV_SPAWN: spawn(ev); break;
+    case EV_STEP: case EV_TICK: case EV_END: model_event(ev); break;
+    case EV_NONE: return;
     }
-    fabric_check_words();
-    model_check();
+    words_check();
+    check_running();
 }
 
-static void run_seed(u64 seed, u32 nodes, bool verbose) {
+static void stuck(void) {
+    for (u32 pid = 0; pid < sim.pids; pid++)
+        if (!sim.proc[pid].exited && !sim.proc[pid].explained)
+            sim_fail("pid %u is lost or was never taken", pid);
+    if (sim.roce && !roce_settled()) sim_fail("two nodes do not find each other");
+    sim_fail("a place or an image was never given back");
+}
+
+static void run_seed(u64 seed) {
     struct event ev;
-    boot(seed, nodes, verbose);
-    while (!model_settled()) {
+    over = false;
+    begin(seed);
+    while (!check_settled()) {
         if (!event_pop(&ev)) sim_fail("nothing left to happen");
-        if (ev.at_ns > SIM_STUCK_NS) {
-            for (u32 pid = 0; pid < sim.pids; pid++)
-                if (!sim.proc[pid].exited && !sim.proc[pid].explained)
-                    sim_fail("pid %u is lost or was never taken", pid);
-            sim_fail("a place or an image was never given back");
-        }
+        if (ev.at_ns > sim.stuck_ns) stuck();
         run_event(&ev);
     }
     // Let what is under way come to rest, then count.
-    u64 until = sim.now_ns + 2 * NS_PER_S;
-    while (event_pop(&ev) && ev.at_ns < until) run_event(&ev);
-    model_check_end();
+    const u64 until = sim.now_ns + (sim.roce ? 12 : 2) * NS_PER_S;
+    over = true;
+    while (event_pop(&ev)) {
+        if (ev.at_ns >= until) {
+            event_push(&ev, ev.at_ns);       // dropped with the rest
+            break;
+        }
+        run_event(&ev);
+    }
+    check_end();
+    events_drop();
+}
+
+static void report(u64 seed, u64 seeds) {
+    const struct sim_stats *s = &sim.stats;
+    printf("# %lu events, %lu moves begun, %lu adoptions, %lu pages fetched, %lu nodes killed, "
+           "%lu boots, %lu processes ended by a death\n", s->events, s->migrations, s->adoptions,
+           s->fetches, s->kills, s->boots, s->lost);
+    if (options.roce)
+        printf("# %lu frames, %lu lost, %lu doubled, %lu late, %lu corrupted; strangers refused "
+               "%lu times\n", s->frames, s->frames_lost, s->frames_doubled, s->frames_late,
+               s->frames_corrupt, s->refused);
+    else
+        printf("# %lu seeds with atomics that are not the CPU's\n", s->bare);
+    printf("ok 1 - %s, seeds %lu to %lu\n1..1\n",
+           options.roce ? "join, queue and migration over soft RoCE" : "queue and hand-over",
+           seed, seed + seeds - 1);
 }
 
 int main(int argc, char **argv) {
     u64 seed = 1, seeds = 1;
-    u32 nodes = 0;
-    bool verbose = false;
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--verbose") == 0)
-            verbose = true;
-        else if (i + 1 < argc && strcmp(argv[i], "--seed") == 0)
-            seed = strtoull(argv[++i], NULL, 0);
-        else if (i + 1 < argc && strcmp(argv[i], "--seeds") == 0)
-            seeds = strtoull(argv[++i], NULL, 0);
-        else if (i + 1 < argc && strcmp(argv[i], "--nodes") == 0)
-            nodes = (u32)strtoul(argv[++i], NULL, 0);
-        else
-            return fprintf(stderr, "sim: unknown option %s\n", argv[i]), 2;
+        const char *value = i + 1 < argc ? argv[i + 1] : "";
+        if (strcmp(argv[i], "--verbose") == 0) {
+            options.verbose = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--seed") == 0) seed = strtoull(value, NULL, 0);
+        else if (strcmp(argv[i], "--seeds") == 0) seeds = strtoull(value, NULL, 0);
+        else if (strcmp(argv[i], "--nodes") == 0) options.nodes = (u32)strtoul(value, NULL, 0);
+        else if (strcmp(argv[i], "--transport") == 0) options.roce = strcmp(value, "roce") == 0;
+        else return fprintf(stderr, "sim: unknown option %s\n", argv[i]), 2;
+        i++;
     }
-    if (nodes == 1 || nodes > SIM_NODES) return fprintf(stderr, "sim: 2..4 nodes\n"), 2;
-    u64 events = 0, moves = 0, adoptions = 0, lost = 0, kills = 0, bare = 0;
-    for (u64 i = 0; i < seeds; i++) {
-        run_seed(seed + i, nodes, verbose);
-        events += sim.events_run;
-        moves += sim.migrations;
-        adoptions += sim.adoptions;
-        lost += sim.lost;
-        kills += sim.kills;
-        bare += !sim.coherent;
-    }
-    printf("# %lu events, %lu moves begun, %lu adoptions, %lu nodes killed, %lu processes ended "
-           "by a death; %lu seeds with atomics that are not the CPU's\n",
-           events, moves, adoptions, kills, lost, bare);
-    printf("ok 1 - queue and hand-over, seeds %lu to %lu\n1..1\n", seed, seed + seeds - 1);
+    if (options.nodes == 1 || options.nodes > SIM_NODES)
+        return fprintf(stderr, "sim: 2..4 nodes\n"), 2;
+    for (u64 i = 0; i < seeds; i++) run_seed(seed + i);
+    report(seed, seeds);
     return 0;
 }

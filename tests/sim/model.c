@@ -1,82 +1,106 @@
-// The kernel's side of a simulated node: places, frames, and processes that touch their
-// pages, fault remote ones in by [READ page, READ owner word], drain the rest, move, and
-// end. It implements struct cluster_host, and checks what no process can see of itself:
-// that each runs once, on one node, with its own pages, and is lost only with a death
-// that explains it.
-#include "tests/sim/sim.h"
-
-#include <stdio.h>
+// The kernel's side of a simulated node: places, frames, and processes that write and check
+// their pages, fault remote ones in by [READ page, READ owner word], drain the rest, move,
+// and end. It implements struct cluster_host, the same for both transports.
 #include <string.h>
 
-#define ENTRY_NODE GENMASK(63, 32)
-#define ENTRY_FRAME GENMASK(31, 0)
+#include "tests/sim/sim.h"
+
+#define ENTRY_NODE GENMASK(63, 48)
+#define ENTRY_ADDR GENMASK(47, 0)
 #define STEP_NS 20000
 #define SLOW_STEP_NS (30 * NS_PER_MS)   // of every fifth process: it keeps its CPU for long
-#define WAKE_LOST_NS (250 * NS_PER_MS)  // longer than it takes to notice a death
+#define FETCH_STEP_NS (2 * NS_PER_MS)   // while a page is on its way, which may take 268 ms
 
-static u64 page_value(u32 pid, u32 page) { return 0x15b3a5ull * (pid + 1) + page * 7919ull; }
-static u8 self_of(void *ctx) { return (u8)((struct sim_node *)ctx - sim.node); }
+static u8 self_of(const void *ctx) { return (u8)((const struct sim_node *)ctx - sim.node); }
 
-static u32 frame_alloc(struct sim_node *n, u32 place) {
-    for (u32 i = 0; i < SIM_FRAMES; i++) {
-        if (n->frame_owner[i] != 0) continue;
-        n->frame_owner[i] = place + 1;
-        memset(&n->frame[i], 0xaa, sizeof n->frame[i]);
-        return i;
-    }
-    sim_fail("node %u has no frame left", self_of(n));
+u8 *frame_at(const struct sim_node *n, u64 addr) {
+    if (addr / sim.frame_bytes >= SIM_FRAMES) sim_fail("frame %lx", addr);
+    return n->memory + addr;
+}
+
+static u32 *frame_owner(struct sim_node *n, u64 addr) {
+    (void)frame_at(n, addr);
+    return &n->frame_owner[addr / sim.frame_bytes];
+}
+
+static u64 frame_find(struct sim_node *n) {
+    if (sim.roce) return roce_frame_alloc(self_of(n));
+    u64 i = 1;                                  // as in the kernel, 0 is no frame
+    while (i < SIM_FRAMES && n->frame_owner[i] != 0) i++;
+    return i < SIM_FRAMES ? i * SIM_MODEL_FRAME : 0;
+}
+
+static u64 frame_alloc(struct sim_node *n, u32 place) {
+    const u64 addr = frame_find(n);
+    if (addr == 0) sim_fail("node %u has no frame left", self_of(n));
+    if (*frame_owner(n, addr) != 0) sim_fail("frame %lx is in use", addr);
+    *frame_owner(n, addr) = place + 1;
+    memset(frame_at(n, addr), 0xaa, sim.frame_bytes);
+    return addr;
+}
+
+static void frame_free(struct sim_node *n, u64 addr) {
+    *frame_owner(n, addr) = 0;
+    memset(frame_at(n, addr), 0xdd, sim.frame_bytes);
+    if (sim.roce) roce_frame_free(self_of(n), addr);
 }
 
 static void frames_free(struct sim_node *n, u32 place) {
-    for (u32 i = 0; i < SIM_FRAMES; i++) {
-        if (n->frame_owner[i] != place + 1) continue;
-        n->frame_owner[i] = 0;
-        memset(&n->frame[i], 0xdd, sizeof n->frame[i]);
-    }
+    for (u64 i = 0; i < SIM_FRAMES; i++)
+        if (n->frame_owner[i] == place + 1) frame_free(n, i * sim.frame_bytes);
 }
 
-static struct sim_frame *root_of(struct sim_node *n, u32 place) {
-    return &n->frame[n->desc[place].root_frame];
+static u64 *root_of(struct sim_node *n, u32 place) {
+    return (u64 *)(void *)frame_at(n, desc_of(n, place)->root);
+}
+
+static bool is_here(struct sim_node *n, u32 index, u64 entry) {
+    return FIELD_GET(ENTRY_NODE, entry) == self_of(n) &&
+           *frame_owner(n, FIELD_GET(ENTRY_ADDR, entry)) == index + 1;
 }
 
 static u32 place_alloc(struct sim_node *n, u32 pid) {
     for (u32 i = 0; i < SIM_PLACES; i++) {
         struct place *p = &n->place[i];
         if (p->state != PLACE_FREE) continue;
-        u32 life = p->life + 1;
-        memset(p, 0, sizeof *p);
-        p->state = PLACE_RESERVED;
-        p->pid = pid;
-        p->life = life;
+        *p = (struct place){.state = PLACE_RESERVED, .pid = pid, .life = p->life + 1};
         return i;
     }
     return ~0u;
 }
 
+#define DESC_BODY offsetof(struct sim_desc, pid)   // all but the owner word
+
 static void place_free(struct sim_node *n, u32 index) {
     frames_free(n, index);
-    memset(&n->desc[index], 0xdd, sizeof n->desc[index]);
+    memset((u8 *)desc_of(n, index) + DESC_BODY, 0xdd, sizeof(struct sim_desc) - DESC_BODY);
     n->place[index].state = PLACE_FREE;
 }
 
 static u64 word_of(struct sim_node *n, u32 index) {
-    return word_read(fabric_words(), &n->owner[index]);
+    return word_read(words_ops(), &desc_of(n, index)->owner);
+}
+
+static void later(struct sim_node *n, u32 index, enum event_kind kind, u64 delay_ns) {
+    struct event ev = {.kind = kind, .node = self_of(n), .a = index, .b = n->place[index].life};
+    event_push(&ev, sim.now_ns + delay_ns);
 }
 
 static void step_later(struct sim_node *n, u32 index) {
-    struct event ev = {.kind = EV_STEP, .node = self_of(n), .a = index, .b = n->place[index].life};
-    u64 step_ns = n->place[index].pid % 5 == 0 ? SLOW_STEP_NS : STEP_NS;
-    event_push(&ev, sim.now_ns + step_ns / 2 + sim_random(step_ns));
+    const struct place *p = &n->place[index];
+    u64 step_ns = p->pid % 5 == 0 ? SLOW_STEP_NS : STEP_NS;
+    if (sim.roce && p->fetching) step_ns = MAX(step_ns, FETCH_STEP_NS);
+    later(n, index, EV_STEP, step_ns / 2 + sim_random(step_ns));
 }
 
 // A process begins to run here: nobody else may run it, and nothing it did is undone.
 static void proc_enter(struct sim_node *n, u32 index) {
     struct place *p = &n->place[index];
     struct sim_proc *proc = &sim.proc[p->pid];
+    const u64 counter = desc_of(n, index)->counter;
     if (proc->exited) sim_fail("pid %u runs again after its end", p->pid);
-    if (n->desc[index].counter != proc->counter)
-        sim_fail("pid %u went back in time: step %lu of %lu", p->pid, n->desc[index].counter,
-                 proc->counter);
+    if (counter != proc->counter)
+        sim_fail("pid %u went back in time: step %lu of %lu", p->pid, counter, proc->counter);
     p->state = PLACE_RUNNING;
     n->idle = false;
     if (p->steps_left == 0) p->steps_left = 3 + (u32)sim_random(30);
@@ -84,14 +108,15 @@ static void proc_enter(struct sim_node *n, u32 index) {
     step_later(n, index);
 }
 
+// --- struct cluster_host -----------------------------------------------------------------
+
 static void host_post(void *ctx, struct chain *c) { fabric_post(self_of(ctx), 0, c); }
 
 static void host_send(void *ctx, u8 to, const struct cluster_msg *m) {
     fabric_send(self_of(ctx), to, m);
 }
 
-static u32 host_room(void *ctx) {
-    struct sim_node *n = ctx;
+u32 model_room(const struct sim_node *n) {
     u32 used = 0;
     for (u32 i = 0; i < SIM_PLACES; i++) {
         enum place_state s = n->place[i].state;
@@ -100,42 +125,53 @@ static u32 host_room(void *ctx) {
     return used < sim.room_max ? sim.room_max - used : 0;
 }
 
+static u32 host_room(void *ctx) { return model_room(ctx); }
+
+// The place of an adopted process: the giver joins the lenders of its descriptor.
+static void desc_adopt(struct sim_node *n, u32 index, const struct sim_desc *d, u64 slot) {
+    struct sim_desc *own = desc_of(n, index);
+    memcpy((u8 *)own + DESC_BODY, (const u8 *)d + DESC_BODY, sizeof *own - DESC_BODY);
+    own->lender[own->lender_count++] =
+        (struct sim_lender){adopt_image_of_slot(slot), self_of(n)};
+    own->root = frame_alloc(n, index);
+}
+
 static status_t host_prepare(void *ctx, u64 slot, void *desc, struct adopt_plan *plan) {
     struct sim_node *n = ctx;
     const struct sim_desc *d = desc;
-    if (d->pid >= sim.pids || d->lender_count > ADOPT_LENDERS_MAX) {
-        // Its giver died or freed it while we read: the last CAS could not succeed.
+    sim_step_done(self_of(n));
+    // Its word was ours, so its giver keeps it as it is until we are fenced.
+    if (d->pid >= sim.pids || d->lender_count > ADOPT_LENDERS_MAX)
         sim_fail("node %u read a descriptor that is none", self_of(n));
-    }
     for (u32 i = 0; i < d->lender_count; i++)
-        if (!(n->cn.dq.members & BIT(d->lender[i].node))) return E_HOSTUNREACH;
+        if (!(n->cn->dq.members & BIT(d->lender[i].image.node))) return E_HOSTUNREACH;
     if (sim_random(16) == 0) return E_NOMEM;   // the seed's own shortage
     u32 index = place_alloc(n, d->pid);
     if (index == ~0u) return E_NOMEM;
     n->place[index].steps_left = ~0u;          // counts against room, not running yet
-    n->desc[index] = *d;
-    n->desc[index].root_frame = frame_alloc(n, index);
+    desc_adopt(n, index, d, slot);
     plan->index = index;
     plan->own_word = word_of(n, index);
     plan->read_count = 1;
-    plan->read[0].frame = d->root_frame;
+    plan->read[0].frame = d->root;
     plan->read[0].buf = root_of(n, index);
-    plan->read[0].len_bytes = sizeof(struct sim_frame);
+    plan->read[0].len_bytes = sim.frame_bytes;
     plan->lender_count = d->lender_count;
-    memcpy(plan->lender, d->lender, sizeof plan->lender);
-    (void)slot;
+    for (u32 i = 0; i < d->lender_count; i++) plan->lender[i] = d->lender[i].image;
     return S_OK;
 }
 
 static void host_drop(void *ctx, u32 index, status_t reason) {
     sim_trace("node %u: adoption at place %u dropped: %d", self_of(ctx), index, reason);
+    sim_step_done(self_of(ctx));
     place_free(ctx, index);
 }
 
 static void host_start(void *ctx, u32 index) {
     struct sim_node *n = ctx;
     n->place[index].steps_left = 0;
-    sim.adoptions++;
+    sim.stats.adoptions++;
+    sim_step_done(self_of(n));
     proc_enter(n, index);
 }
 
@@ -153,19 +189,21 @@ static void host_thaw(void *ctx, u32 index, status_t reason) {
 static void host_given(void *ctx, u32 index, u8 node) {
     struct sim_node *n = ctx;
     sim_trace("node %u: pid %u is at node %u now", self_of(n), n->place[index].pid, node);
+    sim_step_done(self_of(n));
     n->place[index].state = PLACE_IMAGE;
 }
 
 static void host_image_free(void *ctx, u32 index) {
     struct sim_node *n = ctx;
     if (n->place[index].state != PLACE_IMAGE) sim_fail("freed place %u, no image", index);
+    sim_step_done(self_of(n));
     place_free(n, index);
 }
 
 static void must_be_explained(u32 pid, const char *what) {
     if (sim.proc[pid].exited) return;   // it had ended; its last messages died with the node
     if (!sim.proc[pid].explained) sim_fail("pid %u %s without a death that explains it", pid, what);
-    sim.lost++;
+    sim.stats.lost++;
 }
 
 static void host_lost(void *ctx, u32 index, u8 node) {
@@ -174,14 +212,25 @@ static void host_lost(void *ctx, u32 index, u8 node) {
     must_be_explained(n->place[index].pid, "is reported lost");
 }
 
+// The end of a process: its word becomes FREE, then its place is free again. The machines
+// call host functions and are not entered from there, so that comes later.
 static void place_end(struct sim_node *n, u32 index) {
     struct place *p = &n->place[index];
-    u64 word = word_of(n, index);
+    const u64 word = word_of(n, index);
     p->state = PLACE_ENDING;
     if (p->fetching) return;    // the page that is on its way comes first
+    if (sim.roce) {
+        later(n, index, EV_END, 1 + sim_random(2000));
+        return;
+    }
     chain_begin(&p->chain, self_of(n));
     chain_cas(&p->chain, REGION_OWNER, index, word, owner_next(word, OWNER_FREE, self_of(n)));
     fabric_post(self_of(n), 0, &p->chain);
+}
+
+static void place_ended(struct sim_node *n, u32 index) {
+    place_free(n, index);
+    cluster_node_exited(n->cn, index);
 }
 
 static void host_kill(void *ctx, u32 index) {
@@ -203,141 +252,206 @@ static void host_log(void *ctx, const char *what, u64 a, u64 b) {
     sim_trace("node %u: %s %lu %lu", self_of(ctx), what, a, b);
 }
 
-static void rng_fill(void *ctx, void *to, size_t len_bytes) {
-    (void)ctx;
-    for (size_t i = 0; i < len_bytes; i++) ((u8 *)to)[i] = (u8)sim_random(256);
-}
-
-void model_init_node(u8 node) {
-    static const struct rng rng = {.fill = rng_fill};
-    struct sim_node *n = &sim.node[node];
-    struct cluster_node_config config = {
-        .self = node, .incarnation = 1, .shard = &n->shard, .owner_base = n->owner,
-        .owner_stride = 8, .desc_count = SIM_PLACES, .desc_bytes = sizeof(struct sim_desc),
-        .words = fabric_words(), .rng = &rng,
-        .host = {
-            .post = host_post, .send = host_send, .room = host_room, .prepare = host_prepare,
-            .drop = host_drop, .start = host_start, .run = host_run, .thaw = host_thaw,
-            .given = host_given, .image_free = host_image_free, .lost = host_lost,
-            .kill = host_kill, .no_lenders = host_no_lenders, .idle = host_idle,
-            .log = host_log, .ctx = n,
-        },
+static const struct cluster_host *model_host(u8 node) {
+    static struct cluster_host host;
+    host = (struct cluster_host){
+        .post = host_post, .send = host_send, .room = host_room, .prepare = host_prepare,
+        .drop = host_drop, .start = host_start, .run = host_run, .thaw = host_thaw,
+        .given = host_given, .image_free = host_image_free, .lost = host_lost,
+        .kill = host_kill, .no_lenders = host_no_lenders, .idle = host_idle,
+        .log = host_log, .ctx = &sim.node[node],
     };
-    n->alive = true;
-    for (u32 i = 0; i < SIM_PLACES; i++) {
-        u64 word = owner_word(OWNER_FREE, node, (u32)sim_random(1u << 24));
-        memcpy(&n->owner[i], &word, 8);   // boot, before any peer has a key
-        n->shadow_owner[i] = word;
-    }
-    cluster_node_init(&n->cn, &config);
+    return &host;
 }
 
-static u32 remote_entry(struct sim_node *n, u32 index) {
-    const struct sim_frame *root = root_of(n, index);
-    u32 start = (u32)sim_random(SIM_PAGES);
+// A node boots, for the first time or again; nothing of an earlier life is left.
+void model_boot(u8 node) {
+    struct sim_node *n = &sim.node[node];
+    n->alive = n->booted = true;
+    n->idle = n->shadowed = false;
+    n->born_ns = sim.now_ns;
+    n->incarnation++;
+    sim.stats.boots++;
+    memset(n->frame_owner, 0, sizeof n->frame_owner);
+    for (u32 i = 0; i < SIM_PLACES; i++)
+        n->place[i] = (struct place){.life = n->place[i].life + 1};
+    n->descs = NULL;
+    if (sim.roce) roce_boot(node, model_host(node));
+    else fabric_boot(node, model_host(node));
+    struct event tick = {.kind = EV_TICK, .node = node, .b = (u32)n->incarnation};
+    event_push(&tick, sim.now_ns + 1 + sim_random(NODE_SWEEP_NS));
+}
+
+// --- pages -------------------------------------------------------------------------------
+
+static u32 remote_page(struct sim_node *n, u32 index) {
+    const u32 start = (u32)sim_random(SIM_PAGES);
     for (u32 i = 0; i < SIM_PAGES; i++) {
-        u32 page = (start + i) % SIM_PAGES;
-        u64 frame = FIELD_GET(ENTRY_FRAME, root->word[page]);
-        if (FIELD_GET(ENTRY_NODE, root->word[page]) != self_of(n)) return page;
-        if (n->frame_owner[frame] != index + 1) return page;   // in an image of our own
+        const u32 page = (start + i) % SIM_PAGES;
+        if (!is_here(n, index, root_of(n, index)[page])) return page;
     }
     return SIM_PAGES;
-}
-
-static const struct image_id *image_at(const struct image_id *list, u32 count, u8 node) {
-    for (u32 i = 0; i < count; i++)
-        if (list[i].node == node) return &list[i];
-    return NULL;
 }
 
 // Tells the machines which lenders no entry names any more. Two images of one node (A to
 // B to A to B) are told apart by neither entry nor drain: both wait for the last page.
 static void drained(struct sim_node *n, u32 index) {
     bool named[SIM_NODES] = {false};
-    const struct sim_frame *root = root_of(n, index);
     for (u32 page = 0; page < SIM_PAGES; page++) {
-        u64 node = FIELD_GET(ENTRY_NODE, root->word[page]);
-        u64 frame = FIELD_GET(ENTRY_FRAME, root->word[page]);
-        if (node != self_of(n) || n->frame_owner[frame] != index + 1) named[node] = true;
+        const u64 entry = root_of(n, index)[page];
+        if (!is_here(n, index, entry)) named[FIELD_GET(ENTRY_NODE, entry)] = true;
     }
     for (u8 node = 0; node < sim.nodes; node++)
-        if (!named[node]) cluster_node_drained(&n->cn, index, node);
+        if (!named[node]) cluster_node_drained(n->cn, index, node);
 }
 
-// Reads a remote page, and behind it, on the same pair, the owner word of each image
-// that may hold it: only one whose word has not moved proves that the page was whole.
+// An image that is still kept at that node.
+static const struct sim_lender *lender_at(struct sim_node *n, u32 index, u8 node) {
+    struct image_id images[ADOPT_LENDERS_MAX + 1];
+    const struct sim_desc *d = desc_of(n, index);
+    const u32 count = cluster_node_lenders(n->cn, index, images);
+    for (u32 i = 0; i < count; i++) {
+        if (images[i].node != node) continue;
+        for (u32 k = 0; k < d->lender_count; k++) {
+            const struct image_id *l = &d->lender[k].image;
+            if (l->node == node && l->index == images[i].index && l->epoch == images[i].epoch)
+                return &d->lender[k];
+        }
+        sim_fail("a lender that the descriptor does not list");
+    }
+    return NULL;
+}
+
+static void fetch_start(struct sim_node *n, u32 index, u64 from, u32 lender_index) {
+    struct place *p = &n->place[index];
+    p->fetching = true;
+    sim.stats.fetches++;
+    if (!sim.roce) {
+        chain_begin(&p->chain, p->fetch_node);
+        chain_read(&p->chain, REGION_FRAME, from, frame_at(n, p->fetch_addr), sim.frame_bytes);
+        chain_read(&p->chain, REGION_OWNER, lender_index, &p->fetched_word, 8);
+        fabric_post(self_of(n), 1, &p->chain);
+        return;
+    }
+    if (p->fetch_node == self_of(n)) {       // an image of our own: no card in between
+        memcpy(frame_at(n, p->fetch_addr), frame_at(n, from), sim.frame_bytes);
+        model_fetched(n, index, word_of(n, lender_index) == p->expected_word ? S_OK : E_IO);
+        return;
+    }
+    p->fetched_word = lender_index;
+    const status_t status = roce_fetch(n, index, from);
+    if (status == S_OK) return;
+    p->fetching = false;                     // E_AGAIN: later; E_HOSTUNREACH: kill follows
+    frame_free(n, p->fetch_addr);
+}
+
+// Reads a remote page, and behind it, on the same pair, the owner word of an image that
+// holds it: only where that word has not moved was the page whole.
 static void fetch(struct sim_node *n, u32 index, u32 page) {
     struct place *p = &n->place[index];
-    struct image_id images[ADOPT_LENDERS_MAX + 1];
-    u32 count = cluster_node_lenders(&n->cn, index, images);
-    u64 entry = root_of(n, index)->word[page];
-    u8 node = (u8)FIELD_GET(ENTRY_NODE, entry);
-    const struct image_id *image = image_at(images, count, node);
-    if (image == NULL && (n->cn.dq.members & BIT(node)))
+    const u64 entry = root_of(n, index)[page];
+    const u8 node = (u8)FIELD_GET(ENTRY_NODE, entry);
+    const struct sim_lender *l = lender_at(n, index, node);
+    if (l == NULL && (n->cn->dq.members & BIT(node)))
         sim_fail("pid %u needs pages of node %u, which it has released", p->pid, node);
-    if (image == NULL) return;   // that lender is dead: kill is on its way
+    if (l == NULL) return;   // that lender is dead: kill is on its way
     p->fetch_page = page;
-    p->fetching = true;
-    chain_begin(&p->chain, node);
-    chain_read(&p->chain, REGION_FRAME, FIELD_GET(ENTRY_FRAME, entry), &p->fetched,
-               sizeof p->fetched);
-    chain_read(&p->chain, REGION_OWNER, image->index, &p->fetched_word, 8);
-    p->chain.wr[0].imm = image->epoch;
-    fabric_post(self_of(n), 1, &p->chain);
+    p->fetch_node = node;
+    p->fetch_addr = frame_alloc(n, index);
+    p->expected_word = owner_word(OWNER_RUNNING, l->taker, l->image.epoch);
+    fetch_start(n, index, FIELD_GET(ENTRY_ADDR, entry), l->image.index);
 }
 
-static void fetched(struct sim_node *n, u32 index) {
+// The page at fetch_addr is here, or not.
+void model_fetched(struct sim_node *n, u32 index, status_t status) {
     struct place *p = &n->place[index];
     p->fetching = false;
+    if (status == E_IO)
+        sim_fail("pid %u: node %u took its image back under us", p->pid, p->fetch_node);
+    if (status != S_OK) frame_free(n, p->fetch_addr);
     if (p->state == PLACE_ENDING) {
         place_end(n, index);
         return;
     }
-    if (p->chain.status != S_OK) return;   // the lender is dead: kill follows
-    if (owner_state(p->fetched_word) != OWNER_RUNNING ||
-        owner_epoch(p->fetched_word) != p->chain.wr[0].imm)
-        sim_fail("pid %u: node %u took its image back under us", p->pid, p->chain.node);
-    if (p->fetched.word[0] != page_value(p->pid, p->fetch_page))
-        sim_fail("pid %u page %u has wrong bytes from node %u", p->pid, p->fetch_page,
-                 p->chain.node);
-    u32 frame = frame_alloc(n, index);
-    n->frame[frame] = p->fetched;
-    root_of(n, index)->word[p->fetch_page] = FIELD_PREP(ENTRY_NODE, self_of(n)) | frame;
-    drained(n, index);
+    if (status != S_OK) return;      // the lender is dead: kill follows
+    page_check(n, p->fetch_addr, p->pid, p->fetch_page);
+    root_of(n, index)[p->fetch_page] = FIELD_PREP(ENTRY_NODE, self_of(n)) | p->fetch_addr;
+    sim_step_done(self_of(n));
+    if (!sim.roce) drained(n, index);        // roce: with the next step, outside of the poll
+}
+
+// --- a process ---------------------------------------------------------------------------
+
+static u8 next_node(const struct sim_node *n, u32 pid) {
+    const u8 self = self_of(n), a = (u8)(pid % sim.nodes), b = (u8)((pid + 1) % sim.nodes);
+    switch (sim.proc[pid].route) {
+    case ROUTE_BACK_AND_FORTH: return self == a ? b : a;
+    case ROUTE_ROUND: return (u8)((self + 1) % sim.nodes);
+    case ROUTE_RANDOM: break;
+    }
+    return sim_random(8) == 0 ? NODE_ANY : (u8)sim_random(sim.nodes);
+}
+
+// What the next node finds in the descriptor: the lenders that still hold something.
+static bool lenders_write(struct sim_node *n, u32 index) {
+    struct image_id images[ADOPT_LENDERS_MAX + 1];
+    struct sim_desc *d = desc_of(n, index);
+    struct sim_lender list[ADOPT_LENDERS_MAX + 1];
+    const u32 count = cluster_node_lenders(n->cn, index, images);
+    if (count > ADOPT_LENDERS_MAX) return false;
+    for (u32 i = 0; i < count; i++) {
+        list[i] = (struct sim_lender){images[i], NODE_ANY};
+        for (u32 k = 0; k < d->lender_count; k++)
+            if (d->lender[k].image.node == images[i].node &&
+                d->lender[k].image.index == images[i].index &&
+                d->lender[k].image.epoch == images[i].epoch)
+                list[i].taker = d->lender[k].taker;
+    }
+    d->lender_count = count;
+    memcpy(d->lender, list, count * sizeof list[0]);
+    return true;
 }
 
 static void migrate(struct sim_node *n, u32 index) {
-    struct image_id images[ADOPT_LENDERS_MAX + 1];
-    u8 target = sim_random(8) == 0 ? NODE_ANY : (u8)sim_random(sim.nodes);
     struct place *p = &n->place[index];
-    if (!cluster_node_settled(&n->cn, index)) return;
-    u32 count = cluster_node_lenders(&n->cn, index, images);
-    if (count > ADOPT_LENDERS_MAX) return;
-    n->desc[index].lender_count = count;
-    memcpy(n->desc[index].lender, images, sizeof n->desc[index].lender);
+    const u8 target = next_node(n, p->pid);
+    if (!cluster_node_settled(n->cn, index) || !lenders_write(n, index)) return;
     p->state = PLACE_GIVING;
-    status_t status = cluster_node_give(&n->cn, index, target, 3);
-    if (status == S_OK) {
-        sim.migrations++;
-        if (sim_random(10) == 0) cluster_node_cancel(&n->cn, index, E_INTR);
-    } else {
+    sim_step_done(self_of(n));
+    if (cluster_node_give(n->cn, index, target, 3) != S_OK) {
         p->state = PLACE_RUNNING;
+        return;
     }
+    sim.stats.migrations++;
+    if (sim_random(10) == 0) cluster_node_cancel(n->cn, index, E_INTR);
+}
+
+// Checks and writes one of its pages, if it is here.
+static void touch(struct sim_node *n, u32 index) {
+    const u32 pid = n->place[index].pid, page = (u32)sim_random(SIM_PAGES);
+    const u64 entry = root_of(n, index)[page];
+    if (!is_here(n, index, entry)) return;
+    page_check(n, FIELD_GET(ENTRY_ADDR, entry), pid, page);
+    sim.proc[pid].version[page]++;
+    page_fill(n, FIELD_GET(ENTRY_ADDR, entry), pid, page);
 }
 
 static void step(struct sim_node *n, u32 index) {
     struct place *p = &n->place[index];
     struct sim_proc *proc = &sim.proc[p->pid];
-    if (n->desc[index].counter != proc->counter || proc->exited)
+    struct sim_desc *d = desc_of(n, index);
+    if (d->counter != proc->counter || proc->exited)
         sim_fail("pid %u runs twice: node %u is at step %lu, it has made %lu", p->pid,
-                 self_of(n), n->desc[index].counter, proc->counter);
-    n->desc[index].counter = ++proc->counter;
+                 self_of(n), d->counter, proc->counter);
+    d->counter = ++proc->counter;
     p->steps_left -= p->steps_left > 0;
+    touch(n, index);
     if (!p->fetching) {
-        u32 page = remote_entry(n, index);
+        const u32 page = remote_page(n, index);
         if (page != SIM_PAGES && sim_random(4) != 0) fetch(n, index, page);
-        if (page == SIM_PAGES) drained(n, index);
+        if (!p->fetching) drained(n, index);
     }
+    if (p->state != PLACE_RUNNING) return;
     if (!p->fetching && proc->moves > 0 && sim_random(4) == 0) {
         proc->moves--;
         migrate(n, index);
@@ -353,178 +467,86 @@ static void step(struct sim_node *n, u32 index) {
 }
 
 static void spawn(struct sim_node *n, u32 pid) {
-    u32 index = place_alloc(n, pid);
+    const u32 index = place_alloc(n, pid);
+    const u32 route = (u32)sim_random(4);
     if (index == ~0u) sim_fail("no place for pid %u", pid);
-    struct sim_desc *d = &n->desc[index];
-    memset(d, 0, sizeof *d);
+    struct sim_desc *d = desc_of(n, index);
+    memset((u8 *)d + DESC_BODY, 0, sizeof *d - DESC_BODY);
     d->pid = pid;
-    d->root_frame = frame_alloc(n, index);
-    for (u32 page = 0; page < SIM_PAGES; page++) {
-        u32 frame = frame_alloc(n, index);
-        n->frame[frame].word[0] = page_value(pid, page);
-        root_of(n, index)->word[page] = FIELD_PREP(ENTRY_NODE, self_of(n)) | frame;
-    }
+    d->root = frame_alloc(n, index);
     sim.proc[pid] = (struct sim_proc){.spawned = true, .moves = (u32)sim_random(6)};
+    if (route >= 2) {
+        sim.proc[pid].route = route == 2 ? ROUTE_BACK_AND_FORTH : ROUTE_ROUND;
+        sim.proc[pid].moves += 4;
+    }
+    for (u32 page = 0; page < SIM_PAGES; page++) {
+        const u64 addr = frame_alloc(n, index);
+        page_fill(n, addr, pid, page);
+        root_of(n, index)[page] = FIELD_PREP(ENTRY_NODE, self_of(n)) | addr;
+    }
     n->place[index].state = PLACE_GIVING;
-    u8 target = sim_random(4) == 0 ? (u8)sim_random(sim.nodes) : NODE_ANY;
-    if (cluster_node_give(&n->cn, index, target, 3) != S_OK &&
-        cluster_node_give(&n->cn, index, NODE_ANY, 3) != S_OK)
+    const u8 target = sim_random(4) == 0 ? (u8)sim_random(sim.nodes) : NODE_ANY;
+    if (cluster_node_give(n->cn, index, target, 3) != S_OK &&
+        cluster_node_give(n->cn, index, NODE_ANY, 3) != S_OK)
         sim_fail("pid %u could not be queued", pid);
 }
 
-// No entry stays behind while a node that is up has room and sleeps.
-static void check_wake_ups(struct sim_node *n) {
-    for (u32 i = 0; i < SIM_PLACES; i++) {
-        struct place *p = &n->place[i];
-        u64 word = word_of(n, i);
-        if (owner_state(word) != OWNER_QUEUED || word != p->queued_word) {
-            p->queued_word = word;
-            p->queued_ns = sim.now_ns;
-        }
-        bool old = owner_state(word) == OWNER_QUEUED && sim.now_ns - p->queued_ns > WAKE_LOST_NS;
-        for (u32 k = 0; old && k < sim.nodes; k++) {
-            struct sim_node *other = &sim.node[k];
-            if (other->alive && other->idle && other->cn.seek.state == SEEK_NONE &&
-                host_room(other) > 0)
-                sim_fail("pid %u waits in the queue while node %u sleeps with room", p->pid, k);
-        }
-    }
+// --- events ------------------------------------------------------------------------------
+
+static void tick(struct sim_node *n, const struct event *ev) {
+    struct event next = *ev;
+    if (ev->b != (u32)n->incarnation) return;
+    if (!sim.roce) cluster_node_tick(n->cn, sim.now_ns);
+    check_wake_ups(n);
+    event_push(&next, sim.now_ns + NODE_SWEEP_NS / 2);
+}
+
+static void end(struct sim_node *n, u32 index) {
+    const u64 word = word_of(n, index);
+    if (word_cas(words_ops(), &desc_of(n, index)->owner, word,
+                 owner_next(word, OWNER_FREE, self_of(n))) != word)
+        sim_fail("place %u could not be freed", index);
+    place_ended(n, index);
 }
 
 void model_event(const struct event *ev) {
     struct sim_node *n = &sim.node[ev->node];
     if (!n->alive) return;
-    if (ev->kind == EV_SPAWN) {
-        spawn(n, ev->a);
-    } else if (ev->kind == EV_TICK && ev->b == 0) {
-        struct event next = *ev;
-        cluster_node_tick(&n->cn, sim.now_ns);
-        check_wake_ups(n);
-        event_push(&next, sim.now_ns + NODE_SWEEP_NS / 2);
-    } else if (ev->kind == EV_STEP) {
-        struct place *p = &n->place[ev->a];
+    const struct place *p = &n->place[ev->a];
+    switch (ev->kind) {
+    case EV_SPAWN: spawn(n, ev->a); break;
+    case EV_TICK: tick(n, ev); return;
+    case EV_STEP:
         if (p->state == PLACE_RUNNING && p->life == ev->b) step(n, ev->a);
-    } else if (ev->kind == EV_DETECT && !(n->down & BIT(ev->from))) {
-        fabric_fence(ev->node, ev->from);
-        cluster_node_peer_down(&n->cn, ev->from);
+        break;
+    case EV_END:
+        if (p->state == PLACE_ENDING && p->life == ev->b) end(n, ev->a);
+        break;
+    default: return;
     }
+    if (sim.roce) roce_poll_soon(ev->node);
 }
 
+// A chain of the model transport is back.
 void model_posted(u8 node, struct chain *c) {
     struct sim_node *n = &sim.node[node];
     for (u32 i = 0; i < SIM_PLACES; i++) {
         struct place *p = &n->place[i];
         if (c != &p->chain) continue;
         if (p->fetching) {
-            fetched(n, i);
+            const bool stale = c->status == S_OK && p->fetched_word != p->expected_word;
+            model_fetched(n, i, stale ? E_IO : c->status);
             return;
         }
         if (!chain_cas_won(c, 0)) sim_fail("place %u could not be freed", i);
-        place_free(n, i);
-        cluster_node_exited(&n->cn, i);
+        place_ended(n, i);
         return;
     }
-    cluster_node_posted(&n->cn, c);
+    cluster_node_posted(n->cn, c);
 }
 
 void model_imm(u8 node, u8 from, u32 imm) {
     struct sim_node *n = &sim.node[node];
     n->idle = false;
-    cluster_node_rx_imm(&n->cn, from, imm, &n->inbox[from]);
-}
-
-// A death explains the loss of what ran there, lay there, or still had pages there.
-void model_kill(u8 node) {
-    struct sim_node *n = &sim.node[node];
-    n->alive = false;
-    n->last_packet_ns = sim.now_ns + sim_random(10000);
-    sim.kills++;
-    for (u32 i = 0; i < SIM_PLACES; i++)
-        if (n->place[i].state != PLACE_FREE && !sim.proc[n->place[i].pid].exited)
-            sim.proc[n->place[i].pid].explained = true;
-    for (u8 k = 0; k < sim.nodes; k++) {
-        struct event ev = {.kind = EV_DETECT, .node = k, .from = node};
-        if (k != node) event_push(&ev, n->last_packet_ns + 1 + sim_random(50 * NS_PER_MS));
-    }
-}
-
-// After every event: one owner.
-void model_check(void) {
-    u8 runs_at[SIM_PIDS];
-    memset(runs_at, 0xff, sizeof runs_at);
-    for (u8 k = 0; k < sim.nodes; k++) {
-        struct sim_node *n = &sim.node[k];
-        for (u32 i = 0; n->alive && i < SIM_PLACES; i++) {
-            if (n->place[i].state != PLACE_RUNNING) continue;
-            u32 pid = n->place[i].pid;
-            if (runs_at[pid] != 0xff)
-                sim_fail("pid %u runs on nodes %u and %u at once", pid, runs_at[pid], k);
-            runs_at[pid] = k;
-            u64 word = word_of(n, i);
-            if (owner_state(word) != OWNER_RUNNING || owner_node(word) != k)
-                sim_fail("pid %u runs on node %u against its owner word %lx", pid, k, word);
-        }
-    }
-}
-
-static bool node_settled(const struct sim_node *n) {
-    for (u32 i = 0; i < SIM_PLACES; i++)
-        if (n->place[i].state != PLACE_FREE) return false;
-    return true;
-}
-
-// All processes have come to their end, and all places have been given back.
-bool model_settled(void) {
-    for (u32 pid = 0; pid < sim.pids; pid++)
-        if (!sim.proc[pid].spawned || !(sim.proc[pid].exited || sim.proc[pid].explained))
-            return false;
-    for (u32 k = 0; k < sim.nodes; k++)
-        if (sim.node[k].alive && !node_settled(&sim.node[k])) return false;
-    return true;
-}
-
-// At the end: frames conserved, and no machine holds anything.
-void model_check_end(void) {
-    for (u32 k = 0; k < sim.nodes; k++) {
-        struct sim_node *n = &sim.node[k];
-        for (u32 i = 0; n->alive && i < SIM_FRAMES; i++)
-            if (n->frame_owner[i] != 0) sim_fail("node %u leaked frame %u", k, i);
-        for (u32 i = 0; n->alive && i < NODE_INS_MAX; i++)
-            if (n->cn.ins[i].used)
-                sim_fail("node %u still holds an adoption in state %s", k,
-                         adopt_in_state_name(n->cn.ins[i].m.state));
-        for (u32 i = 0; n->alive && i < NODE_OUTS_MAX; i++)
-            if (n->cn.outs[i].used && n->cn.outs[i].m.state != OUT_ENDED)
-                sim_fail("node %u still keeps an image in state %s", k,
-                         adopt_out_state_name(n->cn.outs[i].m.state));
-    }
-}
-
-// Prints, as comments, where anything of a process lies.
-void model_dump(u32 pid) {
-    printf("# pid %u: exited %d, explained %d, step %lu\n", pid, sim.proc[pid].exited,
-           sim.proc[pid].explained, sim.proc[pid].counter);
-    for (u8 k = 0; k < sim.nodes; k++) {
-        struct sim_node *n = &sim.node[k];
-        if (pid == 0)
-            printf("# node %u: %s, idle %d, seek %d, members %lx, hungry word %lx, depth %u\n",
-                   k, n->alive ? "alive" : "dead", n->idle, n->cn.seek.state,
-                   n->cn.dq.members, n->shadow_shard[DQ_SLOTS], dqueue_depth(&n->cn.dq));
-        for (u32 i = 0; i < SIM_PLACES; i++) {
-            const struct place *p = &n->place[i];
-            if (p->state == PLACE_FREE || p->pid != pid) continue;
-            printf("#   node %u place %u: state %d, word %lx, fetching %d, steps left %u\n", k, i,
-                   (int)p->state, n->shadow_owner[i], p->fetching, p->steps_left);
-            struct image_id images[ADOPT_LENDERS_MAX + 1];
-            u32 count = cluster_node_lenders(&n->cn, i, images);
-            for (u32 j = 0; j < count; j++)
-                printf("#     lender node %u place %u epoch %x\n", images[j].node,
-                       images[j].index, images[j].epoch);
-            for (u32 j = 0; j < NODE_OUTS_MAX; j++)
-                if (n->cn.outs[j].used && n->cn.outs[j].m.index == i)
-                    printf("#     out %s offers %u offering %d\n",
-                           adopt_out_state_name(n->cn.outs[j].m.state), n->cn.outs[j].offers,
-                           n->cn.outs[j].offering);
-        }
-    }
+    cluster_node_rx_imm(n->cn, from, imm, &n->inbox[from]);
 }

@@ -1,0 +1,222 @@
+// The Ethernet between the nodes, and their cards. A frame takes some microseconds, in
+// order between two nodes; by the seed's chances it is lost, doubled, late, or has one to
+// three bits flipped, which the ICRC alone must find (a CRC-32 finds all of those). A
+// card sends at the doorbell; a slow one keeps its buffers for a while, so its ring fills.
+#include <stdlib.h>
+#include <string.h>
+
+#include "drivers/netdev.h"
+#include "tests/sim/sim.h"
+
+#define CARD_BUFS 32u
+#define CARD_MTU 4300u
+#define CARD_BUF (CARD_MTU + 64u)
+#define CARD_RX 256u
+#define ETH_BYTES 14u
+#define WIRE_NS 1000u
+
+enum buf_state { BUF_FREE, BUF_FILLING, BUF_QUEUED, BUF_SENT };
+
+struct card {
+    struct netdev dev;
+    u8 node;
+    enum buf_state state[CARD_BUFS];
+    struct net_tx tx[CARD_BUFS];
+    u8 buf[CARD_BUFS][CARD_BUF];
+    u32 queue[CARD_BUFS], queued;
+    u8 *rx[CARD_RX];
+    u32 rx_len[CARD_RX], rx_first, rx_count;
+};
+
+static struct card cards[SIM_NODES];
+static u64 last_ns[SIM_NODES][SIM_NODES];
+
+void net_mac(u8 node, u8 mac[6]) {
+    static const u8 base[6] = {0x52, 0x54, 0x00, 0x49, 0x53, 0x01};
+    memcpy(mac, base, 6);
+    mac[5] = (u8)(mac[5] + node);
+}
+
+// --- the wire ----------------------------------------------------------------------------
+
+static void flip_bits(u8 *frame, u32 len_bytes) {
+    u32 bits[3];
+    const u32 count = 1 + (u32)sim_random(3);
+    for (u32 i = 0; i < count; i++) {
+        bits[i] = (u32)sim_random(len_bytes * 8ull);
+        bool twice = false;
+        for (u32 k = 0; k < i; k++) twice |= bits[k] == bits[i];
+        if (!twice) frame[bits[i] / 8] ^= (u8)(1u << bits[i] % 8);
+    }
+    sim.stats.frames_corrupt++;
+}
+
+static void deliver(u8 from, u8 to, const u8 *frame, u32 len_bytes) {
+    struct event ev = {.kind = EV_FRAME, .node = to, .from = from, .len_bytes = len_bytes};
+    u64 at_ns = sim.now_ns + WIRE_NS + sim_random(4000);
+    ev.frame = malloc(len_bytes);
+    memcpy(ev.frame, frame, len_bytes);
+    if (sim_chance(sim.chaos.corrupt)) flip_bits(ev.frame, len_bytes);
+    if (sim_chance(sim.chaos.reorder)) {
+        at_ns += sim_random(2 * NS_PER_MS);
+        sim.stats.frames_late++;
+    } else {
+        if (at_ns <= last_ns[from][to]) at_ns = last_ns[from][to] + 1;
+        last_ns[from][to] = at_ns;
+    }
+    event_push(&ev, at_ns);
+}
+
+static void wire_send(u8 from, const u8 *frame, u32 len_bytes) {
+    sim.stats.frames++;
+    for (u8 to = 0; to < sim.nodes; to++) {
+        u8 mac[6];
+        net_mac(to, mac);
+        if (to == from || (!(frame[0] & 1) && memcmp(mac, frame, 6) != 0)) continue;
+        if (sim_chance(sim.chaos.loss)) {
+            sim.stats.frames_lost++;
+            continue;
+        }
+        deliver(from, to, frame, len_bytes);
+        if (!sim_chance(sim.chaos.dup)) continue;
+        sim.stats.frames_doubled++;
+        deliver(from, to, frame, len_bytes);
+    }
+}
+
+// --- the card ----------------------------------------------------------------------------
+
+static u32 buf_of(const struct card *c, const u8 *head) {
+    const u64 i = (u64)(head - c->buf[0]) / CARD_BUF;
+    if (head < c->buf[0] || i >= CARD_BUFS || head != c->buf[i]) sim_fail("a buffer not ours");
+    return (u32)i;
+}
+
+static u8 *tx_buf(struct netdev *dev) {
+    struct card *c = dev->priv;
+    for (u32 i = 0; i < CARD_BUFS; i++) {
+        if (c->state[i] != BUF_FREE) continue;
+        c->state[i] = BUF_FILLING;
+        memset(c->buf[i], 0xee, sizeof c->buf[i]);
+        return c->buf[i];
+    }
+    dev->counters.tx_drop_ring_full++;
+    return NULL;
+}
+
+static void tx_cancel(struct netdev *dev, u8 *head) {
+    struct card *c = dev->priv;
+    c->state[buf_of(c, head)] = BUF_FREE;
+}
+
+static status_t tx_send(struct netdev *dev, const struct net_tx *tx) {
+    struct card *c = dev->priv;
+    const u32 i = buf_of(c, tx->head);
+    if (c->state[i] != BUF_FILLING) sim_fail("a buffer was sent twice");
+    if (tx->head_len + tx->gather_len + tx->tail_len > CARD_MTU + ETH_BYTES) {
+        c->state[i] = BUF_FREE;
+        dev->counters.tx_drop_too_long++;
+        return E_MSGSIZE;
+    }
+    c->state[i] = BUF_QUEUED;
+    c->tx[i] = *tx;
+    c->queue[c->queued++] = i;
+    return S_OK;
+}
+
+static void transmit(struct card *c, u32 i) {
+    u8 frame[CARD_BUF];
+    const struct net_tx *tx = &c->tx[i];
+    memcpy(frame, tx->head, tx->head_len);
+    if (tx->gather_len != 0)
+        memcpy(frame + tx->head_len, frame_at(&sim.node[c->node], tx->gather_pa.v),
+               tx->gather_len);
+    memcpy(frame + tx->head_len + tx->gather_len, tx->head + tx->head_len, tx->tail_len);
+    c->dev.counters.tx_frames++;
+    wire_send(c->node, frame, tx->head_len + tx->gather_len + tx->tail_len);
+}
+
+static void tx_kick(struct netdev *dev) {
+    struct card *c = dev->priv;
+    if (c->queued == 0) return;
+    for (u32 k = 0; k < c->queued; k++) {
+        transmit(c, c->queue[k]);
+        c->state[c->queue[k]] = sim.slow_cards ? BUF_QUEUED : BUF_SENT;
+    }
+    c->queued = 0;
+    if (!sim.slow_cards) return;
+    struct event ev = {.kind = EV_SENT, .node = c->node, .b = (u32)sim.node[c->node].incarnation};
+    event_push(&ev, sim.now_ns + sim_random(30000));
+}
+
+static void tx_reap(struct netdev *dev) {
+    struct card *c = dev->priv;
+    for (u32 i = 0; i < CARD_BUFS; i++) {
+        if (c->state[i] != BUF_SENT) continue;
+        c->state[i] = BUF_FREE;
+        if (c->tx[i].sent != NULL) c->tx[i].sent(c->tx[i].sent_ctx, c->tx[i].sent_cookie);
+    }
+}
+
+static bool link_up(struct netdev *dev) {
+    (void)dev;
+    return true;
+}
+
+// A new seed.
+void net_begin(void) { memset(last_ns, 0, sizeof last_ns); }
+
+// A fresh card for a node that boots.
+struct netdev *net_card(u8 node) {
+    static const struct netdev_ops ops = {
+        .tx_buf = tx_buf, .tx_cancel = tx_cancel, .tx_send = tx_send, .tx_kick = tx_kick,
+        .tx_reap = tx_reap, .link_up = link_up};
+    struct card *c = &cards[node];
+    net_drop(node);
+    memset(c, 0, sizeof *c);
+    c->node = node;
+    c->dev = (struct netdev){.ops = &ops, .name = "eth0", .mtu = CARD_MTU, .mtu_max = CARD_MTU,
+                             .priv = c};
+    net_mac(node, c->dev.mac);
+    return &c->dev;
+}
+
+void net_drop(u8 node) {
+    struct card *c = &cards[node];
+    for (u32 i = 0; i < c->rx_count; i++) free(c->rx[(c->rx_first + i) % CARD_RX]);
+    c->rx_count = 0;
+}
+
+// Hands over up to max_frames received frames; returns how many.
+u32 net_receive(u8 node, u32 max_frames, void (*rx)(const u8 *frame, u32 len_bytes)) {
+    struct card *c = &cards[node];
+    u32 count = 0;
+    for (; count < max_frames && c->rx_count != 0; count++) {
+        const u32 i = c->rx_first;
+        c->rx_first = (i + 1) % CARD_RX;
+        c->rx_count--;
+        rx(c->rx[i], c->rx_len[i]);
+        free(c->rx[i]);
+    }
+    return count;
+}
+
+void net_event(const struct event *ev) {
+    struct card *c = &cards[ev->node];
+    const struct sim_node *n = &sim.node[ev->node];
+    if (ev->kind == EV_SENT) {
+        if (!n->alive || ev->b != (u32)n->incarnation) return;
+        bool queued[CARD_BUFS] = {false};
+        for (u32 k = 0; k < c->queued; k++) queued[c->queue[k]] = true;
+        for (u32 i = 0; i < CARD_BUFS; i++)
+            if (c->state[i] == BUF_QUEUED && !queued[i]) c->state[i] = BUF_SENT;
+    } else if (!n->alive || c->rx_count == CARD_RX) {
+        free(ev->frame);
+        return;
+    } else {
+        const u32 i = (c->rx_first + c->rx_count++) % CARD_RX;
+        c->rx[i] = ev->frame;
+        c->rx_len[i] = ev->len_bytes;
+    }
+    roce_poll_soon(ev->node);
+}
