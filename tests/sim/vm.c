@@ -4,6 +4,7 @@
 
 #include "base/string.h"
 #include "drivers/rdma/soft.h"
+#include "kernel/bench.h"
 #include "kernel/cluster_priv.h"
 #include "kernel/klog.h"
 #include "kernel/net.h"
@@ -65,7 +66,10 @@ void edge_request(u32 edge_bits) {
     again = true;
 }
 
-// The figures and the text of /nodes are no part of the simulation.
+// Neither the figures and texts of /nodes nor /dev/bench are part of the simulation.
+void bench_done(u32 index, status_t status) { (void)index; (void)status; }
+void bench_peer_down(u32 node) { (void)node; }
+status_t bench_page(u64 offset, paddr_t *frame) { (void)offset; (void)frame; return E_NXIO; }
 void status_init(void) {}
 void status_poll(u64 now_ns) { (void)now_ns; }
 void status_answer(struct peer *p) { (void)p; }
