@@ -13,6 +13,7 @@
 #include "kernel/netpoll.h"
 #include "kernel/remote_files_priv.h"
 #include "kernel/signal.h"
+#include "kernel/trap.h"
 #include "kernel/x86/cpu.h"
 #include "mm/frame.h"
 #include "mm/kmem.h"
