@@ -11,6 +11,7 @@
 #include "kernel/trap.h"
 #include "kernel/x86/cpu.h"
 #include "mm/frame.h"
+#include "proto/roce/cm.h"
 
 #define STATUS_FRESH_NS (200ull * 1000 * 1000)
 
@@ -79,6 +80,18 @@ static void add_rdma(const struct soft_counters *r) {
     ADD("rdma_", r, bad_qpn); ADD("rdma_", r, bad_state); ADD("rdma_", r, qp_err);
     ADD("rdma_", r, tx_ring_full); ADD("rdma_", r, resp_queue_full);
     ADD("rdma_", r, cq_overflow); ADD("rdma_", r, dup_atomic_replayed);
+    ADD("rdma_", r, dup_atomic_too_old); ADD("rdma_", r, ghost_response);
+    ADD("rdma_", r, read_gap_asked); ADD("rdma_", r, retry_rnr_exceeded_err);
+    ADD("rdma_", r, bad_opcode); ADD("rdma_", r, bad_tver); ADD("rdma_", r, bad_key);
+    ADD("rdma_", r, bad_pkey); ADD("rdma_", r, bad_src); ADD("rdma_", r, bad_ip);
+    ADD("rdma_", r, bad_qkey); ADD("rdma_", r, bad_transport); ADD("rdma_", r, not_roce);
+    ADD("rdma_", r, cnp); ADD("rdma_", r, arp_failed); ADD("rdma_", r, arp_ignored);
+    ADD("rdma_", r, no_mac);
+}
+
+static void add_cm(const struct cm_counters *c) {
+    ADD("cm_", c, rx_mads); ADD("cm_", c, rx_bad); ADD("cm_", c, rx_stray);
+    ADD("cm_", c, no_room);
 }
 
 static void add_card(const struct net_counters *e) {
@@ -94,6 +107,7 @@ static void add_card(const struct net_counters *e) {
 void status_init(void) {
     static const struct net_counters no_card;
     static const struct soft_counters no_rdma;
+    static const struct cm_counters no_cm;
     const struct net_card *card = net_own();
     cluster_status_add("cpus", get_cpus, NULL);
     cluster_status_add("mem", get_mem, NULL);        // frames
@@ -102,6 +116,7 @@ void status_init(void) {
     cluster_status_add("members", get_members, NULL);
     add_machines();
     add_rdma(card ? soft_counters(card->rdma) : &no_rdma);
+    add_cm(card ? &soft_cm(card->rdma)->counters : &no_cm);
     add_card(card ? &card->dev->counters : &no_card);
 }
 

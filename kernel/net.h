@@ -48,8 +48,5 @@ void net_add_poller(void (*poll)(void *ctx, u64 now_ns), u64 (*deadline_ns)(void
                     void *ctx);
 // Who takes the answers to echoes of its own. Boot.
 void net_set_echo(void (*answered)(struct net_card *card, const struct net_echo *echo));
-// Counters as lines "name value"; returns the length, at most size_bytes - 1. Takes
-// net_lock itself.
-u64 net_status_text(char *to, u64 size_bytes);
 // Stops every card at once: panic. Any context, takes no lock.
 void net_stop(void);

@@ -25,14 +25,14 @@ struct rping_info { be64_t addr; be32_t rkey, size; } __attribute__((packed));
 
 struct svc_conn {
     struct testsvc *svc;
-    bool used, rping, gone, sink_next;
+    bool used, rping, gone, sink_next, established;
     u32 serial;
     struct rdma_cm_id *id;
     struct rdma_qp *qp;
     struct rdma_pd *pd;
     struct rdma_mr *mr;
     u8 *buf;                         // rping: data, then messages; scratch: the region
-    u64 buf_bytes, probe_ns;
+    u64 buf_bytes, probe_ns, opened;
     u32 data_len;
     bool probing;
 };
@@ -42,6 +42,7 @@ struct testsvc {
     struct rdma_cq *cq;
     u64 now_ns;
     struct testsvc_counters counters;
+    u64 opens;                       // gives each connection its age
     struct svc_conn conns[SVC_CONNS];
 };
 
@@ -78,8 +79,10 @@ static bool post_recv(struct svc_conn *c, u32 slot) {
 
 static void on_event(const struct rdma_cm_event *ev) {
     struct svc_conn *c = ev->context;
-    if (ev->kind == CM_EV_ESTABLISHED) c->svc->counters.connects++;
-    else c->gone = true;             // taken down in testsvc_poll
+    if (ev->kind == CM_EV_ESTABLISHED) {
+        c->svc->counters.connects++;
+        c->established = true;
+    } else c->gone = true;             // taken down in testsvc_poll
 }
 
 static void conn_close(struct svc_conn *c) {
@@ -97,7 +100,8 @@ static void conn_close(struct svc_conn *c) {
 static bool conn_open(struct svc_conn *c, u32 access) {
     c->serial++;
     c->used = true;
-    c->gone = c->sink_next = c->probing = false;
+    c->gone = c->sink_next = c->probing = c->established = false;
+    c->opened = ++c->svc->opens;
     c->probe_ns = c->svc->now_ns + SVC_PROBE_NS;
     memset(c->buf, 0, c->buf_bytes);
     c->pd = rdma_alloc_pd(c->svc->dev);
@@ -109,10 +113,22 @@ static bool conn_open(struct svc_conn *c, u32 access) {
     return c->qp != NULL;
 }
 
+// A free place. Where there is none, the oldest whose caller has said no more than REQ
+// gives way: else a few REQs that nobody follows up close the service for CM_TRIES_MAX
+// repetitions of REP.
 static struct svc_conn *conn_find(struct testsvc *svc, bool rping) {
-    for (u32 i = 0; i < SVC_CONNS; i++)
-        if (!svc->conns[i].used && svc->conns[i].rping == rping) return &svc->conns[i];
-    return NULL;
+    struct svc_conn *oldest = NULL;
+    for (u32 i = 0; i < SVC_CONNS; i++) {
+        struct svc_conn *c = &svc->conns[i];
+        if (c->rping != rping) continue;
+        if (!c->used) return c;
+        if (!c->established && (oldest == NULL || c->opened < oldest->opened)) oldest = c;
+    }
+    if (oldest == NULL) return NULL;
+    svc->counters.half_open_dropped++;
+    rdma_reject(oldest->id, CM_REJ_NO_RESOURCES, NULL, 0);
+    conn_close(oldest);
+    return oldest;
 }
 
 static status_t answer(struct svc_conn *c, struct rdma_conn_param *param) {

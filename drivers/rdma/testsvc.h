@@ -13,7 +13,9 @@
 
 struct testsvc;
 
-struct testsvc_counters { u64 rping_rounds, connects, disconnects, refused, errors; };
+struct testsvc_counters {
+    u64 rping_rounds, connects, disconnects, refused, errors, half_open_dropped;
+};
 
 // Memory comes from `alloc` (zeroed, page-aligned), all of it now. NULL: no memory.
 struct testsvc *testsvc_create(struct rdma_dev *dev, void *(*alloc)(void *ctx, u64 len_bytes),

@@ -318,6 +318,34 @@ START_TEST(scratch_finds_a_vanished_peer) {
 }
 END_TEST
 
+// The other side's REQs are all that ever comes of it, as from a flood.
+static u32 only_req_filter(struct pair *p, u32 dir, u8 *frame, u32 *len) {
+    bool mad = *len > MAD_AT + 18 && frame[ROCE_BTH_AT] == UD_SEND_ONLY;
+    return dir == 0 && mad && p->user == NULL && frame[MAD_AT + 17] != CM_REQ ? 0 : 1;
+}
+
+START_TEST(half_open_connections_give_way) {
+    struct pair *p = start(0);
+    svc = testsvc_create(p->side[1].dev, test_alloc, NULL);
+    p->filter = only_req_filter;
+    u16 port = _i == 0 ? TESTSVC_RPING_PORT : TESTSVC_SCRATCH_PORT;
+    for (u32 i = 1; i <= 20; i++) {
+        if (i == 20) p->user = p;                   // and one who means it
+        connect_to(p, port);
+        ck_assert_msg(run_until(p, &peers[0].count[CM_EV_RESPONSE], i), "connection %u", i);
+        if (i == 20) break;
+        rdma_destroy_id(peers[0].id);               // not a word to the other side
+        rdma_destroy_qp(p->side[0].qp);
+        p->side[0].qp = pair_make_qp(p, 0);
+    }
+    pair_flush(p);
+    ck_assert_uint_eq(testsvc_counters(svc)->connects, 1);
+    ck_assert_uint_eq(testsvc_counters(svc)->refused, 0);
+    svc = NULL;
+    pair_free(p);
+}
+END_TEST
+
 static void send_info(struct pair *p, u32 off, u32 size) {
     struct { be64_t addr; be32_t rkey, size; } __attribute__((packed)) info = {
         be64((u64)(uintptr_t)(p->side[0].buf + off)), be32(rdma_mr_rkey(p->side[0].mr)),
@@ -401,6 +429,7 @@ int main(void) {
     tcase_add_test(t, dreq_is_a_hint_where_asked);
     tcase_add_test(t, scratch_1100_connections_in_a_row);
     tcase_add_test(t, scratch_finds_a_vanished_peer);
+    tcase_add_loop_test(t, half_open_connections_give_way, 0, 2);
     tcase_add_test(t, rping_rounds);
     tcase_add_test(t, members_macs_are_not_overridden_by_arp);
     tcase_add_test(t, silent_host_blocks_nobody);
