@@ -9,7 +9,7 @@ import sys
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-LIMIT = os.environ.get("ISTHMUS_LIMIT", "600")  # a hang detector, seconds
+LIMIT = os.environ.get("ISTHMUS_LIMIT", "200")  # a hang detector, seconds
 
 SCRIPT = r"""
 mkdir -p /tmp/q/out /tmp/q/seen
