@@ -8,6 +8,7 @@
 #include "kernel/syscall/syscall.h"
 #include "kernel/time.h"
 #include "kernel/uaccess.h"
+#include "kernel/trap.h"
 #include "kernel/x86/cpu.h"
 #include "kernel/x86/fpu.h"
 #include "kernel/x86/msr.h"
@@ -138,7 +139,7 @@ void proc_detach(struct proc *p) {
     p->on_cpu = false;
     if (p->state == PROC_RUNNING) p->state = PROC_READY;
     if (p->state == PROC_READY) runq_put(p);
-    if (p->freeze_wanted || p->cl.arrived) c->edge_work |= EDGE_NETPOLL;   // now it may be touched
+    if (p->freeze_wanted || p->cl.arrived) edge_request(EDGE_NETPOLL);   // may be touched now
     spin_unlock(&proc_lock);
 }
 
