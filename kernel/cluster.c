@@ -53,12 +53,16 @@ static void host_send(void *ctx, u8 node, const struct cluster_msg *m) {
     cluster_send(node, m);           // a peer that is not up learns by its own peer_down
 }
 
-static void host_idle(void *ctx) { (void)ctx; }
+static void host_idle(void *ctx) {
+    (void)ctx;
+    cluster.rested = true;           // marked in every shard
+}
 
 // Without room the search ends and leaves no marks, so it must be begun again once there is
 // room: by an idle CPU.
 static u32 host_room(void *ctx) {
     const u32 room = cluster.room(ctx);
+    cluster.rested = false;          // asked where a search goes on or a ring came
     if (room == 0) __atomic_store_n(&cluster.looked, false, __ATOMIC_RELAXED);
     return room;
 }
@@ -248,6 +252,14 @@ void cluster_work_wanted(void) {
     edge_request(EDGE_NETPOLL);
 }
 
+// A search that ended because adoptions under way filled the room leaves no marks either:
+// with room again and nothing going on, one more look each tick costs one window.
+static void look_again(void) {
+    if (cluster.node->seek.state == SEEK_NONE && !cluster.rested &&
+        cluster.room(cluster.host.ctx) != 0)
+        cluster_node_work(cluster.node);
+}
+
 static void orphans_fail(void) {
     for (u32 i = 0; i < ORPHANS_PER_ROUND && !ring_empty(&cluster.orphans); i++) {
         struct chain *c = cluster.orphan[ring_peek_index(&cluster.orphans, 0)];
@@ -261,6 +273,7 @@ static void tick(u64 now_ns) {
     if (now_ns < cluster.tick_at_ns) return;
     cluster.tick_at_ns = now_ns + CLUSTER_TICK_NS;
     cluster_node_tick(cluster.node, now_ns);
+    look_again();
     if (cluster.rdma == NULL) return;
     word_add(rdma_word_ops(cluster.rdma), &cluster.words->heartbeat, 1);
     join_tick(now_ns);

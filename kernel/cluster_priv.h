@@ -121,6 +121,7 @@ struct cluster {
     struct chain *orphan[2 * LINK_CHAINS];
     u32 work_wanted;                 // atomic
     bool looked;                     // atomic: all shards, since there was no room
+    bool rested;                     // the last search ended with marks in all shards
     u32 (*room)(void *ctx);          // the process side's
     struct cluster_counters counters;
     struct cluster_bulk_ops bulk;
