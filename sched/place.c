@@ -77,16 +77,16 @@ static u32 entry_make(struct place *p, u8 node) {
 // Brings the values back to 0..D: takes off the minimum over `eligible`, caps at D, drops
 // entries that say no more than the rest does.
 static void settle(struct place *p, u64 eligible) {
-    u64 min = UINT64_MAX;
-    for (u32 i = p->touched; i-- > 0;)
+    u64 min = UINT64_MAX, d = p->price_move_ns, set = listed(p);
+    for (u32 i = p->touched; (set & ~eligible) != 0 && i-- > 0;)
         if (!in_set(eligible, p->node[i])) entry_drop(p, i);
     for (u32 i = 0; i < p->touched; i++) min = least(min, p->w[i]);
-    if ((eligible & ~listed(p)) != 0) min = least(min, p->rest);
+    if ((eligible & ~set) != 0) min = least(min, p->rest);
     if (min == UINT64_MAX) return;
     p->visits += p->touched;
-    p->rest = least(p->rest < min ? 0 : p->rest - min, p->price_move_ns);
+    p->rest = least(p->rest < min ? 0 : p->rest - min, d);
     for (u32 i = p->touched; i-- > 0;) {
-        p->w[i] = least(p->w[i] - min, p->price_move_ns);
+        p->w[i] = least(p->w[i] - min, d);
         if (p->w[i] == p->rest) entry_drop(p, i);
     }
 }
@@ -122,6 +122,11 @@ void place_access(struct place *p, u64 members, u8 node, u64 cost_ns) {
     u64 cost = least(cost_ns, PLACE_PRICE_MAX);
     p->updates++;
     if (!in_set(eligible, node)) return;
+    // The usual case, in constant time: it uses what it has used for long.
+    if (p->touched == 1 && p->node[0] == node && p->rest == p->price_move_ns && p->w[0] == 0) {
+        p->last = node;
+        return;
+    }
     u32 here = entry_make(p, node);
     for (u32 i = 0; i < p->touched; i++)
         if (i != here) p->w[i] += cost;
@@ -158,9 +163,17 @@ static u64 best_nodes(const struct place *p, u64 eligible) {
     return ties & eligible;
 }
 
+static enum place_reason reason_to_stay(const struct place *p, const struct place_world *world,
+                                        u64 ties) {
+    if (p->pinned) return PLACE_R_PINNED;
+    if (p->moving) return PLACE_R_MOVING;
+    if (world->now_ns < p->not_before_ns) return PLACE_R_BACKOFF;
+    if (ties == 0 || in_set(ties, p->at)) return PLACE_R_NO_NODE;
+    return PLACE_R_BELOW;
+}
+
 static void explain(const struct place *p, struct place_why *why) {
     why->price_move_ns = p->price_move_ns;
-    why->regret_ns = place_value(p, p->at);
     why->rest = p->rest;
     why->touched = p->touched;
     for (u32 i = 0; i < p->touched; i++) {
@@ -171,42 +184,35 @@ static void explain(const struct place *p, struct place_why *why) {
     why->last = p->last;
 }
 
-static enum place_reason reason_to_stay(const struct place *p, const struct place_world *world,
-                                        u64 ties) {
-    if (p->pinned) return PLACE_R_PINNED;
-    if (p->moving) return PLACE_R_MOVING;
-    if (world->now_ns < p->not_before_ns) return PLACE_R_BACKOFF;
-    if (ties == 0 || in_set(ties, p->at)) return PLACE_R_NO_NODE;
-    return PLACE_R_BELOW;
-}
-
 // Stay or move. *ties: the nodes to move to, all equally good: the last requester alone
-// where it is one of them. why: filled in either case. The values change only with
-// place_moved, so a move that fails is offered again.
-enum place_verdict place_decide(struct place *p, const struct place_world *world, u64 *ties,
+// where it is one of them. why: filled in either case, unless NULL. The values change only
+// with place_moved, so a move that fails is offered again.
+enum place_verdict place_decide(const struct place *p, const struct place_world *world, u64 *ties,
                                 struct place_why *why) {
-    u64 best = best_nodes(p, world->members & p->allowed);
+    u64 best = best_nodes(p, world->members & p->allowed), regret = place_value(p, p->at);
     bool advised = in_set(best, p->advice);
     u64 alpha = advised ? least(p->alpha, PLACE_ALPHA_ADVISED) : p->alpha;
-    explain(p, why);
-    why->time_ns = world->now_ns;
-    why->threshold_ns = (p->price_move_ns * alpha + PLACE_ALPHA_ONE - 1) / PLACE_ALPHA_ONE;
-    why->verdict = PLACE_STAY;
-    why->target = PLACE_NONE;
+    u64 threshold = (p->price_move_ns * alpha + PLACE_ALPHA_ONE - 1) / PLACE_ALPHA_ONE;
+    enum place_reason reason = p->pinned ? PLACE_R_PINNED : PLACE_R_BELOW;
     *ties = 0;
-    if (why->regret_ns < why->threshold_ns) {
-        why->reason = p->pinned ? PLACE_R_PINNED : PLACE_R_BELOW;
-        return PLACE_STAY;
+    if (regret >= threshold) reason = reason_to_stay(p, world, best);
+    if (regret >= threshold && reason == PLACE_R_BELOW) {
+        *ties = best;
+        if (in_set(best, p->last)) *ties = 1ull << p->last;
+        else if (advised) *ties = 1ull << p->advice;
+        reason = advised ? PLACE_R_ADVISED : PLACE_R_PAID;
     }
-    why->reason = (u8)reason_to_stay(p, world, best);
-    if (why->reason != PLACE_R_BELOW) return PLACE_STAY;
-    *ties = best;
-    if (in_set(best, p->last)) *ties = 1ull << p->last;
-    else if (advised) *ties = 1ull << p->advice;
-    why->target = place_draw(*ties, world->rng);
-    why->reason = advised ? PLACE_R_ADVISED : PLACE_R_PAID;
-    why->verdict = PLACE_MOVE;
-    return PLACE_MOVE;
+    enum place_verdict verdict = *ties != 0 ? PLACE_MOVE : PLACE_STAY;
+    if (why) {
+        explain(p, why);
+        why->time_ns = world->now_ns;
+        why->regret_ns = regret;
+        why->threshold_ns = threshold;
+        why->reason = (u8)reason;
+        why->verdict = (u8)verdict;
+        why->target = verdict == PLACE_MOVE ? place_draw(*ties, world->rng) : PLACE_NONE;
+    }
+    return verdict;
 }
 
 // One node of `set` (not empty), each with the same chance; without rng the lowest.

@@ -116,7 +116,7 @@ void place_access(struct place *p, u64 members, u8 node, u64 cost_ns);
 void place_load(struct place *p, u64 members, const struct place_cost *cost, u32 n);
 
 // The decision, and what became of it. Nodes that are equally good: *ties.
-enum place_verdict place_decide(struct place *p, const struct place_world *world, u64 *ties,
+enum place_verdict place_decide(const struct place *p, const struct place_world *world, u64 *ties,
                                 struct place_why *why);
 void place_moved(struct place *p, u8 to);
 void place_not_moved(struct place *p, const struct place_world *world);
@@ -180,6 +180,8 @@ struct place_reserve {
     u64 addend;
 };
 u64 place_capacity_word(u32 capacity, u32 used);
+u32 place_capacity_fair(const struct place_load *load, u32 n);      // a node's share of all
+u64 place_capacity_set(u64 word, u32 capacity);     // what to add to give it that capacity
 enum place_reserve_next place_reserve_begin(struct place_reserve *r, const struct place *p,
                                             u64 ties, const struct rng *rng);
 enum place_reserve_next place_reserve_step(struct place_reserve *r, status_t status, u64 found);

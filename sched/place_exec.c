@@ -144,6 +144,20 @@ u64 place_capacity_word(u32 capacity, u32 used) {
     return FIELD_PREP(PLACE_CAPACITY_MAX, capacity) | FIELD_PREP(PLACE_CAPACITY_USED, used);
 }
 
+// How many CPU-bound processes a node should take: its share of all that are known, rounded
+// up, at least 1. load: one entry a node, its own included; queue_len: runnable there.
+u32 place_capacity_fair(const struct place_load *load, u32 n) {
+    u64 sum = 0;
+    for (u32 i = 0; i < n; i++) sum += load[i].queue_len;
+    return sum == 0 || n == 0 ? 1 : (u32)((sum + n - 1) / n);
+}
+
+// The addend by which a node gives its own word (`word`: as read) another capacity, and
+// leaves the units alone, whatever peers add meanwhile.
+u64 place_capacity_set(u64 word, u32 capacity) {
+    return ((u64)capacity - FIELD_GET(PLACE_CAPACITY_MAX, word)) << 32;
+}
+
 static enum place_reserve_next reserve_next(struct place_reserve *r) {
     r->undo = false;
     if (r->next == r->count) {

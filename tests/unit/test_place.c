@@ -323,6 +323,14 @@ START_TEST(test_reserve) {
     ck_assert_uint_eq(word[3], place_capacity_word(0, 0));
     ck_assert_uint_eq(place_capacity_lost(word[2], 1), 1);
     ck_assert_uint_eq(place_capacity_lost(word[2], 3), 0);
+    for (u32 capacity = 0; capacity < 5; capacity++) {
+        word[2] += place_capacity_set(word[2], capacity);
+        ck_assert_uint_eq(word[2], place_capacity_word(capacity, 2));
+    }
+    struct place_load load[] = {{0, 8}, {1, 0}, {2, 1}};
+    ck_assert_uint_eq(place_capacity_fair(load, 3), 3);
+    ck_assert_uint_eq(place_capacity_fair(load + 1, 1), 1);
+    word[2] += place_capacity_set(word[2], 2);
     ck_assert_int_eq(place_reserve_begin(&r, &p, 1 << 2, &rng), PLACE_RESERVE_ADD);
     ck_assert_int_eq(place_reserve_step(&r, E_HOSTUNREACH, 0), PLACE_RESERVE_FAILED);
     ck_assert_int_eq(place_reserve_begin(&r, NULL, 0, &rng), PLACE_RESERVE_FAILED);
