@@ -9,6 +9,7 @@
 #include "kernel/cluster.h"
 #include "kernel/files/object.h"
 #include "kernel/klog.h"
+#include "kernel/migrate_priv.h"
 #include "kernel/net.h"
 #include "kernel/owner.h"
 #include "kernel/remote_files.h"
@@ -20,196 +21,17 @@
 #include "mm/aspace.h"
 #include "sched/runq.h"
 
-#define ASKS_MAX 32u
 #define RETRY_NS 2000000ull              // how often what could not be frozen is looked at
 
-// A request sent to the node where the process runs.
-struct ask {
-    bool used, sent, done;
-    u32 pid, asker_pid;
-    u8 target, node;
-    status_t status;
-};
-
 struct migrate_counters migrate_counters;
-static struct ask asks[ASKS_MAX];
-static struct list_node moves = {&moves, &moves};      // wanted, not yet given; proc_lock
+struct list_node migrate_moves = {&migrate_moves, &migrate_moves};
 static struct list_node exits = {&exits, &exits};      // ended with lenders; proc_lock
-static struct wait_list move_wait = WAIT_LIST_INIT(move_wait);
-static bool asks_to_send, askers_to_wake;
 static u32 taken_count;                                // proc_lock
 
 u32 migrate_taken_count(void) { return taken_count; }
 
 static void netpoll_soon(void) {
     __atomic_fetch_or(&cpu_this()->edge_work, EDGE_NETPOLL, __ATOMIC_RELAXED);
-}
-
-// --- requests ---------------------------------------------------------------------------
-
-static status_t target_parse(const char *text, u8 *target) {
-    u32 n = 0, digits = 0;
-    if (strncmp(text, "any", 3) == 0) {
-        *target = NODE_ANY;
-        return text[3] == 0 || text[3] == '\n' ? S_OK : E_INVAL;
-    }
-    for (; text[digits] >= '0' && text[digits] <= '9' && digits < 4; digits++)
-        n = n * 10 + (u32)(text[digits] - '0');
-    if (digits == 0 || (text[digits] != 0 && text[digits] != '\n')) return E_INVAL;
-    if (n >= NODES_MAX) return E_NXIO;
-    *target = (u8)n;
-    return S_OK;
-}
-
-static bool member(u32 node) { return cluster_is_up(node); }
-
-// A new request; p lives here. proc_lock held.
-static status_t move_begin(struct proc *p, u32 asker_pid, u8 asker_node, u8 target) {
-    struct proc_cluster *cl = &p->cl;
-    if (cl->wanted) return E_BUSY;
-    if (target != NODE_ANY && !member(target)) return E_HOSTUNREACH;
-    if (p->state == PROC_ZOMBIE || p->state == PROC_NEW) return E_SRCH;
-    if ((proc_desc(p)->pid & 0xffff) == 1) return E_BUSY;   // each node's init stays
-    cl->wanted = true;
-    cl->result_ready = false;
-    cl->refused = S_OK;
-    cl->target = target;
-    cl->asker_pid = asker_pid;
-    cl->asker_node = asker_node;
-    cl->deadline_ns = time_now_ns() + MOVE_WAIT_MAX_NS;
-    list_push_back(&moves, &cl->move);
-    p->freeze_wanted = true;
-    if (p->on_cpu && p->cpu != cpu_this()->index) cpu_kick(p->cpu, EDGE_STOP);
-    netpoll_soon();
-    return S_RESTART;
-}
-
-static status_t request_here(struct proc *p, u32 asker_pid, u8 target) {
-    struct proc_cluster *cl = &p->cl;
-    if (cl->result_ready && cl->asker_pid == asker_pid) {
-        cl->result_ready = false;
-        return cl->result;
-    }
-    if (cl->wanted && cl->asker_pid == asker_pid) return S_RESTART;
-    if (target == node_id) return cl->wanted ? E_BUSY : S_OK;
-    proc_desc(p)->node_wanted = target == NODE_ANY ? ~0u : target;
-    return move_begin(p, asker_pid, WHERE_NONE, target);
-}
-
-static struct proc *image_find(u32 pid) {
-    struct proc *found = NULL;
-    for (u32 i = 0; i < proc_count; i++) {
-        if (procs[i].state != PROC_AWAY || procs[i].cl.ended) continue;
-        if (proc_descs[i].pid != pid) continue;
-        found = &procs[i];
-        if (found->cl.frozen) return found;
-    }
-    return found;
-}
-
-static struct ask *ask_find(u32 pid, u32 asker_pid) {
-    for (u32 i = 0; i < ASKS_MAX; i++)
-        if (asks[i].used && asks[i].pid == pid && asks[i].asker_pid == asker_pid) return &asks[i];
-    return NULL;
-}
-
-static status_t ask_begin(u32 pid, u32 asker_pid, u8 node, u8 target) {
-    if (!member(node)) return E_HOSTUNREACH;
-    for (u32 i = 0; i < ASKS_MAX; i++) {
-        if (asks[i].used) continue;
-        asks[i] = (struct ask){.used = true, .pid = pid, .asker_pid = asker_pid,
-                               .node = node, .target = target};
-        asks_to_send = true;
-        netpoll_soon();
-        return S_RESTART;
-    }
-    return E_AGAIN;
-}
-
-// The process is not here, or frozen here on its way.
-static status_t request_away(u32 asker_pid, u32 pid, u8 target) {
-    struct proc *p = image_find(pid);
-    u8 at = where_pid(pid);
-    if (p) {
-        u64 word = proc_owner_word(p);
-        bool runs_there = owner_state(word) == OWNER_RUNNING && owner_node(word) != node_id;
-        if (!runs_there) return asker_pid == pid ? S_OK : S_RESTART;
-        if (at == node_id) at = owner_node(word);
-    }
-    struct ask *ask = ask_find(pid, asker_pid);
-    if (ask && ask->done) {
-        ask->used = false;
-        return ask->status;
-    }
-    if (asker_pid == pid) return S_OK;     // it asks from where it went
-    if (ask) return S_RESTART;
-    if (at == WHERE_NONE || at == node_id) return E_SRCH;
-    if (at == target || target == NODE_ANY) return S_OK;
-    return ask_begin(pid, asker_pid, at, target);
-}
-
-// See migrate.h. Waits on move_wait, but for a process that moves itself: that one goes to
-// the edge, where it is frozen, and its call runs again at the other end.
-status_t migrate_request(u32 asker_pid, u32 pid, const char *text) {
-    u8 target = 0;
-    bool automatic = strncmp(text, "auto", 4) == 0;
-    status_t s = automatic ? S_OK : target_parse(text, &target);
-    if (s != S_OK) return s;
-    spin_lock(&proc_lock);
-    struct proc *p = proc_find(pid);
-    if (automatic) {
-        if (p) proc_desc(p)->node_wanted = ~0u;
-        else s = E_SRCH;
-    } else {
-        s = p ? request_here(p, asker_pid, target) : request_away(asker_pid, pid, target);
-    }
-    bool self = p && p == proc_current() && asker_pid == pid;
-    spin_unlock(&proc_lock);
-    if (s == S_RESTART && !self) file_wait(&move_wait);
-    return s;
-}
-
-void migrate_asked(u8 from, u32 pid, u8 target) {
-    spin_lock(&proc_lock);
-    struct proc *p = proc_find(pid);
-    status_t s = E_SRCH;
-    if (p) {
-        s = target == node_id ? S_OK : move_begin(p, 0, from, target);
-        if (s == S_RESTART) proc_desc(p)->node_wanted = target;
-    }
-    spin_unlock(&proc_lock);
-    if (s == S_RESTART) return;
-    struct cluster_msg m = {.type = MSG_MOVED, .status = s, .process = {.pid = pid}};
-    (void)cluster_send(from, &m);
-}
-
-void migrate_answered(u32 pid, status_t status) {
-    spin_lock(&proc_lock);
-    for (u32 i = 0; i < ASKS_MAX; i++) {
-        if (!asks[i].used || asks[i].done || asks[i].pid != pid) continue;
-        asks[i].done = true;
-        asks[i].status = status;
-        askers_to_wake = true;
-    }
-    spin_unlock(&proc_lock);
-}
-
-// The request on p has come to an end. Its asker, here or on another node, is told.
-// net_lock and proc_lock held.
-static void migrate_settle(struct proc *p, status_t status) {
-    struct proc_cluster *cl = &p->cl;
-    list_remove(&cl->move);
-    p->freeze_wanted = false;
-    if (!cl->wanted) return;
-    cl->wanted = false;
-    cl->result = status;
-    cl->result_ready = cl->asker_pid != 0;
-    askers_to_wake = true;
-    if (cl->asker_node == WHERE_NONE) return;
-    struct cluster_msg m = {.type = MSG_MOVED, .status = status,
-                            .process = {.pid = proc_desc(p)->pid}};
-    (void)cluster_send(cl->asker_node, &m);
-    cl->asker_node = WHERE_NONE;
 }
 
 // --- freezing ---------------------------------------------------------------------------
@@ -357,7 +179,7 @@ static bool files_settled(struct proc *p, u64 now_ns) {
 static struct proc *move_ready(u64 now_ns) {
     struct proc *found = NULL;
     spin_lock(&proc_lock);
-    LIST_FOR_EACH_SAFE(it, &moves) {
+    LIST_FOR_EACH_SAFE(it, &migrate_moves) {
         struct proc *p = LIST_ENTRY(it, struct proc, cl.move);
         if (move_step(p, now_ns)) {
             list_remove(&p->cl.move);
@@ -367,24 +189,6 @@ static struct proc *move_ready(u64 now_ns) {
     }
     spin_unlock(&proc_lock);
     return found;
-}
-
-static void asks_send(void) {
-    struct ask copy[ASKS_MAX];
-    u32 count = 0;
-    spin_lock(&proc_lock);
-    asks_to_send = false;
-    for (u32 i = 0; i < ASKS_MAX; i++) {
-        if (!asks[i].used || asks[i].sent) continue;
-        asks[i].sent = true;
-        copy[count++] = asks[i];
-    }
-    spin_unlock(&proc_lock);
-    for (u32 i = 0; i < count; i++) {
-        struct cluster_msg m = {.type = MSG_MOVE,
-                                .process = {.pid = copy[i].pid, .node = copy[i].target}};
-        (void)cluster_send(copy[i].node, &m);
-    }
 }
 
 static struct proc *exited_pop(void) {
@@ -417,21 +221,16 @@ static void migrate_poll(u64 now_ns) {
     struct list_node unsettled = {&unsettled, &unsettled};
     exits_run();
     remote_page_poll();
-    if (asks_to_send) asks_send();
+    move_request_poll(now_ns);
     for (struct proc *p; (p = move_ready(now_ns)) != NULL;) {
         if (files_settled(p, now_ns)) give(p);
         else if (p->cl.frozen) list_push_back(&unsettled, &p->cl.move);
     }
     spin_lock(&proc_lock);
     for (struct list_node *n; (n = list_pop_front(&unsettled)) != NULL;)
-        list_push_back(&moves, n);
+        list_push_back(&migrate_moves, n);
     spin_unlock(&proc_lock);
-    if (askers_to_wake) {
-        askers_to_wake = false;
-        spin_lock(&files_lock);
-        file_wake(&move_wait);
-        spin_unlock(&files_lock);
-    }
+    move_request_wake();
 }
 
 // --- the host's table: net_lock held ------------------------------------------------------
@@ -500,7 +299,7 @@ static status_t host_prepare(void *ctx, u64 slot, void *desc, struct adopt_plan 
     status_t s = desc_check(from);
     if (s != S_OK) return s;
     for (u32 i = 0; i < from->lender_count; i++)
-        if (from->lender[i].node != node_id && !member(from->lender[i].node))
+        if (from->lender[i].node != node_id && !cluster_is_up(from->lender[i].node))
             return E_HOSTUNREACH;
     struct proc *p = proc_alloc();
     if (!p) return E_NOMEM;
@@ -684,7 +483,7 @@ static void poll(void *ctx, u64 now_ns) {
 static u64 deadline_ns(void *ctx) {
     (void)ctx;
     u64 now = time_now_ns();
-    u64 moves_at = list_empty(&moves) ? ~0ull : now + RETRY_NS;
+    u64 moves_at = list_empty(&migrate_moves) ? ~0ull : now + RETRY_NS;
     u64 exits_at = whereabouts_deadline_ns(now);
     return MIN(moves_at, exits_at);
 }
@@ -692,8 +491,7 @@ static u64 deadline_ns(void *ctx) {
 static void member_changed(void *ctx, u32 node, bool up) {
     (void)ctx;
     if (up) return;
-    for (u32 i = 0; i < ASKS_MAX; i++)
-        if (asks[i].used && asks[i].node == node) migrate_answered(asks[i].pid, E_HOSTUNREACH);
+    move_request_peer_down((u8)node);
     where_peer_down((u8)node);
 }
 

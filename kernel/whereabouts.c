@@ -262,14 +262,15 @@ static status_t kill_away(struct proc *caller, u32 pid, u32 signal) {
     return s;
 }
 
-static void pass_on(u32 from, u32 pid, const struct cluster_msg *m) {
+static void pass_on(u32 pid, const struct cluster_msg *m) {
     spin_lock(&proc_lock);
     u8 node = where_pid(pid);
+    status_t why_not = in_transit(pid) ? E_BUSY : E_SRCH;
     spin_unlock(&proc_lock);
     if (node == WHERE_NONE || node == node_id || m->process.hops >= HOPS_MAX) {
         if (m->type != MSG_MOVE) return;
-        struct cluster_msg no = {.type = MSG_MOVED, .status = E_SRCH, .process = {.pid = pid}};
-        (void)cluster_send(from, &no);
+        struct cluster_msg no = {.type = MSG_MOVED, .status = why_not, .process = {.pid = pid}};
+        (void)cluster_send(m->process.asker, &no);
         return;
     }
     struct cluster_msg next = *m;
@@ -284,9 +285,9 @@ static bool here(u32 pid) {
     return found;
 }
 
-static void rx_exit(u32 from, const struct cluster_msg *m) {
+static void rx_exit(const struct cluster_msg *m) {
     if (!here(m->process.ppid)) {
-        pass_on(from, m->process.ppid, m);
+        pass_on(m->process.ppid, m);
         return;
     }
     spin_lock(&proc_lock);
@@ -313,7 +314,7 @@ static void rx_exit_ack(u32 pid) {
     spin_unlock(&proc_lock);
 }
 
-static void rx_signal(u32 from, const struct cluster_msg *m) {
+static void rx_signal(const struct cluster_msg *m) {
     if (m->process.signal == 0 || m->process.signal > SIGNAL_COUNT) return;
     spin_lock(&proc_lock);
     struct proc *p = proc_find(m->process.pid);
@@ -321,7 +322,7 @@ static void rx_signal(u32 from, const struct cluster_msg *m) {
     bool kept = !p && in_transit(m->process.pid) &&
                 signal_note(m->process.pid, m->process.signal) == S_OK;
     spin_unlock(&proc_lock);
-    if (!p && !kept) pass_on(from, m->process.pid, m);
+    if (!p && !kept) pass_on(m->process.pid, m);
 }
 
 // A child of a process that came here; pid 0: that was all of them.
@@ -338,6 +339,7 @@ static void rx_child(const struct msg_process *m) {
 }
 
 static void rx(u8 from, const struct cluster_msg *m) {
+    (void)from;
     const struct msg_process *p = &m->process;
     switch (m->type) {
     case MSG_LOCATION:
@@ -346,12 +348,13 @@ static void rx(u8 from, const struct cluster_msg *m) {
         spin_unlock(&proc_lock);
         return;
     case MSG_MOVE:
-        if (here(p->pid)) migrate_asked(from, p->pid, (u8)p->node);
-        else pass_on(from, p->pid, m);
+        if (p->asker >= NODES_MAX || p->node >= NODES_MAX) return;
+        if (here(p->pid)) migrate_asked((u8)p->asker, p->pid, (u8)p->node);
+        else pass_on(p->pid, m);
         return;
     case MSG_MOVED: migrate_answered(p->pid, m->status); return;
-    case MSG_SIGNAL: rx_signal(from, m); return;
-    case MSG_EXIT: rx_exit(from, m); return;
+    case MSG_SIGNAL: rx_signal(m); return;
+    case MSG_EXIT: rx_exit(m); return;
     case MSG_EXIT_ACK: rx_exit_ack(p->pid); return;
     case MSG_CHILD: rx_child(p); return;
     default: return;
@@ -376,7 +379,7 @@ static void exits_send(u64 now_ns) {
         }
         spin_unlock(&proc_lock);
         if (due && node != node_id) (void)cluster_send(node, &m);
-        if (due && node == node_id) rx_exit(node_id, &m);
+        if (due && node == node_id) rx_exit(&m);
     }
 }
 
@@ -391,7 +394,7 @@ static void signals_send(void) {
     for (u32 i = 0; i < count; i++) {
         struct cluster_msg m = {.type = MSG_SIGNAL, .process = {.pid = notes[i].pid,
                                                                 .signal = notes[i].signal}};
-        rx_signal(node_id, &m);                  // here, kept, or passed on
+        rx_signal(&m);                  // here, kept, or passed on
     }
 }
 

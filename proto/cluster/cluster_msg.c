@@ -89,6 +89,7 @@ static void walk_process(struct walk *w, struct msg_process *p) {
     walk_u32(w, &p->pgid);
     walk_u32(w, &p->node);
     walk_u32(w, &p->hops);
+    walk_u32(w, &p->asker);
     walk_u32(w, &p->signal);
     walk_u32(w, &p->ended);
     walk_status(w, &p->wait_status);

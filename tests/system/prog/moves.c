@@ -82,7 +82,14 @@ static uint32_t sum(const unsigned char *bytes, size_t n, uint32_t s) {
 }
 
 static void fill(unsigned char *bytes, size_t n, uint32_t seed) {
-    for (size_t i = 0; i < n; i++) bytes[i] = (unsigned char)((seed = seed * 1664525 + 1013904223) >> 24);
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * 1664525 + 1013904223;
+        bytes[i] = (unsigned char)(seed >> 24);
+    }
+}
+
+static unsigned char *pages_map(size_t bytes) {
+    return mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
 static int status_of(pid_t child) {
@@ -180,7 +187,7 @@ static int check_signal_mask(void) {
 }
 
 static int check_memory(void) {
-    unsigned char *m = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned char *m = pages_map(4 * MIB);
     CHECK(m != MAP_FAILED);
     fill(m, 4 * MIB, 7);
     uint32_t want = sum(m, 4 * MIB, 0);
@@ -218,7 +225,7 @@ static int check_brk(void) {
 }
 
 static int check_fork_drain(void) {
-    unsigned char *m = mmap(NULL, 8 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned char *m = pages_map(8 * MIB);
     CHECK(m != MAP_FAILED);
     fill(m, 8 * MIB, 9);
     uint32_t want = sum(m, 8 * MIB, 0);
@@ -236,7 +243,7 @@ static int check_fork_drain(void) {
 }
 
 static int check_exec_drain(void) {
-    unsigned char *m = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned char *m = pages_map(4 * MIB);
     fill(m, 4 * MIB, 9);
     for (int i = 0; i < 2 * nodes; i++) {
         pid_t child = fork();
@@ -253,7 +260,7 @@ static int check_exec_drain(void) {
 }
 
 static int check_exit_drain(void) {
-    unsigned char *m = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned char *m = pages_map(4 * MIB);
     fill(m, 4 * MIB, 9);
     for (int i = 0; i < 3 * nodes; i++) {
         pid_t child = fork();
