@@ -137,11 +137,23 @@ void pci_enable(const struct pci_cfg *cfg, u32 bdf) {
     cfg->write(bdf, PCI_COMMAND, command | (u32)(PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER));
 }
 
+// Turns bus mastering off: the last word to a device that does not stop. PCI 3.0 6.2.2.
+void pci_master_off(const struct pci_cfg *cfg, u32 bdf) {
+    u32 command = cfg->read(bdf, PCI_COMMAND) & (u32)~PCI_STATUS_BITS;
+    cfg->write(bdf, PCI_COMMAND, command & (u32)~PCI_COMMAND_MASTER);
+}
+
 // Offset of the first capability with this id, or 0. A list that loops ends after
 // PCI_CAPS_MAX steps. Spec: PCI 3.0 6.7.
 u32 pci_cap_find(const struct pci_cfg *cfg, u32 bdf, u8 id) {
+    return pci_cap_next(cfg, bdf, id, 0);
+}
+
+// The first capability with this id behind the one at offset `after`, or from the list's
+// begin where that is 0. Returns its offset, or 0. Spec: PCI 3.0 6.7.
+u32 pci_cap_next(const struct pci_cfg *cfg, u32 bdf, u8 id, u32 after) {
     if (!(cfg->read(bdf, PCI_COMMAND) & PCI_STATUS_CAP_LIST)) return 0;
-    u32 at = cfg->read(bdf, PCI_CAP_PTR) & 0xfc;
+    u32 at = after ? cfg->read(bdf, after) >> 8 & 0xfc : cfg->read(bdf, PCI_CAP_PTR) & 0xfc;
     for (u32 i = 0; i < PCI_CAPS_MAX && at >= 0x40; i++) {
         u32 word = cfg->read(bdf, at);
         if ((word & 0xff) == id) return at;

@@ -36,11 +36,16 @@ void pci_scan(const struct pci_cfg *cfg, bool (*each)(void *ctx, const struct pc
 status_t pci_bar_read(const struct pci_cfg *cfg, u32 bdf, u32 index, struct pci_bar *bar);
 // Lets the device answer memory accesses and master the bus.
 void pci_enable(const struct pci_cfg *cfg, u32 bdf);
+// The device may no longer read or write memory.
+void pci_master_off(const struct pci_cfg *cfg, u32 bdf);
 // Offset of capability `id` (PCI_CAP_*), 0: none.
 u32 pci_cap_find(const struct pci_cfg *cfg, u32 bdf, u8 id);
+// The next one with that id after the one at `after`; 0 begins.
+u32 pci_cap_next(const struct pci_cfg *cfg, u32 bdf, u8 id, u32 after);
 // Sends one message for all causes of the function, and turns INTx off. E_NODEV: no MSI.
 status_t pci_msi_enable(const struct pci_cfg *cfg, u32 bdf, u64 address, u16 data);
 
 #define PCI_CAP_MSI 0x05
+#define PCI_CAP_VENDOR 0x09
 #define PCI_CAP_EXPRESS 0x10
 #define PCI_CAP_MSIX 0x11

@@ -12,3 +12,6 @@ static inline void dma_to_device(void) { __asm__ volatile("" ::: "memory"); }
 static inline void dma_from_device(void) { __asm__ volatile("" ::: "memory"); }
 // Two writes that the device must see in this order, neither of which is a doorbell.
 static inline void dma_order_writes(void) { __asm__ volatile("" ::: "memory"); }
+// We have told the device something in memory, and read next what it told us: a load may
+// pass an earlier store, so this one is an instruction. SDM Vol. 3A 9.2.3.4.
+static inline void dma_tell_then_look(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }

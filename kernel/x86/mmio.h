@@ -12,12 +12,29 @@
 #if __STDC_HOSTED__
 u32 mmio_get32(volatile void *base, u32 offset);
 void mmio_set32(volatile void *base, u32 offset, u32 value);
+u16 mmio_get16(volatile void *base, u32 offset);
+void mmio_set16(volatile void *base, u32 offset, u16 value);
+u8 mmio_get8(volatile void *base, u32 offset);
+void mmio_set8(volatile void *base, u32 offset, u8 value);
 #else
 static inline u32 mmio_get32(volatile void *base, u32 offset) {
     return *(volatile u32 *)((volatile u8 *)base + offset);
 }
 static inline void mmio_set32(volatile void *base, u32 offset, u32 value) {
     *(volatile u32 *)((volatile u8 *)base + offset) = value;
+}
+// Narrow registers, for devices whose manual asks for each field's own width (virtio).
+static inline u16 mmio_get16(volatile void *base, u32 offset) {
+    return *(volatile u16 *)((volatile u8 *)base + offset);
+}
+static inline void mmio_set16(volatile void *base, u32 offset, u16 value) {
+    *(volatile u16 *)((volatile u8 *)base + offset) = value;
+}
+static inline u8 mmio_get8(volatile void *base, u32 offset) {
+    return *((volatile u8 *)base + offset);
+}
+static inline void mmio_set8(volatile void *base, u32 offset, u8 value) {
+    *((volatile u8 *)base + offset) = value;
 }
 #endif
 
