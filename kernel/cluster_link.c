@@ -30,7 +30,8 @@ static void *frames_page(void *ctx, u64 iova, u32 access, bool *stable, paddr_t 
     switch (frame_use_of(paddr(iova))) {
     case FRAME_USER:
     case FRAME_TABLE:
-    case FRAME_DESC: return phys_to_virt(paddr(iova));
+    case FRAME_DESC:
+    case FRAME_CACHE: return phys_to_virt(paddr(iova));
     case FRAME_FREE:
     case FRAME_KERNEL:
     case FRAME_DMA:

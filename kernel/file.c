@@ -223,6 +223,17 @@ static struct object_id step_mount(struct proc *p, struct path *w, const char *n
     return none;
 }
 
+// `..` of a node's /nodes/N/dev leads to this node's /nodes/N.
+static struct p9_call walk_call(const struct path *w, const char *name, char number[4]) {
+    struct p9_call c = {.type = P9_TWALK, .object = w->object, .name = name};
+    if (w->object.generation == OBJECT_GENERATION_ROOT && !strcmp(name, "..")) {
+        ksnprintf(number, 4, "%u", w->object.node);
+        c.object = mounts[2].root;
+        c.name = number;
+    }
+    return c;
+}
+
 // One name from w->object on; w->link holds the text of a symbolic link where it is one
 // that is to be followed.
 static status_t step(struct proc *p, struct path *w, const char *name, bool follow, bool *is_link) {
@@ -234,7 +245,8 @@ static status_t step(struct proc *p, struct path *w, const char *name, bool foll
         move_to(w, mount);
         w->attr_known = false;
     } else {
-        struct p9_call c = {.type = P9_TWALK, .object = w->object, .name = name};
+        char number[4];
+        struct p9_call c = walk_call(w, name, number);
         status_t s = file_call(&c);
         if (s != S_OK) return s;
         if (follow && (c.attr.mode & S_IFMT) == S_IFLNK) {

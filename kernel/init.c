@@ -7,6 +7,7 @@
 #include "kernel/bench.h"
 #include "kernel/boot_info.h"
 #include "kernel/cluster.h"
+#include "kernel/drives.h"
 #include "kernel/init.h"
 #include "kernel/irq.h"
 #include "kernel/klog.h"
@@ -198,6 +199,7 @@ _Noreturn void kernel_main(u64 mbi_pa) {
     migrate_init();
     cluster_init(proc_descs, proc_count);
     bench_init();
+    drives_init();
     klog("isthmus: node up: %u CPUs, %lu MiB free, TSC %lu MHz", cpu_count,
          frame_count_free() >> 8, time_tsc_hz() / 1000000);
     selftest_run(options.selftest);

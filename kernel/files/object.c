@@ -17,7 +17,8 @@ struct file_hooks file_hooks;
 // Slot of an object: a pointer, or, in a free one, (next free index << 1) | 1.
 static u64 *slots[OBJECT_PAGES];
 static u32 slot_free = ~0u, slot_used;
-static u64 next_generation = 1;
+static u64 next_generation = OBJECT_GENERATION_ROOT + 1;
+static struct object *root;          // of /nodes/N/dev
 // Who made the call that runs: a process here, or one of another node (NULL and its pid).
 static struct proc *caller;
 static u32 caller_pid;
@@ -48,12 +49,15 @@ status_t object_add(struct object *o, const struct object_ops *ops) {
 
 // The object of that name, or NULL. files_lock held.
 struct object *object_find(struct object_id id) {
+    if (id.generation == OBJECT_GENERATION_ROOT) return id.index == 0 ? root : NULL;
     if (id.generation == 0 || id.index >= slot_used) return NULL;
     u64 v = *slot_at(id.index);
     if (v & 1) return NULL;
     struct object *o = (struct object *)v;
     return o->generation == id.generation ? o : NULL;
 }
+
+void object_set_root(struct object *o) { root = o; }
 
 void object_get(struct object *o) { o->refs++; }
 
@@ -77,11 +81,18 @@ bool object_id_equal(struct object_id a, struct object_id b) {
 
 static status_t call_here(struct p9_call *c, struct proc *from);
 
+// References on a root are not counted, so nothing is sent or done for them.
+static bool uncounted(const struct p9_call *c) {
+    return c->object.generation == OBJECT_GENERATION_ROOT &&
+           (c->type == P9_TCLUNK || c->type == P9_TREF);
+}
+
 // Performs a call where its object is served. S_RESTART: the caller is on a wait list
 // (or the request is out) and calls again with the same arguments when it wakes.
 // Context: a system call or fault of the current process; no lock of rank files held.
 status_t file_call(struct p9_call *c) {
     c->result = 0;
+    if (uncounted(c)) return c->status = S_OK;
     if (c->object.node != node_id) {
         c->status = file_hooks.remote_call ? file_hooks.remote_call(c) : E_HOSTUNREACH;
         return c->status;
@@ -94,6 +105,7 @@ status_t file_call(struct p9_call *c) {
 status_t file_serve(struct p9_call *c) {
     c->result = 0;
     if (c->object.node != node_id) return c->status = E_BADF;
+    if (uncounted(c)) return c->status = S_OK;
     return call_here(c, NULL);
 }
 
@@ -124,6 +136,16 @@ static status_t call_here(struct p9_call *c, struct proc *from) {
 // file_hooks.changed.
 void file_wait(struct wait_list *w) {
     if (caller) wait_on(w, caller);
+}
+
+// As file_wait, for what ends in bounded time whatever happens: a signal, also one that
+// kills, waits for that, so that a read of a drive is never cut short.
+void file_wait_io(struct wait_list *w) {
+    if (!caller) return;
+    spin_lock(&proc_lock);
+    caller->wait_uninterruptible = true;
+    spin_unlock(&proc_lock);
+    wait_on(w, caller);
 }
 
 // Wakes those on w, everybody who polls, and parked requests of other nodes.

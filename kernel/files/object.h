@@ -19,7 +19,7 @@ enum {
 };
 enum {
     S_IFMT = 0170000, S_IFIFO = 0010000, S_IFCHR = 0020000, S_IFDIR = 0040000,
-    S_IFREG = 0100000, S_IFLNK = 0120000,
+    S_IFREG = 0100000, S_IFLNK = 0120000, S_IFBLK = 0060000,
 };
 enum { POLLIN = 1, POLLPRI = 2, POLLOUT = 4, POLLERR = 8, POLLHUP = 16, POLLNVAL = 32 };
 #define P9_GETATTR_BASIC 0x7ffull
@@ -50,11 +50,20 @@ void object_get(struct object *o);
 void object_put(struct object *o);
 struct object_id object_id_of(const struct object *o);
 
+// The root of a node's /nodes/N/dev has the same name on every node; nobody counts its
+// references.
+#define OBJECT_GENERATION_ROOT 1ull
+static inline struct object_id object_root_id(u32 node) {
+    return (struct object_id){node, 0, OBJECT_GENERATION_ROOT};
+}
+void object_set_root(struct object *o);      // boot
+
 void object_init(void);
 status_t file_call(struct p9_call *c);       // the one look-up; takes files_lock
 status_t file_serve(struct p9_call *c);      // the same for a call of another node
 u32 file_caller_pid(void);                   // who made the call that runs; files_lock held
 void file_wait(struct wait_list *w);         // for servers: the caller waits here
+void file_wait_io(struct wait_list *w);      // the same for a drive: signals wait as well
 void file_wake(struct wait_list *w);         // and is woken, pollers as well
 bool object_id_equal(struct object_id a, struct object_id b);
 

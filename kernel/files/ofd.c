@@ -6,7 +6,7 @@
 struct ofd {
     struct object object;
     struct object *file;             // a reference
-    u32 flags;                       // O_ACCMODE, O_APPEND, O_NONBLOCK, O_DIRECTORY, O_PATH
+    u32 flags;                       // O_ACCMODE, O_APPEND, O_NONBLOCK, O_DIRECTORY, O_PATH, O_EXCL (claims)
     u64 offset;
 };
 
@@ -59,7 +59,7 @@ static status_t ofd_call(struct object *o, struct p9_call *c) {
     case P9_TREADDIR: return ofd_io(f, c);
     case P9_TSEEK: return ofd_seek(f, c);
     case P9_TGETFL:
-        c->flags = f->flags;
+        c->flags = f->flags & ~(u32)O_EXCL;
         return S_OK;
     case P9_TSETFL:
         f->flags = (f->flags & ~(u32)(O_APPEND | O_NONBLOCK)) |
@@ -95,7 +95,7 @@ status_t ofd_open(struct object *file, u32 flags, struct p9_call *c) {
     }
     object_get(file);
     f->file = file;
-    f->flags = flags & (O_ACCMODE | O_APPEND | O_NONBLOCK | O_DIRECTORY | O_PATH);
+    f->flags = flags & (O_ACCMODE | O_EXCL | O_APPEND | O_NONBLOCK | O_DIRECTORY | O_PATH);
     c->made = object_id_of(&f->object);
     return S_OK;
 }

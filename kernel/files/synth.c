@@ -102,6 +102,11 @@ static status_t do_walk(struct synth_node *n, struct p9_call *c) {
             status_t s = n->entry->dynamic->find(n->arg, c->name, &e, &arg);
             if (s != S_OK) return s;
         }
+        if (e->mount) {
+            c->made = e->mount(arg);
+            fill_attr(e, arg, &c->attr);
+            return S_OK;
+        }
         status_t s = node_new(e, arg, n, &to);
         if (s != S_OK) return s;
     }

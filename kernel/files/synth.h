@@ -28,5 +28,6 @@ struct synth_entry {
     status_t (*show)(u64 arg, struct text *out);
     status_t (*write)(u64 arg, const char *text, u32 len_bytes);
     bool (*alive)(u64 arg);          // NULL: always
+    struct object_id (*mount)(u64 arg);   // a directory of another server: its root
 };
 struct object *synth_root(const struct synth_entry *root);

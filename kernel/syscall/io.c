@@ -42,7 +42,7 @@ static status_t gather(struct proc *p, const struct iovec *v, u32 count, u64 at,
 static bool reads_whole(struct object_id id) {
     struct p9_call c = {.type = P9_TGETATTR, .object = id};
     u32 type = file_call(&c) == S_OK ? c.attr.mode & S_IFMT : 0;
-    return type == S_IFREG || (type == S_IFCHR && c.attr.blksize > 1);
+    return type == S_IFREG || type == S_IFBLK || (type == S_IFCHR && c.attr.blksize > 1);
 }
 
 struct io {
@@ -191,6 +191,8 @@ static void ioctl_size(u32 request, u32 *in, u32 *out) {
     case 0x5410: *in = 4; break;
     case 0x5413: *out = 8; break;
     case 0x5414: *in = 8; break;
+    case 0x1260: case 0x80081272: *out = 8; break;        // BLKGETSIZE, BLKGETSIZE64
+    case 0x1268: case 0x127b: case 0x125e: *out = 4; break;   // BLKSSZGET, BLKPBSZGET, BLKROGET
     default: break;
     }
 }
@@ -320,11 +322,22 @@ SYSCALL(sendfile) {
 
 SYSCALL(fsync) {
     const struct handle *h = handle_get(p, (i32)a[0]);
-    struct p9_call c = {.type = P9_TFSYNC};
+    u64 *ticket = &proc_desc(p)->wait.scratch[0];         // the server's, kept over restarts
+    struct p9_call c = {.type = P9_TFSYNC, .value = *ticket};
     if (!h) return E_BADF;
     c.object = h->object;
-    return file_call(&c);
+    status_t s = file_call(&c);
+    *ticket = c.value;
+    return s;
 }
 SYSCALL(fdatasync) { return sys_fsync(p, a); }
-SYSCALL(sync) { UNUSED(p); UNUSED(a); return 0; }
+// All drives of this node; those of others belong to who writes them.
+SYSCALL(sync) {
+    UNUSED(a);
+    u64 *ticket = &proc_desc(p)->wait.scratch[0];
+    struct p9_call c = {.type = P9_TFSYNC, .object = object_root_id(node_id), .value = *ticket};
+    status_t s = file_call(&c);
+    *ticket = c.value;
+    return s == S_RESTART ? s : 0;
+}
 SYSCALL(fadvise64) { return handle_get(p, (i32)a[0]) ? 0 : E_BADF; }

@@ -58,6 +58,17 @@ class Machine:
             return ["-chardev", f"stdio,id=console,mux=on,signal=off,logfile={self.log_path}"]
         return ["-chardev", f"file,id=console,path={self.log_path}"]
 
+    def _disks(self):
+        words = []
+        mine = [disk for disk in self.options.disk if disk.node == self.node]
+        for index, disk in enumerate(mine):
+            path = disk.path.replace(",", ",,")
+            device = {"nvme": f"nvme,serial=node{self.node}disk{index}",
+                      "virtio": "virtio-blk-pci"}[disk.kind]
+            words += ["-drive", f"if=none,id=disk{index},format=raw,file={path}",
+                      "-device", f"{device},drive=disk{index}"]
+        return words
+
     def words(self):
         """The QEMU command line."""
         options = self.options
@@ -86,7 +97,7 @@ class Machine:
         words += ["-netdev", f"dgram,id=net,local.type=unix,local.path={guest},"
                   f"remote.type=unix,remote.path={relay}",
                   "-device", f"{options.nic},netdev=net,mac={mkimage.node_mac(self.node)},romfile="]
-        return words
+        return words + self._disks()
 
     def _loop_cards(self):
         """Slots two apart, so that the cards do not share an interrupt line."""

@@ -37,6 +37,7 @@ class Options:
     guests: int = 0  # tests: unix ports for other machines, see Cluster.guest_links
     loop: bool = False   # two cards of node 0 on one hub, nodes 0 and 1 of cluster.conf
     plugin: str = ""     # a TCG plugin with its arguments; {node} is the node's number
+    disk: list = field(default_factory=list)
     command: str = None  # None: interactive, or driven by a test
 
 
@@ -58,16 +59,37 @@ def nic_refuse(nic):
         raise NotYet(f"--nic {nic}: not yet: comes with the issue that names it")
 
 
-def disk_refuse(text):
-    """Checks a --disk argument, then says that drives are not there yet."""
+DISK_KINDS = ("nvme", "ahci", "virtio")
+
+
+@dataclass
+class Disk:
+    """A drive of one node: a raw image file, or QEMU's own words after `file=`."""
+
+    node: int
+    path: str
+    kind: str = "nvme"
+
+
+def disk_parse(text):
+    """Reads NODE:FILE[:nvme|ahci|virtio]. A FILE may have colons of its own."""
     node, _, rest = text.partition(":")
-    kind = rest.rpartition(":")[2] if rest.count(":") else "nvme"
-    if not node.isdigit() or not rest:
+    path, colon, kind = rest.rpartition(":")
+    if not colon or kind not in DISK_KINDS:
+        path, kind = rest, "nvme"
+    if not node.isdigit() or not path:
         raise UsageError(f"--disk {text}: must be NODE:FILE[:nvme|ahci|virtio]")
-    if kind not in ("nvme", "ahci", "virtio"):
-        kind = "nvme"
-    when = "the issue that names it" if kind == "ahci" else "issue 3"
-    raise NotYet(f"--disk {text}: {kind} drives: not yet: comes with {when}")
+    if kind == "ahci":
+        raise NotYet(f"--disk {text}: ahci drives: not yet: comes with the issue that names it")
+    return Disk(int(node), path, kind)
+
+
+def disks_check(options):
+    for disk in options.disk:
+        if disk.node >= options.nodes:
+            raise UsageError(f"--disk {disk.node}:{disk.path}: there is no node {disk.node}")
+        if not disk.path.startswith("blkdebug:") and not os.path.isfile(disk.path):
+            raise UsageError(f"--disk {disk.node}:{disk.path}: no such file")
 
 
 def check(options):
@@ -87,6 +109,7 @@ def check(options):
         path = text.partition(":")[0]
         if not os.path.isfile(path):
             raise UsageError(f"--add {text}: no such file: {path}")
+    disks_check(options)
     nic_refuse(options.nic)
     if options.accel == "kvm" and not kvm_usable():
         raise UsageError("--accel kvm: this machine has no usable KVM (no vmx or svm in "
@@ -142,8 +165,7 @@ def parse(words):
         raise UsageError("run: nothing to run: isthmus run [options] -- COMMAND")
     if mode == "up" and command is not None:
         raise UsageError("up takes no command; see isthmus run")
-    for text in args.pop("disk"):
-        disk_refuse(text)
+    args["disk"] = [disk_parse(text) for text in args["disk"]]
     for package in args.pop("deb"):
         raise NotYet(f"--deb {package}: not yet: comes with issue 4")
     if args["timeout"] is None:

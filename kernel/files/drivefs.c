@@ -1,0 +1,198 @@
+// /nodes/N/dev: this node's drives and partitions as block device files. The directory is
+// this node's root object, so other nodes walk to it by name without asking. Called through
+// file_call; lock: files_lock. What is read and written goes through kernel/drive_cache.c.
+//
+// A file opened with O_EXCL for writing claims its bytes of the drive, as a mount does; a
+// second claim of any of them gets EBUSY.
+#include "base/string.h"
+#include "kernel/drives.h"
+#include "kernel/files/object.h"
+#include "kernel/time.h"
+#include "mm/kmem.h"
+
+#define BLOCK_MAJOR 259u                         // Linux's number for such drives
+
+struct drive_file {
+    struct object object;
+    const char *name;
+    struct drive *d;
+    u64 first_byte, bytes;
+    u32 minor;
+    bool claimed;
+};
+
+static struct object directory;
+static struct drive_file *files[DRIVES_MAX * (GPT_PARTS_MAX + 1)];
+static u32 file_count;
+
+static void fill_attr(const struct drive_file *f, struct p9_attr *a) {
+    *a = (struct p9_attr){.valid = P9_GETATTR_BASIC, .qid_path = f ? f->minor + 2 : 1,
+        .mode = f ? S_IFBLK | 0660 : S_IFDIR | 0755, .nlink = f ? 1 : 2, .blksize = PAGE_SIZE,
+        .qid_type = f ? 0 : 0x80};
+    if (!f) return;
+    a->rdev = BLOCK_MAJOR << 8 | f->minor;
+    a->size = f->bytes;
+    a->blocks = f->bytes >> 9;
+}
+
+// --- files ---
+
+static bool claim_conflicts(const struct drive_file *f) {
+    for (u32 i = 0; i < file_count; i++) {
+        const struct drive_file *o = files[i];
+        if (o->claimed && o->d == f->d && o->first_byte < f->first_byte + f->bytes &&
+            f->first_byte < o->first_byte + o->bytes)
+            return true;
+    }
+    return false;
+}
+
+static bool claims(u32 flags) { return (flags & O_EXCL) && (flags & O_ACCMODE); }
+
+static status_t file_open(struct drive_file *f, struct p9_call *c) {
+    if (c->flags & O_DIRECTORY) return E_NOTDIR;
+    if ((c->flags & O_ACCMODE) && f->d->dev->read_only) return E_ROFS;
+    if (claims(c->flags) && claim_conflicts(f)) return E_BUSY;
+    const status_t status = ofd_open(&f->object, c->flags, c);
+    if (status == S_OK && claims(c->flags)) f->claimed = true;
+    return status;
+}
+
+static status_t file_ioctl(const struct drive_file *f, struct p9_call *c) {
+    const u64 sectors = f->bytes >> 9;
+    const u32 block = 1u << f->d->dev->block_shift, read_only = f->d->dev->read_only;
+    switch (c->flags) {                          // Source of numbers: Linux linux/fs.h
+    case 0x80081272: data_put(c, 0, &f->bytes, 8); return S_OK;          // BLKGETSIZE64
+    case 0x1260: data_put(c, 0, &sectors, 8); return S_OK;               // BLKGETSIZE
+    case 0x1268: case 0x127b: data_put(c, 0, &block, 4); return S_OK;    // BLKSSZGET, BLKPBSZGET
+    case 0x125e: data_put(c, 0, &read_only, 4); return S_OK;             // BLKROGET
+    case 0x1261: return drive_sync(f->d, &c->value);                     // BLKFLSBUF
+    default: return E_NOTTY;
+    }
+}
+
+static status_t file_move(const struct drive_file *f, struct p9_call *c) {
+    if (c->offset >= f->bytes) return c->type == P9_TREAD || c->count == 0 ? S_OK : E_NOSPC;
+    const u64 asked = c->count;
+    c->count = MIN(c->count, f->bytes - c->offset);
+    const u64 at = f->first_byte + c->offset;
+    const status_t status = c->type == P9_TREAD ? drive_read(f->d, at, c)
+                                                : drive_write(f->d, at, c);
+    c->count = asked;
+    return status;
+}
+
+static status_t file_call_drive(struct object *o, struct p9_call *c) {
+    struct drive_file *f = CONTAINER_OF(o, struct drive_file, object);
+    switch (c->type) {
+    case P9_TLOPEN: return file_open(f, c);
+    case P9_TREAD: case P9_TWRITE: return file_move(f, c);
+    case P9_TFSYNC: return drive_sync(f->d, &c->value);
+    case P9_TGETATTR: fill_attr(f, &c->attr); return S_OK;
+    case P9_TSETATTR: return c->attr.valid & ~(u64)P9_SETATTR_SIZE ? E_PERM : S_OK;
+    case P9_TIOCTL: return file_ioctl(f, c);
+    case P9_TPOLL: c->result = c->flags & (POLLIN | POLLOUT); return S_OK;
+    case P9_TCLUNK:                              // an open file description went
+        if (claims(c->flags)) f->claimed = false;
+        return S_OK;
+    case P9_TSTATFS:
+        c->statfs = (struct p9_statfs){.type = 0x1373, .bsize = PAGE_SIZE};
+        return S_OK;
+    case P9_TWALK: case P9_TREADDIR: return E_NOTDIR;
+    case P9_TREADLINK: return E_INVAL;
+    case P9_TPAGE: return E_NODEV;
+    default: return E_PERM;
+    }
+}
+
+static void keep(struct object *o) { (void)o; }  // the table's own reference stays
+static const struct object_ops file_ops = {"drive", file_call_drive, keep};
+
+// --- the directory ---
+
+static status_t dir_walk(struct p9_call *c) {
+    if (!strcmp(c->name, ".") || !strcmp(c->name, "..")) {
+        c->made = object_root_id(node_id);
+        fill_attr(NULL, &c->attr);
+        return S_OK;
+    }
+    for (u32 i = 0; i < file_count; i++) {
+        if (strcmp(files[i]->name, c->name)) continue;
+        object_get(&files[i]->object);
+        c->made = object_id_of(&files[i]->object);
+        fill_attr(files[i], &c->attr);
+        return S_OK;
+    }
+    return E_NOENT;
+}
+
+static status_t dir_read(struct p9_call *c) {
+    for (u64 i = c->offset; i < file_count + 2; i++) {
+        struct p9_attr a;
+        fill_attr(i < 2 ? NULL : files[i - 2], &a);
+        const char *name = i == 0 ? "." : i == 1 ? ".." : files[i - 2]->name;
+        if (!data_dirent(c, a.qid_path, i + 1, a.mode, name)) break;
+        c->value = i + 1;
+    }
+    return S_OK;
+}
+
+// All writes up to the first call of it, drive by drive.
+static status_t dir_sync(struct p9_call *c) {
+    for (u32 i = 0; i < drive_count; i++) {
+        const status_t status = drive_sync(&drives[i], &c->value);
+        if (status != S_OK) return status;
+    }
+    return S_OK;
+}
+
+static status_t dir_call(struct object *o, struct p9_call *c) {
+    switch (c->type) {
+    case P9_TWALK: return dir_walk(c);
+    case P9_TREADDIR: return dir_read(c);
+    case P9_TREAD: return E_ISDIR;
+    case P9_TLOPEN:
+        return c->flags & O_ACCMODE ? E_ISDIR : ofd_open(o, c->flags, c);
+    case P9_TGETATTR: fill_attr(NULL, &c->attr); return S_OK;
+    case P9_TSETATTR: return E_PERM;
+    case P9_TCLUNK: return S_OK;
+    case P9_TFSYNC: return dir_sync(c);
+    case P9_TPOLL: c->result = c->flags & (POLLIN | POLLOUT); return S_OK;
+    case P9_TSTATFS:
+        c->statfs = (struct p9_statfs){.type = 0x9fa0, .bsize = PAGE_SIZE};
+        return S_OK;
+    case P9_TIOCTL: return E_NOTTY;
+    case P9_TREADLINK: return E_INVAL;
+    case P9_TPAGE: return E_NODEV;
+    default: return E_PERM;
+    }
+}
+
+static const struct object_ops dir_ops = {"nodedev", dir_call, keep};
+
+// Boot, before the first process.
+void drivefs_init(void) {
+    spin_lock(&files_lock);
+    const status_t status = object_add(&directory, &dir_ops);
+    ASSERT(status == S_OK);
+    object_set_root(&directory);
+    spin_unlock(&files_lock);
+}
+
+static void file_add(struct drive *d, const char *name, u64 first_byte, u64 bytes) {
+    struct drive_file *f = kmem_alloc(sizeof *f);
+    if (!f || object_add(&f->object, &file_ops) != S_OK) return;
+    f->name = name;
+    f->d = d;
+    f->first_byte = first_byte;
+    f->bytes = bytes;
+    f->minor = file_count;
+    files[file_count++] = f;
+}
+
+// The files of a drive and its partitions. Boot; files_lock held.
+void drivefs_add(struct drive *d) {
+    file_add(d, d->dev->name, 0, d->bytes);
+    for (u32 i = 0; i < d->part_count; i++)
+        file_add(d, d->part[i].name, d->part[i].first_byte, d->part[i].bytes);
+}
