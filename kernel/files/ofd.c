@@ -6,7 +6,7 @@
 struct ofd {
     struct object object;
     struct object *file;             // a reference
-    u32 flags;                       // O_ACCMODE, O_APPEND, O_NONBLOCK, O_DIRECTORY, O_PATH, O_EXCL (claims)
+    u32 flags;                       // O_ACCMODE, O_EXCL, O_APPEND, O_NONBLOCK, O_DIRECTORY, O_PATH
     u64 offset;
 };
 

@@ -30,10 +30,19 @@ class OptionsTest(unittest.TestCase):
                 options.parse(["up", *words])
 
     def test_not_yet_is_said(self):
-        for words in (["--nic", "igb"], ["--nic", "virtio"], ["--disk", "0:x.img"],
+        for words in (["--nic", "igb"], ["--nic", "virtio"],
                       ["--disk", "0:x.img:ahci"], ["--deb", "bash"]):
             with self.assertRaises(NotYet, msg=words):
                 options.parse(["up", *words])
+
+    def test_disks(self):
+        disk = options.disk_parse("1:/a:b.img:virtio")
+        self.assertEqual((disk.node, disk.path, disk.kind), (1, "/a:b.img", "virtio"))
+        disk = options.disk_parse("0:/a:b.img")
+        self.assertEqual((disk.node, disk.path, disk.kind), (0, "/a:b.img", "nvme"))
+        for text in ("x.img", "x:y.img", "0:", "9:" + __file__, "0:/no/such/file"):
+            with self.assertRaises(UsageError, msg=text):
+                options.parse(["up", "--nodes", "2", "--disk", text])
 
     def test_exit_status_and_silence_on_stdout(self):
         result = subprocess.run([os.path.join(ROOT, "isthmus"), "run", "--deb", "bash", "--", "x"],
