@@ -9,9 +9,9 @@
 
 #define CLUSTER_MSG_VERSION 1
 #define CLUSTER_MSG_HEAD 8
-#define CLUSTER_MSG_MAX 1024      // bytes of any message; larger data moves one-sided
+#define CLUSTER_MSG_MAX 1536      // bytes of any message; larger data moves one-sided
 #define CALL_SEGMENTS_MAX 8       // (address, key, length) of one file call
-#define STATUS_WORDS 112      // figures of /nodes/N/status; all nodes run one image
+#define STATUS_WORDS 176      // figures of /nodes/N/status; all nodes run one image
 
 enum cluster_msg_type {
     MSG_KEYS = 1,       // first message of each side
