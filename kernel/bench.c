@@ -41,6 +41,7 @@ static struct {
     u8 peer_mac[6];
     u32 posted, done, busy;          // busy: bit per slot
     u32 lost, wrong;                 // echoes without answer; atomics with a wrong result
+    u32 changed, backwards;          // READs whose first word differs from the last one's
     u64 word;                        // what the peer's word holds: CAS, FAA
     u64 start_tsc[BENCH_DEPTH_MAX], start_ns;
     status_t status;
@@ -179,8 +180,9 @@ static void table(void) {
     put_us(root(squares));
     put_us(b.ticks[(u64)n * 99 / 100]);
     put_us(b.ticks[(u64)n * 999 / 1000]);
-    put("\n# op %s depth %u path_mtu %u lost %u wrong %u total_us %lu\n", op_names[b.req.op],
-        b.req.depth, b.link.mtu, b.lost, b.wrong, (time_now_ns() - b.start_ns) / 1000);
+    put("\n# op %s depth %u path_mtu %u lost %u wrong %u changed %u backwards %u "
+        "total_us %lu\n", op_names[b.req.op], b.req.depth, b.link.mtu, b.lost, b.wrong,
+        b.changed, b.backwards, (time_now_ns() - b.start_ns) / 1000);
     if (!perf_is_on()) return;
     b.text_len += (u32)perf_text(b.text + b.text_len, TEXT_BYTES - b.text_len);
 }
@@ -264,6 +266,16 @@ static void check_atomic(u32 slot) {
     b.word = found + (b.req.op == BENCH_CAS && found != b.word ? 0 : 1);
 }
 
+// What a counter at the peer looks like from here: READs complete in order.
+static void watch_word(u32 slot) {
+    if (b.req.bytes < 8) return;
+    u64 found;
+    memcpy(&found, b.link.local + (u64)slot * b.req.bytes, sizeof found);
+    if (b.done != 0 && found != b.word) b.changed++;
+    if (b.done != 0 && found < b.word) b.backwards++;
+    b.word = found;
+}
+
 void bench_done(u32 index, status_t status) {
     if (state_get() != BENCH_RUNNING || index >= b.req.depth || !(b.busy & BIT(index))) return;
     if (status != S_OK) {
@@ -271,6 +283,7 @@ void bench_done(u32 index, status_t status) {
         return;
     }
     if (b.req.op == BENCH_CAS || b.req.op == BENCH_FAA) check_atomic(index);
+    if (b.req.op == BENCH_READ) watch_word(index);
     took(index);
 }
 
@@ -305,7 +318,7 @@ static status_t begin(void) {
         b.ticks = phys_to_virt(pa);
     }
     b.card = own;
-    b.posted = b.done = b.busy = b.lost = b.wrong = 0;
+    b.posted = b.done = b.busy = b.lost = b.wrong = b.changed = b.backwards = 0;
     b.word = 0;
     b.status = S_OK;
     b.start_ns = time_now_ns();

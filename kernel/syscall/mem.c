@@ -27,6 +27,14 @@ static status_t choose_place(struct proc *p, const u64 *a, u64 len, u64 *start) 
     return *start ? S_OK : E_NOMEM;
 }
 
+// Whether a device has memory to share at this offset (/dev/bench).
+static bool device_maps(struct object_id device, u64 offset, const struct vma *v) {
+    struct p9_call c = {.type = P9_TPAGE, .object = device, .offset = offset, .flags = 1};
+    if (!(v->flags & VMA_SHARED) || file_call(&c) != S_OK) return false;
+    frame_unref(paddr(c.result));
+    return true;
+}
+
 // What backs the mapping: a file by handle, a nameless file for shared memory, nothing.
 static status_t choose_file(struct proc *p, const u64 *a, u64 len, struct vma *v, bool *temporary) {
     *temporary = false;
@@ -36,7 +44,7 @@ static status_t choose_file(struct proc *p, const u64 *a, u64 len, struct vma *v
         struct p9_call c = {.type = P9_TGETATTR, .object = h->object};
         status_t s = file_call(&c);
         if (s != S_OK) return s;
-        if ((c.attr.mode & S_IFMT) != S_IFREG) return E_NODEV;
+        if ((c.attr.mode & S_IFMT) != S_IFREG && !device_maps(h->object, a[5], v)) return E_NODEV;
         v->file = h->object;
         v->file_offset = a[5];
     } else if (v->flags & VMA_SHARED) {
