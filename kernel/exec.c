@@ -128,15 +128,18 @@ static status_t open_program(struct proc *p, int dirfd, const char *path, struct
     return s;
 }
 
-static status_t map_program(struct proc_desc *space, struct program *g) {
+static status_t map_program(struct proc_desc *space, const char *path, struct program *g) {
     for (u32 i = 0; i < g->elf.segment_count; i++) {
         const struct elf_segment *s = &g->elf.segment[i];
         struct vma v = {.start = s->va + g->base, .end = s->va + g->base + s->mem_bytes,
                         .prot = s->prot, .file = g->file, .file_offset = s->file_offset,
                         .file_bytes = s->file_bytes};
         if (s->file_bytes == 0) v.file = (struct object_id){0};
-        if (v.end > USER_STACK_TOP - USER_STACK_MAX || v.start < USER_MIN) return E_NOEXEC;
-        if (!aspace_range_free(space, v.start, v.end)) return E_NOEXEC;
+        if (v.end > USER_STACK_TOP - USER_STACK_MAX || v.start < USER_MIN ||
+            !aspace_range_free(space, v.start, v.end)) {
+            klog("exec: %s: a segment lies where the stack or another one is", path);
+            return E_NOEXEC;
+        }
         status_t r = vma_insert(space, &v);
         if (r != S_OK) return r;
     }
@@ -203,11 +206,11 @@ static status_t build_stack(struct proc *p, struct build *b, const struct exec_a
 static status_t build_space(struct proc *p, struct build *b, const struct exec_args *args) {
     status_t s = aspace_create(b->space);
     b->main.base = b->main.elf.relocatable ? PIE_BASE : 0;
-    if (s == S_OK) s = map_program(b->space, &b->main);
+    if (s == S_OK) s = map_program(b->space, b->exe, &b->main);
     b->entry = b->main.elf.entry + b->main.base;
     if (s == S_OK && b->interp.file.generation) {
         b->interp.base = b->interp.elf.relocatable ? INTERP_BASE : 0;
-        s = map_program(b->space, &b->interp);
+        s = map_program(b->space, b->exe, &b->interp);
         b->entry = b->interp.elf.entry + b->interp.base;
     }
     struct vma stack = {.start = USER_STACK_TOP - STACK_START_PAGES * PAGE_SIZE,
@@ -290,7 +293,10 @@ static void commit(struct proc *p, struct build *b, const struct exec_args *args
 static status_t load_interp(struct proc *p, struct build *b) {
     if (!b->main.elf.interp_bytes) return S_OK;
     char name[256];
-    if (b->main.elf.interp_bytes >= sizeof name) return E_NOEXEC;
+    if (b->main.elf.interp_bytes >= sizeof name) {
+        klog("exec: %s: interpreter's name is too long", b->exe);
+        return E_NOEXEC;
+    }
     struct p9_call r = {.type = P9_TREAD, .object = b->main.file, .data.buffer = name,
                         .offset = b->main.elf.interp_offset, .count = b->main.elf.interp_bytes};
     status_t s = file_call(&r);
@@ -303,7 +309,10 @@ static status_t load_interp(struct proc *p, struct build *b) {
     s = open_program(p, AT_FDCWD, name, &b->interp, b, &is_elf);
     memcpy(b->exe, exe, PROC_PATH_MAX);
     kmem_free(exe, PROC_PATH_MAX);
-    return s == S_OK && !is_elf ? E_NOEXEC : s;
+    if (s == S_OK && !is_elf) s = E_NOEXEC;
+    if (s != S_OK && s != S_RESTART)
+        klog("exec: %s: its interpreter does not load (%d)", b->exe, s);
+    return s;
 }
 
 static status_t load_files(struct proc *p, int dirfd, const char *path, struct exec_args *args,

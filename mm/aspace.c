@@ -182,10 +182,9 @@ status_t aspace_protect(struct proc_desc *d, u64 start, u64 end, u32 prot) {
         struct vma *v = vma_at(d, i);
         if (v->start >= end) break;
         v->prot = prot;
-        for (u64 va = v->start; va < v->end; va += PAGE_SIZE) {
+        for (u64 va = v->start; (va = pt_next_here(d, va, v->end)) < v->end; va += PAGE_SIZE) {
             pte_t *e = pt_entry(d, va);
-            if (!e) va = (va | (PAGE_SIZE * PTE_COUNT - 1)) + 1 - PAGE_SIZE;
-            else if (*e) *e = entry_protect(*e, prot);
+            if (*e) *e = entry_protect(*e, prot);
         }
     }
     pt_flush_all();
@@ -194,10 +193,11 @@ status_t aspace_protect(struct proc_desc *d, u64 start, u64 end, u32 prot) {
 
 // Moves the pages of one range to another that has a mapping already (mremap).
 status_t aspace_move(struct proc_desc *d, u64 from, u64 to, u64 len_bytes) {
-    for (u64 off = 0; off < len_bytes; off += PAGE_SIZE) {
-        pte_t *old = pt_entry(d, from + off), *made;
-        if (!old || *old == 0) continue;
-        enum fault_result r = pt_entry_make(d, to + off, &made);
+    u64 end = from + len_bytes;
+    for (u64 va = from; (va = pt_next_here(d, va, end)) < end; va += PAGE_SIZE) {
+        pte_t *old = pt_entry(d, va), *made;
+        if (*old == 0) continue;
+        enum fault_result r = pt_entry_make(d, va - from + to, &made);
         if (r != FAULT_DONE) return E_NOMEM;
         *made = *old;
         *old = 0;

@@ -64,6 +64,7 @@ enum fault_result fault_handle(struct proc_desc *d, u64 va, enum fault_access ac
 
 // mm/pt.c
 pte_t *pt_entry(const struct proc_desc *d, u64 va);                 // NULL: no table
+u64 pt_next_here(const struct proc_desc *d, u64 va, u64 end);
 enum fault_result pt_entry_make(struct proc_desc *d, u64 va, pte_t **out);
 void pt_clear_range(struct proc_desc *d, u64 start, u64 end);
 void pt_free_user(struct proc_desc *d);

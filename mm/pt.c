@@ -38,6 +38,23 @@ pte_t *pt_entry(const struct proc_desc *d, u64 va) {
     return &table[index_at(va, 1)];
 }
 
+// The first address from va on, below end, whose last-level table is here; end where there
+// is none. Skips what is absent at each level, so a map of many TiB costs no walk.
+u64 pt_next_here(const struct proc_desc *d, u64 va, u64 end) {
+    while (va < end) {
+        const pte_t *table = phys_to_virt(d->root_table);
+        u32 level = PTE_LEVELS;
+        for (; level > 1; level--) {
+            pte_t e = table[index_at(va, level)];
+            if (!(e & PTE_P)) break;
+            table = table_of(e);
+        }
+        if (level == 1) return va;
+        va = (va | ((PAGE_SIZE << (9 * (level - 1))) - 1)) + 1;
+    }
+    return end;
+}
+
 static enum fault_result table_fetch(struct proc_desc *d, u64 va, u32 level, pte_t *e) {
     if (npte_kind(*e) != NPTE_REMOTE_TABLE || !aspace_hooks.remote_fetch) return FAULT_BUS;
     struct fault_remote r = {va & ~PAGE_MASK, npte_node(*e), pte_frame(*e), level - 1, e};

@@ -6,6 +6,8 @@
 #include "mm/kmem.h"
 
 #define IOV_MAX 1024u
+#define IO_CALL_MAX 0x7ffff000ull      // Linux's MAX_RW_COUNT
+#define IO_STRETCH_MAX (1 * MIB)
 struct iovec { u64 base, len; };
 
 enum io_dir { IO_READ, IO_WRITE };
@@ -53,15 +55,18 @@ struct io {
     enum io_dir dir;
 };
 
-// Moves what the vectors ask for. A write goes on over restarts where it stopped
-// (wait.done_bytes); a read returns what came first unless the file is a regular one.
+// Moves what the vectors ask for. It goes on over restarts where it stopped
+// (wait.done_bytes); a read returns what came first unless the file is a regular one. After
+// IO_STRETCH_MAX bytes it passes the edge, so a huge call keeps neither the CPU nor the net.
 static i64 io_move(struct proc *p, const struct io *io) {
     const struct handle *h = handle_get(p, io->fd);
     if (!h) return E_BADF;
     struct proc_desc *d = proc_desc(p);
-    u64 total = 0, done = io->dir == IO_WRITE ? d->wait.done_bytes : 0;
-    for (u32 i = 0; i < io->count; i++) total += io->v[i].len;
-    if ((i64)total < 0) return E_INVAL;
+    u64 total = 0, done = d->wait.done_bytes, stretch = done + IO_STRETCH_MAX;
+    for (u32 i = 0; i < io->count; i++) {
+        if ((i64)io->v[i].len < 0 || (i64)(total += io->v[i].len) < 0) return E_INVAL;
+    }
+    total = MIN(total, IO_CALL_MAX);
     status_t s = S_OK;
     do {
         struct p9_call c = {.type = io->dir == IO_READ ? P9_TREAD : P9_TWRITE, .object = h->object,
@@ -74,6 +79,10 @@ static i64 io_move(struct proc *p, const struct io *io) {
         done += c.result;
         if (c.result == 0 || (io->dir == IO_READ && c.result < c.count)) break;
         if (done < total && io->dir == IO_READ && !reads_whole(h->object)) break;
+        if (done >= stretch && done < total) {
+            d->wait.done_bytes = done;
+            return S_RESTART;
+        }
     } while (done < total);
     if (s == S_RESTART) return S_RESTART;
     return s != S_OK && done == 0 ? (i64)s : (i64)done;

@@ -157,9 +157,12 @@ SYSCALL(madvise) {
     return 0;
 }
 SYSCALL(msync) { UNUSED(p); UNUSED(a); return 0; }
+#define MINCORE_PAGES_MAX 262144u    // 1 GiB a call: it does not wait in between
 SYSCALL(mincore) {
     u64 pages = ALIGN_UP(a[1], PAGE_SIZE) / PAGE_SIZE;
     u8 one = 1;
+    if (a[0] & PAGE_MASK) return E_INVAL;
+    if (pages > MINCORE_PAGES_MAX) return E_NOMEM;
     for (u64 i = 0; i < pages; i++) {
         if (!vma_find(proc_desc(p), a[0] + i * PAGE_SIZE)) return E_NOMEM;
         status_t s = user_write(p, a[2] + i, &one, 1);

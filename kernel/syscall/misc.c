@@ -34,7 +34,7 @@ SYSCALL(sysinfo) {
     return user_write(p, a[0], &s, sizeof s);
 }
 
-#define RANDOM_CALL_MAX (32 * MIB)
+#define RANDOM_CALL_MAX (1 * MIB)     // a caller that wants more loops, as after a signal
 SYSCALL(getrandom) {
     u64 len = MIN(a[1], RANDOM_CALL_MAX);
     if (a[2] & ~7ull) return E_INVAL;

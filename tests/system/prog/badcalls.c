@@ -1,0 +1,233 @@
+// Hostile system calls from a seed: badcalls SEED COUNT. Workers, one after another, make
+// COUNT calls in all: first every number 0 to 470 and 1,023 in turn, then random ones, with
+// pointers, sizes, descriptors and flags that a program should not give. A worker may die
+// of what it asks for; the next one goes on. A witness beside them keeps a pattern and must
+// find it whole. Left out: what ends or hurts others by right (exit, kill of others).
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define NUMBERS 472u                 // 0..470, and 1,023 as the last
+#define SWEEPS 6u                    // of all numbers, before the random ones
+#define CALLS_A_WORKER 200u
+#define WORKER_LIMIT_US 400000       // a worker that waits for ever is ended
+#define WITNESS_BYTES (2u << 20)
+#define PAGE 4096u
+
+struct shared {
+    volatile uint64_t calls, number, arg[6];
+};
+static struct shared *shared;
+static uint64_t state;
+static uint8_t *edge;                // a page, the next one not mapped
+static uint8_t *read_only;
+static pid_t worker;
+static char long_name[5000];
+
+static uint64_t next(void) {
+    state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+    return state * 0x2545f4914f6cdd1dull;
+}
+static uint64_t below(uint64_t n) { return (next() >> 11) % n; }
+
+static long call(uint64_t nr, const uint64_t *a) {
+    long result;
+    register uint64_t r10 __asm__("r10") = a[3];
+    register uint64_t r8 __asm__("r8") = a[4];
+    register uint64_t r9 __asm__("r9") = a[5];
+    __asm__ volatile("syscall" : "=a"(result) : "a"(nr), "D"(a[0]), "S"(a[1]), "d"(a[2]),
+                     "r"(r10), "r"(r8), "r"(r9) : "rcx", "r11", "memory");
+    return result;
+}
+
+static uint64_t name(void) {
+    static const char *const names[] = {
+        "", "/", ".", "..", "x", "y/z", "d", "x/x", "//x", "/tmp/bad/x", "/proc/self/maps",
+        "/proc/self/fd/3", "/proc/self/status", "/proc/self/mem", "/proc/1/stat", "/dev/null",
+        "/dev/full", "/dev/zero", "/proc/meminfo", "/nodes/0/status", "/nodes/9/status", "/dev/fd",
+        "/proc/4294967295/stat", "/bin/none", "\xff\xfe", "l", "%s%n",
+    };
+    if (below(20) == 0) return (uint64_t)long_name;
+    return (uint64_t)names[below(sizeof names / sizeof *names)];
+}
+
+static uint64_t pointer(void) {
+    static const uint64_t bad[] = {
+        0, 1, 8, 0xfff, 0x1000, 0xffff, 0x7fffffffefff, 0x7ffffffff000, 0x7fffffffffff,
+        0x800000000000, 0xffff800000000000, 0xffff8000000b8000, 0xffffffff80000000,
+        0xffffffff80200000, 0xffffc00000000000, 0xfffffffffffff000, 0xffffffffffffffff,
+        0xfffffffffffffff8, 0x8000000000000000, 0x7fffffff0000, 0x7fffff7f0000,
+    };
+    switch (below(8)) {
+    case 0: case 1: return bad[below(sizeof bad / sizeof *bad)];
+    case 2: return (uint64_t)edge + PAGE - below(40);
+    case 3: return (uint64_t)read_only + below(64);
+    case 4: return (uint64_t)&call;
+    case 5: return name();
+    default: return (uint64_t)edge + below(8) * 256;
+    }
+}
+
+static uint64_t number(void) {
+    static const uint64_t sizes[] = {
+        0, 1, 2, 7, 8, 16, 24, 36, 128, 4095, 4096, 4097, 8192, 65536, 1ull << 20, 1ull << 31,
+        1ull << 32, 1ull << 46, 0x7ffffffff000, 1ull << 62, ~0ull >> 1, 1ull << 63, ~0ull,
+        ~0ull - 4095, 0xffffffff, 0x80000000, 0x7fffffff,
+    };
+    switch (below(4)) {
+    case 0: return 1ull << below(64);
+    case 1: return below(64);
+    case 2: return next() & next() & 0xffffff;
+    default: return sizes[below(sizeof sizes / sizeof *sizes)];
+    }
+}
+
+static uint64_t descriptor(void) {
+    static const uint64_t odd[] = {~0ull, 0x7fffffff, 0x80000000, 1023, 1024, (uint64_t)-100,
+                                   0xffffff9c, 1ull << 32, 3 | 1ull << 32};
+    return below(5) == 0 ? odd[below(sizeof odd / sizeof *odd)] : below(12);
+}
+
+static uint64_t argument(unsigned i) {
+    const uint64_t kind = below(10);
+    if (i == 0)
+        return kind < 4 ? descriptor() : kind < 7 ? pointer() : kind < 9 ? name() : number();
+    if (i == 1) return kind < 6 ? pointer() : kind < 7 ? name() : number();
+    if (i == 2) return kind < 6 ? number() : kind < 8 ? pointer() : descriptor();
+    return kind < 5 ? number() : kind < 8 ? pointer() : descriptor();
+}
+
+static int waits(uint64_t nr) {
+    static const uint16_t list[] = {0, 7, 23, 34, 35, 61, 128, 130, 202, 230, 247, 270, 271};
+    for (unsigned i = 0; i < sizeof list / sizeof *list; i++)
+        if (list[i] == nr) return 1;
+    return 0;
+}
+
+// Numbers and arguments of one call; false where it would end or hurt others by right.
+static int choose(uint64_t index, uint64_t *nr, uint64_t a[6]) {
+    const uint64_t n = index < SWEEPS * NUMBERS ? index % NUMBERS : below(NUMBERS);
+    *nr = n == NUMBERS - 1 ? 1023 : n;
+    for (unsigned i = 0; i < 6; i++) a[i] = argument(i);
+    if (*nr == 60 || *nr == 231) return 0;                       // exit, exit_group
+    if (index >= SWEEPS * NUMBERS && waits(*nr) && below(10)) return 0;
+    if (*nr == 62 || *nr == 200) a[0] = below(2) ? (uint64_t)getpid() : 0x7fffffff;
+    if (*nr == 234) a[0] = 0x7fffffff, a[1] = below(2) ? (uint64_t)getpid() : 0x7ffffffe;
+    if ((*nr == 62 || *nr == 200) && below(4)) a[1] = 65 + below(1000);
+    return 1;
+}
+
+static void worker_setup(void) {
+    (void)setsid();
+    for (int fd = 0; fd < 64; fd++) close(fd);
+    for (int fd = 0; fd < 3; fd++) (void)open("/dev/null", O_RDWR);
+    (void)open("x", O_RDWR | O_CREAT, 0644);
+    (void)open(".", O_RDONLY | O_DIRECTORY);
+    int ends[2];
+    if (pipe2(ends, O_NONBLOCK)) _exit(3);
+    (void)open("/proc/self/maps", O_RDONLY);
+    (void)open("/dev/zero", O_RDWR);
+    const int private = MAP_PRIVATE | MAP_ANONYMOUS;
+    uint8_t *pages = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, private, -1, 0);
+    read_only = mmap(NULL, PAGE, PROT_READ, private, -1, 0);
+    if (pages == MAP_FAILED || read_only == MAP_FAILED || munmap(pages + PAGE, PAGE)) _exit(3);
+    edge = pages;
+    for (unsigned i = 0; i < PAGE / 8; i++) {
+        const uint64_t v = below(3) ? below(100) : pointer();
+        memcpy(edge + 8 * i, &v, 8);
+    }
+}
+
+static _Noreturn void work(uint64_t seed, uint64_t first, uint64_t count) {
+    state = seed * 0x9e3779b97f4a7c15ull + first + 1;
+    worker_setup();
+    const pid_t me = getpid();
+    static const uint64_t none[6];
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t nr, a[6];
+        shared->calls = first + i + 1;
+        if (!choose(first + i, &nr, a)) continue;
+        shared->number = nr;
+        for (unsigned k = 0; k < 6; k++) shared->arg[k] = a[k];
+        (void)call(nr, a);
+        if (call(39, none) != me) {                  // a child of fork, vfork or clone
+            (void)call(231, none);
+        }
+    }
+    _exit(0);
+}
+
+static void too_long(int sig) {
+    (void)sig;
+    kill(worker, SIGKILL);
+}
+
+static uint8_t pattern(uint32_t i) { return (uint8_t)(i * 131 + (i >> 8) * 17 + 5); }
+
+// Looks over its pattern again and again until the pipe ends; its exit says what it saw.
+static _Noreturn void witness(int until) {
+    uint8_t *bytes = malloc(WITNESS_BYTES), byte;
+    if (!bytes) _exit(2);
+    for (uint32_t i = 0; i < WITNESS_BYTES; i++) bytes[i] = pattern(i);
+    fcntl(until, F_SETFL, O_NONBLOCK);
+    for (;;) {
+        const ssize_t n = read(until, &byte, 1);
+        for (uint32_t i = 0; i < WITNESS_BYTES; i++)
+            if (bytes[i] != pattern(i)) _exit(1);
+        if (n == 0) _exit(0);
+    }
+}
+
+static void timer(long us) {
+    const struct itimerval t = {.it_value = {us / 1000000, us % 1000000}};
+    setitimer(ITIMER_REAL, &t, NULL);
+}
+
+int main(int argc, char **argv) {
+    if (argc != 3) return 2;
+    const uint64_t seed = strtoull(argv[1], NULL, 10), count = strtoull(argv[2], NULL, 10);
+    int ends[2], status;
+    mkdir("/tmp/bad", 0755);
+    if (chdir("/tmp/bad") || pipe(ends)) return 2;
+    memset(long_name, 'n', sizeof long_name - 1);
+    shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    const pid_t watcher = fork();
+    if (watcher == 0) {
+        close(ends[1]);
+        witness(ends[0]);
+    }
+    signal(SIGALRM, too_long);
+    uint64_t done = 0, workers = 0, killed = 0, late = 0;
+    while (done < count) {
+        shared->calls = done;
+        worker = fork();
+        if (worker == 0) work(seed, done, CALLS_A_WORKER);
+        if (worker < 0) {
+            printf("fork: %s after %lu calls\n", strerror(errno), done);
+            return 1;
+        }
+        timer(WORKER_LIMIT_US);
+        while (waitpid(worker, &status, 0) < 0 && errno == EINTR) timer(WORKER_LIMIT_US);
+        timer(0);
+        workers++;
+        killed += WIFSIGNALED(status);
+        late += WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+        // What the worker wrote over its count is put right; each worker comes further.
+        const uint64_t at = shared->calls;
+        done = at > done && at <= done + CALLS_A_WORKER ? at : done + 1;
+    }
+    close(ends[1]);
+    while (waitpid(watcher, &status, 0) < 0 && errno == EINTR) continue;
+    printf("calls %lu workers %lu ended by a signal %lu ended for waiting %lu witness %d\n", done,
+           workers, killed, late, status);
+    return status != 0;
+}
