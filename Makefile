@@ -8,6 +8,10 @@ MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
+# One short line a step; V=1 shows the commands.
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-8s %s\n' '$(notdir $(firstword $(1)))' '$(2)')
+
 # The warnings of every C file here, kernel and host alike, with gcc and clang.
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wconversion -Wmissing-prototypes \
             -Wstrict-prototypes -Wold-style-definition -Wvla -Wundef -Wpointer-arith

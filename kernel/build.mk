@@ -16,11 +16,13 @@ KERNEL_LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --build
 
 $(KERNEL_OBJ)/%.o: %.c kernel/build.mk | $(BUILD)/.installed
 	@mkdir -p $(@D)
-	$(CC_KERNEL) $(KERNEL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,$(CC_KERNEL),$<)
+	$(Q)$(CC_KERNEL) $(KERNEL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(KERNEL_OBJ)/%.o: %.S kernel/build.mk | $(BUILD)/.installed
 	@mkdir -p $(@D)
-	$(CC_KERNEL) -I. $(KERNEL_FLAGS) -D__ASSEMBLER__=1 -MMD -MP -c -o $@ $<
+	$(call say,$(CC_KERNEL),$<)
+	$(Q)$(CC_KERNEL) -I. $(KERNEL_FLAGS) -D__ASSEMBLER__=1 -MMD -MP -c -o $@ $<
 
 $(BUILD)/gen/font.c: tools/gen_font.py | $(BUILD)/.installed
 	@mkdir -p $(@D)

@@ -8,4 +8,5 @@ USER_PROGRAMS += $(USER_CMDS)
 
 $(USER_CMDS): $(BUILD)/user/%: user/cmd/%.c $(wildcard user/cmd/*.h) | $(BUILD)/.installed
 	@mkdir -p $(@D)
-	$(USER_CC) $(USER_CFLAGS) -o $@ $<
+	$(call say,$(USER_CC),$<)
+	$(Q)$(USER_CC) $(USER_CFLAGS) -o $@ $<

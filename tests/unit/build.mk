@@ -10,7 +10,8 @@ unit_links = $(shell sed -n 's,^// links:,,p' $(1))
 .SECONDEXPANSION:
 $(BUILD)/unit/%: tests/unit/%.c $$(call unit_links,tests/unit/$$*.c) $(UNIT_FAKES) $(UNIT_HELPERS) $(wildcard base/*.h) | $(BUILD)/.installed
 	@mkdir -p $(@D)
-	$(HOST_CC) $(HOST_CFLAGS) $(SANITIZE) -MMD -MF $@.d -o $@ $(filter %.c,$^) \
+	$(call say,$(HOST_CC),$<)
+	$(Q)$(HOST_CC) $(HOST_CFLAGS) $(SANITIZE) -MMD -MF $@.d -o $@ $(filter %.c,$^) \
 	    $$(pkg-config --cflags --libs check)
 
 -include $(wildcard $(BUILD)/unit/*.d)

@@ -14,7 +14,8 @@ KERNEL_LIBS += $(BEARSSL_KERNEL_LIB)
 $(BEARSSL)/.complete: tools/bearssl/build.mk tools/fetch_source.sh | $(BUILD)/.installed
 	@mkdir -p $(@D)
 	@rm -f $@
-	tools/fetch_source.sh bearssl $(BEARSSL_VERSION) $(BEARSSL_TARBALL) $(BEARSSL_SHA256) $(BEARSSL)
+	$(call say,fetch,BearSSL $(BEARSSL_VERSION))
+	$(Q)tools/fetch_source.sh bearssl $(BEARSSL_VERSION) $(BEARSSL_TARBALL) $(BEARSSL_SHA256) $(BEARSSL)
 
 # A freestanding compiler has no <string.h>: ours is base/string.h under that name.
 $(BUILD)/third_party/include/string.h:

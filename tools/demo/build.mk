@@ -1,7 +1,8 @@
 # The demo. It runs hashset on the host and, the same binary, in the nodes.
 $(BUILD)/prog/hashset: tests/system/prog/hashset.c | $(BUILD)/.installed
 	@mkdir -p $(@D)
-	musl-gcc -std=gnu11 -O2 -static $(WARNINGS) -o $@ $<
+	$(call say,musl-gcc,$<)
+	$(Q)musl-gcc -std=gnu11 -O2 -static $(WARNINGS) -o $@ $<
 
 .PHONY: demo
 demo: iso $(BUILD)/prog/hashset ## boot two nodes and show the main job, verified step by step

@@ -3,4 +3,5 @@ RELAY_SOURCES := $(wildcard tools/relay/*.c)
 
 $(BUILD)/relay: $(RELAY_SOURCES) $(wildcard tools/relay/*.h) | $(BUILD)/.installed
 	@mkdir -p $(@D)
-	$(HOST_CC) $(HOST_CFLAGS) -O2 -o $@ $(RELAY_SOURCES)
+	$(call say,$(HOST_CC),$<)
+	$(Q)$(HOST_CC) $(HOST_CFLAGS) -O2 -o $@ $(RELAY_SOURCES)

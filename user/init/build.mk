@@ -3,4 +3,5 @@ USER_PROGRAMS += $(BUILD)/user/init
 
 $(BUILD)/user/init: user/init/init.c | $(BUILD)/.installed
 	@mkdir -p $(@D)
-	$(USER_CC) $(USER_CFLAGS) -o $@ $<
+	$(call say,$(USER_CC),$<)
+	$(Q)$(USER_CC) $(USER_CFLAGS) -o $@ $<
