@@ -111,7 +111,7 @@ void place_init(struct place *p, u8 at, u64 price_move_ns);
 void place_set_price(struct place *p, u64 price_move_ns);   // D as re-estimated now
 void place_node_gone(struct place *p, u8 node);
 
-// Uses and loads. Charge often: a batch dearer than D delays the move by its own price.
+// Uses and loads. Charge often: batches of up to c make the guarantee 3 + (c - 1) / D.
 void place_access(struct place *p, u64 members, u8 node, u64 cost_ns);
 void place_load(struct place *p, u64 members, const struct place_cost *cost, u32 n);
 
