@@ -38,12 +38,6 @@ u64 place_price_move(const struct place_prices *prices, u64 pages_likely) {
 
 static bool in_set(u64 set, u8 node) { return node < NODES_MAX && (set >> node & 1) != 0; }
 
-static u64 listed(const struct place *p) {
-    u64 set = 0;
-    for (u32 i = 0; i < p->touched; i++) set |= 1ull << p->node[i];
-    return set;
-}
-
 static u32 entry_of(const struct place *p, u8 node) {
     u32 i = 0;
     while (i < p->touched && p->node[i] != node) i++;
@@ -52,6 +46,7 @@ static u32 entry_of(const struct place *p, u8 node) {
 
 static void entry_drop(struct place *p, u32 i) {
     p->touched--;
+    p->listed &= ~(1ull << p->node[i]);
     p->node[i] = p->node[p->touched];
     p->w[i] = p->w[p->touched];
 }
@@ -69,6 +64,7 @@ static u32 entry_make(struct place *p, u8 node) {
         entry_drop(p, worst);
     }
     i = p->touched++;
+    p->listed |= 1ull << node;
     p->node[i] = node;
     p->w[i] = p->rest;
     return i;
@@ -77,11 +73,11 @@ static u32 entry_make(struct place *p, u8 node) {
 // Brings the values back to 0..D: takes off the minimum over `eligible`, caps at D, drops
 // entries that say no more than the rest does.
 static void settle(struct place *p, u64 eligible) {
-    u64 min = UINT64_MAX, d = p->price_move_ns, set = listed(p);
-    for (u32 i = p->touched; (set & ~eligible) != 0 && i-- > 0;)
+    u64 min = UINT64_MAX, d = p->price_move_ns;
+    for (u32 i = p->touched; (p->listed & ~eligible) != 0 && i-- > 0;)
         if (!in_set(eligible, p->node[i])) entry_drop(p, i);
     for (u32 i = 0; i < p->touched; i++) min = least(min, p->w[i]);
-    if ((eligible & ~set) != 0) min = least(min, p->rest);
+    if ((eligible & ~p->listed) != 0) min = least(min, p->rest);
     if (min == UINT64_MAX) return;
     p->visits += p->touched;
     p->rest = least(p->rest < min ? 0 : p->rest - min, d);
@@ -97,8 +93,8 @@ void place_init(struct place *p, u8 at, u64 price_move_ns) {
                         .alpha = PLACE_ALPHA_ONE};
     p->price_move_ns = least(price_move_ns ? price_move_ns : 1, PLACE_PRICE_MAX);
     p->rest = p->price_move_ns;
-    p->touched = 1;
-    p->node[0] = at;
+    (void)entry_make(p, at);
+    p->w[0] = 0;
 }
 
 // D has changed: values above the new one are capped, the rest stand.
@@ -159,7 +155,7 @@ static u64 best_nodes(const struct place *p, u64 eligible) {
     u64 ties = 0;
     for (u32 i = 0; i < p->touched; i++)
         if (p->w[i] == 0) ties |= 1ull << p->node[i];
-    if (p->rest == 0) ties |= eligible & ~listed(p);
+    if (p->rest == 0) ties |= eligible & ~p->listed;
     return ties & eligible;
 }
 
@@ -184,15 +180,22 @@ static void explain(const struct place *p, struct place_why *why) {
     why->last = p->last;
 }
 
+// The regret that pays for a move, rounded up.
+static u64 price_of_regret(const struct place *p, u64 alpha) {
+    return (p->price_move_ns * alpha + PLACE_ALPHA_ONE - 1) / PLACE_ALPHA_ONE;
+}
+
 // Stay or move. *ties: the nodes to move to, all equally good: the last requester alone
 // where it is one of them. why: filled in either case, unless NULL. The values change only
 // with place_moved, so a move that fails is offered again.
 enum place_verdict place_decide(const struct place *p, const struct place_world *world, u64 *ties,
                                 struct place_why *why) {
-    u64 best = best_nodes(p, world->members & p->allowed), regret = place_value(p, p->at);
+    u64 best = 0, regret = place_value(p, p->at);
+    if (regret >= price_of_regret(p, least(p->alpha, PLACE_ALPHA_ADVISED)))
+        best = best_nodes(p, world->members & p->allowed);
     bool advised = in_set(best, p->advice);
     u64 alpha = advised ? least(p->alpha, PLACE_ALPHA_ADVISED) : p->alpha;
-    u64 threshold = (p->price_move_ns * alpha + PLACE_ALPHA_ONE - 1) / PLACE_ALPHA_ONE;
+    u64 threshold = price_of_regret(p, alpha);
     enum place_reason reason = p->pinned ? PLACE_R_PINNED : PLACE_R_BELOW;
     *ties = 0;
     if (regret >= threshold) reason = reason_to_stay(p, world, best);

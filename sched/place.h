@@ -48,6 +48,7 @@ struct place {
     u64 price_move_ns;       // D
     u64 w[PLACE_TOUCHED_MAX];// work function of node[i], less the smallest: 0..D
     u64 rest;                // the same of each node not listed
+    u64 listed;              // bit n: node n has an entry
     u64 allowed;             // bit n: the process can run on node n (CPU features, pins)
     u64 not_before_ns;       // no move before this time: one was refused or just done
     u64 visits;              // entries looked at, in all: the cost of deciding
