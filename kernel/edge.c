@@ -98,11 +98,20 @@ static void timer_set(const struct proc *running) {
     else if (t->cpu_plus_one) timer_cancel(t);
 }
 
-static void switch_in(struct proc *p) {
-    struct proc_desc *d = proc_desc(p);
+// Takes the next process out of the run queues and onto this CPU, in one hold of
+// proc_lock: one that is in no queue and on no CPU would be frozen, and then run all the
+// same. NULL: nothing is ready.
+static struct proc *take_next(void) {
     struct cpu *c = cpu_this();
+    if (!runq_any()) return NULL;
     spin_lock(&proc_lock);
+    struct proc *p = runq_take();
+    if (!p) {
+        spin_unlock(&proc_lock);
+        return NULL;
+    }
     ASSERT(p->state == PROC_READY && !p->on_cpu);
+    proc_set_owner(p, PROC_RUNNING);
     p->state = PROC_RUNNING;
     p->on_cpu = true;
     p->cpu = c->index;
@@ -111,7 +120,12 @@ static void switch_in(struct proc *p) {
     p->slice_end_ns = p->run_start_ns + RUNQ_SLICE_NS;
     c->current = p;
     spin_unlock(&proc_lock);
-    proc_set_owner(p, PROC_RUNNING);
+    return p;
+}
+
+static void switch_in(struct proc *p) {
+    struct proc_desc *d = proc_desc(p);
+    struct cpu *c = cpu_this();
     cr3_write(d->root_table.v);
     c->asid_root = d->root_table.v;
     wrmsr(MSR_FS_BASE, d->fs_base);
@@ -194,7 +208,7 @@ bool proc_edge(void) {
             continue;
         }
         if (c->current) proc_detach(c->current);
-        p = runq_take();
+        p = take_next();
         if (!p) {
             timer_set(NULL);
             if (proc_hooks.idle) proc_hooks.idle();

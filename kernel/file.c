@@ -9,6 +9,7 @@
 #include "mm/kmem.h"
 
 #define PATH_LINKS_MAX 40u
+#define OPEN_TRIES_MAX 8u                // walks of one open that finds a name made meanwhile
 
 static struct { const char *name; struct object_id root; } mounts[3];
 static struct object_id root_id;
@@ -399,16 +400,21 @@ static status_t open_walked(struct proc *p, struct path *w, u32 flags, u32 mode,
 }
 
 // Opens a name, making the file where O_CREAT says so; *made names the open description.
+// Walk and create are two calls: a name that somebody made between them is walked again.
 status_t path_open(struct proc *p, int dirfd, const char *name, u32 flags, u32 mode,
                    struct object_id *made) {
     struct path *w = kmem_alloc(sizeof *w);
     if (!w) return E_NOMEM;
-    u32 walk = ((flags & O_NOFOLLOW) || ((flags & O_CREAT) && (flags & O_EXCL)) ? 0 : PATH_FOLLOW) |
+    const bool excl = (flags & O_CREAT) && (flags & O_EXCL);
+    u32 walk = ((flags & O_NOFOLLOW) || excl ? 0 : PATH_FOLLOW) |
                (flags & O_CREAT ? PATH_MAY_LACK : 0);
-    status_t s = path_walk(p, dirfd, name, walk, w);
-    if (s == S_OK) {
+    status_t s = E_EXIST;
+    for (u32 i = 0; i < OPEN_TRIES_MAX && s == E_EXIST; i++) {
+        s = path_walk(p, dirfd, name, walk, w);
+        if (s != S_OK) break;
         s = open_walked(p, w, flags, mode, made);
         object_clunk(w->object);
+        if (excl || !w->missing) break;
     }
     kmem_free(w, sizeof *w);
     return s;

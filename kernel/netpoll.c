@@ -98,8 +98,9 @@ static bool irqs_enable(void) {
     for (u32 i = 0; i < net_card_count; i++) {
         struct net_card *card = &net_cards[i];
         if (perf_is_on() && !card->irq_masked) continue;
-        if (card->dev->ops->irq_enable(card->dev)) more = true;
-        else card->irq_masked = false;
+        card->irq_masked = false;    // before: another CPU may take the interrupt at once
+        if (!card->dev->ops->irq_enable(card->dev)) continue;
+        card->irq_masked = more = true;
     }
     return more;
 }
@@ -155,6 +156,7 @@ void netpoll(void) {
         __atomic_store_n(&wanted, 0, __ATOMIC_SEQ_CST);
         bool more = poll_all();
         spin_unlock(&net_lock);
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);   // or the look comes before the unlock
         if (more) break;
         if (!__atomic_load_n(&wanted, __ATOMIC_SEQ_CST)) return;
     }

@@ -235,6 +235,16 @@ static status_t fork_build(struct proc *child, struct proc *parent) {
     return s;
 }
 
+// True: p waits until its pages have come home. Who clears in_cluster wakes it, both under
+// proc_lock, so the look and the wait are one.
+static bool pages_are_away(struct proc *p) {
+    spin_lock(&proc_lock);
+    bool away = p->cl.in_cluster;
+    if (away) wait_on_locked(&p->cl.page_wait, p, false);
+    spin_unlock(&proc_lock);
+    return away;
+}
+
 // Makes a child of the current process: a copy of it, made ready.
 //   clone_flags  as clone(2)'s; CLONE_VM without CLONE_VFORK (a thread) is refused
 //   child_stack  its stack pointer, 0: the parent's
@@ -246,10 +256,7 @@ status_t proc_fork(struct proc *parent, const struct fork_args *args, u32 *pid_o
         status_t s = user_pin(parent, args->parent_tid, 4, ACCESS_WRITE);
         if (s != S_OK) return s;
     }
-    if (parent->cl.in_cluster) {             // its pages come home first
-        wait_on(&parent->cl.page_wait, parent);
-        return S_RESTART;
-    }
+    if (pages_are_away(parent)) return S_RESTART;
     struct proc *child = proc_alloc();
     if (!child) return E_AGAIN;
     fpu_save(proc_desc(parent));
@@ -269,6 +276,7 @@ status_t proc_fork(struct proc *parent, const struct fork_args *args, u32 *pid_o
         (void)user_write(parent, args->parent_tid, &c->pid, sizeof c->pid);
     *pid_out = c->pid;
     spin_lock(&proc_lock);
+    proc_set_owner(child, PROC_READY);       // it may be moved before it ever ran
     proc_become_ready(child);
     spin_unlock(&proc_lock);
     return S_OK;
@@ -280,10 +288,7 @@ status_t proc_vfork_wait(struct proc *parent, u32 child_pid) {
     struct proc *c = proc_find(child_pid);
     bool waits = c && c->state != PROC_ZOMBIE && (proc_desc(c)->flags & PROC_FLAG_VFORK);
     if (waits) {
-        list_remove(&parent->wait);
-        list_push_back(&c->vfork_wait.head, &parent->wait);
-        parent->state = PROC_WAITING;
-        parent->wait_uninterruptible = true;
+        wait_on_locked(&c->vfork_wait, parent, true);
     }
     spin_unlock(&proc_lock);
     return waits ? S_RESTART : S_OK;
@@ -426,9 +431,7 @@ status_t proc_wait_child(struct proc *p, i64 which, u32 wait_options, struct chi
     any = any || p->cl.children_coming;
     bool waits = any && !found && !(wait_options & WNOHANG);
     if (waits) {
-        list_remove(&p->wait);
-        list_push_back(&p->child_wait.head, &p->wait);
-        p->state = PROC_WAITING;
+        wait_on_locked(&p->child_wait, p, false);
     }
     spin_unlock(&proc_lock);
     if (!any) return E_CHILD;

@@ -106,6 +106,8 @@ void proc_become_ready(struct proc *p);        // the one way onto a CPU; proc_l
 #define WAIT_LIST_INIT(name) {{&(name).head, &(name).head}}
 void wait_list_init(struct wait_list *w);
 void wait_on(struct wait_list *w, struct proc *p);      // then return S_RESTART
+void wait_on_uninterruptible(struct wait_list *w, struct proc *p);
+void wait_on_locked(struct wait_list *w, struct proc *p, bool uninterruptible);
 void wait_until(struct proc *p, u64 deadline_ns);       // beside wait_on or alone
 void wait_wake_all(struct wait_list *w);
 void wait_wake_all_locked(struct wait_list *w);         // proc_lock held

@@ -357,10 +357,8 @@ static void results_give(struct remote_call *r, struct proc *p, struct p9_call *
 
 // Sets p aside until r ends. A signal does not wake it: the scan flushes r instead.
 static status_t call_wait(struct wait_list *w, struct proc *p, bool uninterruptible) {
-    spin_lock(&proc_lock);
-    p->wait_uninterruptible = uninterruptible;
-    spin_unlock(&proc_lock);
-    wait_on(w, p);
+    if (uninterruptible) wait_on_uninterruptible(w, p);
+    else wait_on(w, p);
     return S_RESTART;
 }
 

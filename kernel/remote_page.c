@@ -229,10 +229,7 @@ static enum fault_result fetch_for_fault(struct proc_desc *d, const struct fault
     struct fetch *f = fetch_find(p, r->va, r->level);
     if (f) f->on_fault = true;
     else result = fetch_begin(p, r->va, r->level, r->entry, true);
-    if (result == FAULT_WAIT) {
-        wait_on(&p->cl.page_wait, p);
-        p->wait_uninterruptible = true;
-    }
+    if (result == FAULT_WAIT) wait_on_uninterruptible(&p->cl.page_wait, p);
     netpoll_unlock();
     return result;
 }

@@ -67,12 +67,19 @@ static struct proc *take_from(u32 i) {
     return n ? LIST_ENTRY(n, struct proc, run) : NULL;
 }
 
-// The next process for this CPU: its own queue first, then the others'.
+// The next process for this CPU: its own queue first, then the others'. proc_lock held.
 struct proc *runq_take(void) {
     u32 me = cpu_this()->index;
     struct proc *p = take_from(me);
     for (u32 i = 1; !p && i < cpu_count; i++) p = take_from((me + i) % cpu_count);
     return p;
+}
+
+// Whether anybody may be ready; a look without a lock: who puts one there, kicks its CPU.
+bool runq_any(void) {
+    for (u32 i = 0; i < cpu_count; i++)
+        if (__atomic_load_n(&runqs[i].length, __ATOMIC_RELAXED) != 0) return true;
+    return false;
 }
 
 u32 runq_length(u32 cpu_index) { return runqs[cpu_index].length; }

@@ -9,6 +9,7 @@ void runq_init(void);
 void runq_put(struct proc *p);               // proc_lock held
 void runq_remove(struct proc *p);            // where it is queued; proc_lock held
 struct proc *runq_take(void);                // for this CPU; NULL: none anywhere
+bool runq_any(void);                         // without a lock
 u32 runq_length(u32 cpu_index);
 u32 runq_running_count(void);                // CPUs that run a process now
 bool runq_others_wait(void);                 // somebody waits for this CPU

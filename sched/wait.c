@@ -16,14 +16,28 @@ static void start_waiting(struct proc *p) {
     if (p->state == PROC_RUNNING) p->state = PROC_WAITING;
 }
 
+// As wait_on, with proc_lock held.
+//   uninterruptible  signals do not wake it; its waker or a deadline does
+void wait_on_locked(struct wait_list *w, struct proc *p, bool uninterruptible) {
+    list_remove(&p->wait);
+    list_push_back(&w->head, &p->wait);
+    start_waiting(p);
+    p->wait_uninterruptible = uninterruptible;
+}
+
 // Sets p aside on w; at most one list at a time. The caller returns S_RESTART and
 // checks its condition again when it runs. The condition must be checked under the
 // lock that its waker holds, so no wake-up is lost.
 void wait_on(struct wait_list *w, struct proc *p) {
     spin_lock(&proc_lock);
-    list_remove(&p->wait);
-    list_push_back(&w->head, &p->wait);
-    start_waiting(p);
+    wait_on_locked(w, p, false);
+    spin_unlock(&proc_lock);
+}
+
+// As wait_on, for a wake-up that is sure to come: signals leave p alone until then.
+void wait_on_uninterruptible(struct wait_list *w, struct proc *p) {
+    spin_lock(&proc_lock);
+    wait_on_locked(w, p, true);
     spin_unlock(&proc_lock);
 }
 

@@ -64,6 +64,10 @@ void wait_on(struct wait_list *w, struct proc *p) {
     p->state = PROC_WAITING;
     spin_unlock(&proc_lock);
 }
+void wait_on_uninterruptible(struct wait_list *w, struct proc *p) {
+    wait_on(w, p);
+    p->wait_uninterruptible = true;
+}
 void wait_wake_all(struct wait_list *w) {
     for (struct list_node *n; (n = list_pop_front(&w->head)) != NULL;) {
         struct proc *p = LIST_ENTRY(n, struct proc, wait);
