@@ -23,7 +23,7 @@ struct herd {
     u32 here[NODES];
     u64 word[NODES];           // capacity words
     struct place_load known[NODES];
-    u32 moves, last_move;
+    u32 moves, last_move, overfull;
 };
 
 _Noreturn void panic(const char *format, ...) {
@@ -48,7 +48,10 @@ static bool reserve(struct herd *h, const struct place *p, u64 ties, u8 *to) {
         next = place_reserve_step(&r, S_OK, found);
     }
     *to = r.node;
-    return next == PLACE_RESERVE_GOT;
+    if (next != PLACE_RESERVE_GOT) return false;
+    u64 word = h->word[r.node];
+    h->overfull += FIELD_GET(PLACE_CAPACITY_USED, word) > FIELD_GET(PLACE_CAPACITY_MAX, word);
+    return true;
 }
 
 // One process, one tick: what its share of the CPU cost, and would have cost elsewhere.
@@ -96,13 +99,14 @@ static u32 unevenness(const struct herd *h) {
     return most - least;
 }
 
-struct outcome { u32 uneven, late, moves_max; u64 moves; };
+struct outcome { u32 uneven, late, overfull, moves_max; u64 moves; };
 
 // All start on node 0; half-way every process but a quarter ends. Counts runs that end a
-// half unevenly (by more than one process) or still move in its last quarter.
+// half unevenly (by more than one process) or still move in its last quarter, and units
+// given beyond a node's room.
 static struct outcome many(u32 n, u32 count, u32 delay, bool with_reserve, u32 seeds) {
     static struct herd h;
-    struct outcome o = {0, 0, 0, 0};
+    struct outcome o = {0, 0, 0, 0, 0};
     for (u32 seed = 1; seed <= seeds; seed++) {
         h = (struct herd){.n = n, .count = count, .delay = delay, .reserve = with_reserve,
                           .random = {seed}};
@@ -124,6 +128,7 @@ static struct outcome many(u32 n, u32 count, u32 delay, bool with_reserve, u32 s
             }
         }
         o.moves += h.moves;
+        o.overfull += h.overfull;
         if (h.moves > o.moves_max) o.moves_max = h.moves;
     }
     return o;
@@ -138,12 +143,13 @@ int main(int argc, char **argv) {
     for (u32 i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct outcome with = many(cases[i].n, cases[i].count, cases[i].delay, true, seeds);
         struct outcome without = many(cases[i].n, cases[i].count, cases[i].delay, false, seeds);
-        bool ok = with.uneven == 0 && with.late == 0;
+        bool ok = with.uneven == 0 && with.late == 0 && with.overfull == 0;
         printf("%sok %u - herd: %u processes, %u nodes, loads %u ticks old, %u seeds: uneven %u, "
-               "late moves %u, moves %.1f a run, most %u (without reservation: uneven %u, late %u, "
-               "moves %.1f)\n", ok ? "" : "not ", i + 1, cases[i].count, cases[i].n, cases[i].delay,
-               seeds, with.uneven, with.late, (double)with.moves / seeds, with.moves_max,
-               without.uneven, without.late, (double)without.moves / seeds);
+               "late moves %u, overfull %u, moves %.1f a run, most %u (without reservation: "
+               "uneven %u, late %u, moves %.1f)\n", ok ? "" : "not ", i + 1, cases[i].count,
+               cases[i].n, cases[i].delay, seeds, with.uneven, with.late, with.overfull,
+               (double)with.moves / seeds, with.moves_max, without.uneven, without.late,
+               (double)without.moves / seeds);
         all &= ok;
     }
     return !all;
