@@ -9,3 +9,7 @@ struct object_id {
     u32 index;       // place in that node's table; the fid of its 9P messages
     u64 generation;  // of that place; 0: names nothing
 };
+
+static inline bool object_id_equal(struct object_id a, struct object_id b) {
+    return a.node == b.node && a.index == b.index && a.generation == b.generation;
+}

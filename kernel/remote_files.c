@@ -34,6 +34,7 @@ struct remote_call {
     struct p9_call call;             // its results
     u64 key, serial;                 // what it asks; the system call it belongs to
     u64 round;                       // run of the system call that last took the reply
+    u64 clunk_round;                 // run that last gave back what the call made
     u64 done_ns;                     // when the reply came
     bool done;
     struct proc *p;                  // NULL: an orphan, nobody wants the reply
@@ -202,7 +203,8 @@ static void orphan_submit(struct remote_call *r);
 // Nobody takes the reply any more: what the request made is clunked when it ends.
 static void call_abandon(struct remote_call *r) {
     if (r->done) {
-        if (r->round == 0 && r->call.status == S_OK && r->call.made.generation != 0) {
+        const bool kept = r->round != 0 && r->clunk_round != r->round;
+        if (!kept && r->call.status == S_OK && r->call.made.generation != 0) {
             r->call.type = P9_TCLUNK;
             r->call.object = r->call.made;
             r->call.made.generation = 0;
@@ -395,6 +397,22 @@ static status_t call_begin(struct proc *p, struct list_node *journal, struct p9_
     return full ? call_wait(&room_wait, p, false) : status;
 }
 
+// A CLUNK of what this system call made itself: the run may end in S_RESTART, and the next
+// one finds the object in the journal and may keep it. So it is only noted here; the last
+// run decides, when the journal is dropped.
+static bool clunk_noted(struct proc *p, struct list_node *journal, const struct p9_call *c) {
+    if (c->type != P9_TCLUNK) return false;
+    LIST_FOR_EACH(it, journal) {
+        struct remote_call *r = LIST_ENTRY(it, struct remote_call, link);
+        if (!r->done || r->call.type == P9_TCLUNK || r->round != round_of(p) ||
+            r->clunk_round == r->round || !object_id_equal(r->call.made, c->object))
+            continue;
+        r->clunk_round = r->round;
+        return true;
+    }
+    return false;
+}
+
 // A CLUNK or REF: sent and not waited for, but written down so that a system call that
 // runs again does not send it again.
 static status_t call_async(struct proc *p, struct list_node *journal, struct p9_call *c,
@@ -432,6 +450,7 @@ static status_t call_locked(struct proc *p, struct p9_call *c) {
     bool async = c->type == P9_TCLUNK || c->type == P9_TREF;
     if (!p) return async ? call_async(NULL, NULL, c, 0) : E_HOSTUNREACH;
     struct list_node *journal = journal_of(p);
+    if (clunk_noted(p, journal, c)) return S_OK;
     u64 key = call_key(c, proc_desc(p)->wait.nr >= 0 ? proc_desc(p)->wait.done_bytes : 0);
     struct remote_call *r = journal_find(journal, p, key);
     if (r && c->type == P9_TPOLL && r->round != 0 && time_now_ns() - r->done_ns > POLL_AGE_NS) {

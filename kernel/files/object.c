@@ -75,10 +75,6 @@ struct object_id object_id_of(const struct object *o) {
     return (struct object_id){node_id, o->index, o->generation};
 }
 
-bool object_id_equal(struct object_id a, struct object_id b) {
-    return a.node == b.node && a.index == b.index && a.generation == b.generation;
-}
-
 static status_t call_here(struct p9_call *c, struct proc *from);
 
 // References on a root are not counted, so nothing is sent or done for them.

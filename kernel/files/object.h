@@ -65,7 +65,6 @@ u32 file_caller_pid(void);                   // who made the call that runs; fil
 void file_wait(struct wait_list *w);         // for servers: the caller waits here
 void file_wait_io(struct wait_list *w);      // the same for a drive: signals wait as well
 void file_wake(struct wait_list *w);         // and is woken, pollers as well
-bool object_id_equal(struct object_id a, struct object_id b);
 
 struct file_hooks {
     status_t (*remote_call)(struct p9_call *c);   // NULL: E_HOSTUNREACH
