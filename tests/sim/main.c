@@ -1,7 +1,7 @@
 // The simulator's program: runs seeds, each one cluster from boot to the end of all its
 // processes, checks the promises after every event, and prints TAP. A failure names the
 // command that replays it.
-//     build/sim [--transport model|roce] [--seed N] [--seeds K] [--nodes N] [--verbose]
+//     build/sim [--transport model|roce] [--seed N] [--seeds K] [--nodes N] [--verbose] [--frames]
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 #define ROCE_WAKE_LOST_NS (20 * NS_PER_S)      // eight time-outs, a probe's and a sweep's period
 #define ROCE_PIDS 16u
 
-static struct { bool roce, verbose; u32 nodes; } options;
+static struct { bool roce, verbose, frames; u32 nodes; } options;
 static bool over;                // all has come to its end: no more deaths
 
 void sim_trace(const char *format, ...) {
@@ -107,6 +107,7 @@ static void conditions_draw(u64 seed, struct sim_stats stats) {
     sim.seed = sim.rng_state = seed;
     sim.roce = options.roce;
     sim.verbose = options.verbose;
+    sim.frames = options.frames;
     sim.nodes = options.nodes != 0 ? options.nodes : 2 + (u32)sim_random(SIM_NODES - 1);
     sim.coherent = sim_random(3) != 0 || sim.roce;   // soft RoCE's atomics are the CPU's
     sim.stats.bare += !sim.coherent;
@@ -242,8 +243,9 @@ int main(int argc, char **argv) {
     u64 seed = 1, seeds = 1;
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (strcmp(argv[i], "--verbose") == 0) {
+        if (strcmp(argv[i], "--verbose") == 0 || strcmp(argv[i], "--frames") == 0) {
             options.verbose = true;
+            options.frames |= argv[i][2] == 'f';
             continue;
         }
         if (strcmp(argv[i], "--seed") == 0) seed = strtoull(value, NULL, 0);

@@ -51,13 +51,24 @@ static void flip_bits(u8 *frame, u32 len_bytes) {
     sim.stats.frames_corrupt++;
 }
 
+// A frame in a line, with --frames: BTH's opcode, pair and PSN.
+static void trace_frame(u8 from, u8 to, const u8 *frame, u32 len_bytes, const char *what) {
+    const u8 *bth = frame + ETH_BYTES + 28;
+    if (!sim.frames || len_bytes < ETH_BYTES + 40) return;
+    sim_trace("frame %u to %u: opcode %02x qp %06x psn %06x, %u bytes%s", from, to, bth[0],
+              (u32)bth[5] << 16 | (u32)bth[6] << 8 | bth[7],
+              (u32)bth[9] << 16 | (u32)bth[10] << 8 | bth[11], len_bytes, what);
+}
+
 static void deliver(u8 from, u8 to, const u8 *frame, u32 len_bytes) {
     struct event ev = {.kind = EV_FRAME, .node = to, .from = from, .len_bytes = len_bytes};
     u64 at_ns = sim.now_ns + WIRE_NS + sim_random(4000);
     ev.frame = malloc(len_bytes);
     memcpy(ev.frame, frame, len_bytes);
-    if (sim_chance(sim.chaos.corrupt)) flip_bits(ev.frame, len_bytes);
-    if (sim_chance(sim.chaos.reorder)) {
+    const bool corrupt = sim_chance(sim.chaos.corrupt), late = sim_chance(sim.chaos.reorder);
+    trace_frame(from, to, frame, len_bytes, corrupt ? ", corrupted" : late ? ", late" : "");
+    if (corrupt) flip_bits(ev.frame, len_bytes);
+    if (late) {
         at_ns += sim_random(2 * NS_PER_MS);
         sim.stats.frames_late++;
     } else {
@@ -75,6 +86,7 @@ static void wire_send(u8 from, const u8 *frame, u32 len_bytes) {
         if (to == from || (!(frame[0] & 1) && memcmp(mac, frame, 6) != 0)) continue;
         if (sim_chance(sim.chaos.loss)) {
             sim.stats.frames_lost++;
+            trace_frame(from, to, frame, len_bytes, ", lost");
             continue;
         }
         deliver(from, to, frame, len_bytes);

@@ -117,7 +117,7 @@ struct sim_stats {
 struct sim {
     u64 seed, rng_state, now_ns, seq, events_run;
     u32 nodes, event_count, pids, kills_left, kill_steps;
-    bool roce, coherent, verbose, slow_cards;
+    bool roce, coherent, verbose, frames, slow_cards;
     u32 room_max, frame_bytes;
     u64 stuck_ns, wake_lost_ns;
     struct sim_chaos chaos;
