@@ -197,6 +197,12 @@ struct peer *peer_up(u32 node) {
     return p->member.state == MEMBER_UP && !p->failing ? p : NULL;
 }
 
+u32 cluster_incarnation(u32 node) {
+    const struct peer *p = peer_up(node);
+    if (node == cluster.self) return (u32)cluster.incarnation | 1;
+    return p == NULL ? 0 : (u32)p->them.incarnation | 1;
+}
+
 // Keys are here both ways and all pairs are ready.
 void peer_joined(struct peer *p) {
     member_joined(&p->member);

@@ -30,6 +30,8 @@ struct cluster_node *cluster_node(void);   // the queue and the hand-overs
 // --- members -----------------------------------------------------------------------------
 u32 cluster_self(void);              // this node's id; any context
 bool cluster_is_up(u32 node);        // itself, or a member with all queue pairs; any context
+// Which boot of that node is a member: a number drawn by each boot. 0: it is not up.
+u32 cluster_incarnation(u32 node);   // net_lock
 u32 cluster_member_count(void);      // with itself; any context
 // Somebody came or went: called after the machines were told. Up to four watchers, boot.
 void cluster_watch(void (*changed)(void *ctx, u32 node, bool up), void *ctx);

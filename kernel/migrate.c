@@ -112,7 +112,8 @@ static void lenders_write(struct proc *p) {
     struct proc_desc *d = proc_desc(p);
     u32 count = cluster_node_lenders(cluster_node(), p->index, to);
     for (u32 i = 0; i < count; i++)
-        list[i] = (struct proc_lender){to[i].node, to[i].index, to[i].epoch, taker_of(d, &to[i])};
+        list[i] = (struct proc_lender){to[i].node, to[i].index, to[i].epoch, taker_of(d, &to[i]),
+                                       cluster_incarnation(to[i].node)};
     memcpy(d->lender, list, MIN(count, (u32)PROC_LENDERS_MAX) * sizeof list[0]);
     d->lender_count = count;
 }
@@ -256,6 +257,11 @@ static status_t desc_check(const struct proc_desc *d) {
     if (d->root_table.v == 0 || (d->root_table.v & PAGE_MASK)) return E_PROTO;
     for (u32 i = 0; i < PROC_AUX_COUNT; i++)
         if (d->aux[i] & PAGE_MASK) return E_PROTO;
+    // A lender that we do not know, or know in an earlier life only, could not be told.
+    for (u32 i = 0; i < d->lender_count; i++) {
+        const u32 incarnation = cluster_incarnation(d->lender[i].node);
+        if (incarnation == 0 || incarnation != d->lender[i].incarnation) return E_HOSTUNREACH;
+    }
     return S_OK;
 }
 

@@ -97,6 +97,7 @@ struct proc_lender {
     u32 index;                       // of the descriptor there
     u32 epoch;                       // of its owner word once it had given
     u32 taker;                       // the node in that word: who took it from there
+    u32 incarnation;                 // of that node, as cluster_incarnation gives it
 };
 
 struct proc_account {

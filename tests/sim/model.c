@@ -127,12 +127,18 @@ u32 model_room(const struct sim_node *n) {
 
 static u32 host_room(void *ctx) { return model_room(ctx); }
 
+// Which boot of `peer` this node knows; 0: none.
+static u32 known(const struct sim_node *n, u8 peer) {
+    if (sim.roce) return roce_incarnation(self_of(n), peer);
+    return n->cn->dq.members & BIT(peer) ? 1 : 0;
+}
+
 // The place of an adopted process: the giver joins the lenders of its descriptor.
 static void desc_adopt(struct sim_node *n, u32 index, const struct sim_desc *d, u64 slot) {
     struct sim_desc *own = desc_of(n, index);
     memcpy((u8 *)own + DESC_BODY, (const u8 *)d + DESC_BODY, sizeof *own - DESC_BODY);
     own->lender[own->lender_count++] =
-        (struct sim_lender){adopt_image_of_slot(slot), self_of(n)};
+        (struct sim_lender){adopt_image_of_slot(slot), self_of(n), 0};
     own->root = frame_alloc(n, index);
 }
 
@@ -143,8 +149,11 @@ static status_t host_prepare(void *ctx, u64 slot, void *desc, struct adopt_plan 
     // Its word was ours, so its giver keeps it as it is until we are fenced.
     if (d->pid >= sim.pids || d->lender_count > ADOPT_LENDERS_MAX)
         sim_fail("node %u read a descriptor that is none", self_of(n));
-    for (u32 i = 0; i < d->lender_count; i++)
-        if (!(n->cn->dq.members & BIT(d->lender[i].image.node))) return E_HOSTUNREACH;
+    // As kernel/migrate.c: a lender known in an earlier life only could not be told.
+    for (u32 i = 0; i < d->lender_count; i++) {
+        const u32 incarnation = known(n, d->lender[i].image.node);
+        if (incarnation == 0 || incarnation != d->lender[i].incarnation) return E_HOSTUNREACH;
+    }
     if (sim_random(16) == 0) return E_NOMEM;   // the seed's own shortage
     u32 index = place_alloc(n, d->pid);
     if (index == ~0u) return E_NOMEM;
@@ -400,7 +409,7 @@ static bool lenders_write(struct sim_node *n, u32 index) {
     const u32 count = cluster_node_lenders(n->cn, index, images);
     if (count > ADOPT_LENDERS_MAX) return false;
     for (u32 i = 0; i < count; i++) {
-        list[i] = (struct sim_lender){images[i], NODE_ANY};
+        list[i] = (struct sim_lender){images[i], NODE_ANY, known(n, images[i].node)};
         for (u32 k = 0; k < d->lender_count; k++)
             if (d->lender[k].image.node == images[i].node &&
                 d->lender[k].image.index == images[i].index &&

@@ -209,6 +209,8 @@ void roce_event(const struct event *ev) {
 u64 roce_frame_alloc(u8 node) { return copies[node]->frame_alloc(); }
 void roce_frame_free(u8 node, u64 addr) { copies[node]->frame_free(addr); }
 
+u32 roce_incarnation(u8 node, u8 peer) { return copies[node]->incarnation(peer); }
+
 static void read_done(void *ctx, status_t status) {
     struct place *p = ctx;
     for (u32 k = 0; k < sim.nodes; k++) {

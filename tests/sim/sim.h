@@ -25,6 +25,7 @@
 struct sim_lender {
     struct image_id image;
     u8 taker;                       // its owner word is RUNNING(taker) as long as it is kept
+    u32 incarnation;                // of that node
 };
 
 struct sim_desc {                   // what a peer READs
@@ -169,6 +170,7 @@ void roce_check_end(void);
 status_t roce_fetch(struct sim_node *n, u32 index, u64 from);
 u64 roce_frame_alloc(u8 node);
 void roce_frame_free(u8 node, u64 addr);
+u32 roce_incarnation(u8 node, u8 peer);        // as node knows it; 0: not up
 void net_begin(void);
 struct netdev *net_card(u8 node);              // fresh, with its MAC
 void net_mac(u8 node, u8 mac[6]);

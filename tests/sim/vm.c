@@ -174,5 +174,5 @@ const struct vm_ops vm_ops = {
     .node = cluster_node, .words = vm_words, .descs = vm_descs,
     .read_frame = cluster_read_frame, .frame_alloc = vm_frame_alloc,
     .frame_free = vm_frame_free, .frames_lent = vm_frames_lent, .refused = vm_refused,
-    .idle = vm_idle,
+    .incarnation = cluster_incarnation, .idle = vm_idle,
 };

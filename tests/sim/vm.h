@@ -34,6 +34,7 @@ struct vm_ops {
     void (*frame_free)(u64 pa);
     u64 (*frames_lent)(void);        // frames that members may READ, descriptors aside
     u64 (*refused)(void);            // joins refused by this node
+    u32 (*incarnation)(u32 node);
     void (*idle)(void);              // a CPU has nothing to run
 };
 
