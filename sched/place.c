@@ -4,6 +4,7 @@
 // lock and by tests/place. Values are kept less their minimum, so that they lie in 0..D
 // and never overflow. Spec: Borodin, Linial, Saks (JACM 1992) for the rule; Black and
 // Sleator (CMU-CS-89-201) for the bound on accesses. docs/reference/placement.md.
+#include "base/assert.h"
 #include "sched/place.h"
 
 static u64 least(u64 a, u64 b) { return a < b ? a : b; }
@@ -89,6 +90,7 @@ static void settle(struct place *p, u64 eligible) {
 
 // A process that begins on node `at`, with D = price_move_ns (at least 1).
 void place_init(struct place *p, u8 at, u64 price_move_ns) {
+    ASSERT(at < NODES_MAX);
     *p = (struct place){.allowed = ~0ull, .at = at, .last = at, .advice = PLACE_NONE,
                         .alpha = PLACE_ALPHA_ONE};
     p->price_move_ns = least(price_move_ns ? price_move_ns : 1, PLACE_PRICE_MAX);
