@@ -217,6 +217,7 @@ status_t file_call_foreign(struct p9_call *c) {
         c->made = (struct object_id){1, c->object.index + 1, 77};
         objects_live++;
     }
+    if (c->type == P9_TREF) objects_live++;
     if (c->type == P9_TCLUNK) objects_live--;
     for (u64 k = 0; k < c->count && c->type == P9_TREAD; k++)
         ((u8 *)c->data.buffer)[k] = file_byte(c->offset + k);
@@ -273,6 +274,23 @@ static i64 sys_open(struct proc *p) {
     s = remote(&open);
     remote(&clunk);
     opened = open.made;
+    return s;
+}
+
+// exec(): walks to a file, reads it (and waits), takes a second reference, and keeps both;
+// on any error, S_RESTART too, it gives back what it walked to.
+static i64 sys_exec(struct proc *p) {
+    (void)p;
+    u8 head[64];
+    struct p9_call walk = {.type = P9_TWALK, .object = {1, 10, 5}, .name = "a"};
+    i64 s = remote(&walk);
+    if (s != S_OK) return s;
+    struct p9_call ref = {.type = P9_TREF, .object = walk.made};
+    struct p9_call read = {.type = P9_TREAD, .object = walk.made, .count = sizeof head,
+                           .data.buffer = head};
+    struct p9_call clunk = {.type = P9_TCLUNK, .object = walk.made};
+    s = remote(&read);
+    remote(s == S_OK ? &ref : &clunk);
     return s;
 }
 
@@ -342,6 +360,38 @@ START_TEST(a_call_that_runs_again_sends_nothing_twice) {
     ck_assert_int_eq(syscall_run(procs, 2, sys_open), S_OK);
     ck_assert_uint_eq(executed[P9_TWALK], 4);          // a new call asks again
     check_clean();
+}
+END_TEST
+
+// What a repeated run gives back is not given back twice, nor what the last run keeps.
+START_TEST(a_repeated_run_gives_nothing_back) {
+    for (u32 i = 1; i <= 5; i++) {
+        ck_assert_int_eq(syscall_run(procs, 59, sys_exec), S_OK);
+        ck_assert_uint_gt(runs, 2);
+        check_clean();
+        ck_assert_uint_eq(objects_live, 2 * i);
+    }
+}
+END_TEST
+
+// Killed between two runs: nothing of it stays.
+START_TEST(a_call_that_never_ends_is_undone) {
+    struct proc_desc *d = proc_desc(procs);
+    memset(&d->wait, 0, sizeof d->wait);
+    d->wait.nr = 59;
+    for (u32 i = 0; i <= (u32)_i; i++) {
+        d->account.syscalls++;
+        current = procs;
+        ck_assert_int_eq(sys_exec(procs), S_RESTART);
+        current = NULL;
+        if (i != (u32)_i) deliver_all();
+    }
+    procs[0].state = PROC_FREE;
+    deliver_all();
+    now_ns += NS_PER_S;
+    deliver_all();
+    check_clean();
+    ck_assert_uint_eq(objects_live, 0);
 }
 END_TEST
 
@@ -518,6 +568,8 @@ int main(void) {
     TCase *t = tcase_create("remote_files");
     tcase_add_checked_fixture(t, setup, NULL);
     tcase_add_test(t, a_call_that_runs_again_sends_nothing_twice);
+    tcase_add_test(t, a_repeated_run_gives_nothing_back);
+    tcase_add_loop_test(t, a_call_that_never_ends_is_undone, 0, 2);
     tcase_add_test(t, errors_come_back);
     tcase_add_test(t, data_of_all_sizes_between_frames_and_buffers);
     tcase_add_test(t, two_equal_calls_of_one_system_call_are_two);
