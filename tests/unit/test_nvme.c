@@ -385,6 +385,7 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("nvme");
     TCase *c = tcase_create("nvme");
+    tcase_set_timeout(c, 120);                   // a hang detector
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, opens_and_says_what_it_is);
     tcase_add_test(c, moves_every_length);
