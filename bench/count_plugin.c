@@ -1,10 +1,11 @@
 // A TCG plugin that counts the instructions of a guest's kernel exactly, without changing
 // them or the guest's time, so in ordinary virtual machines too. The guest marks a point by
 // a long nop (kernel/perf.h); each pass of a mark writes a line
-//     MARK HOST_NS KERNEL_INSTRUCTIONS
-// to the file out=FILE. With prof=1 the file holds instructions by address at the end.
+//     MARK HOST_NS KERNEL_INSTRUCTIONS AT_USER
+// to the file out=FILE, AT_USER being the count when user code last ran. With prof=1 the file
+// holds instructions by address at the end.
 // Loaded into QEMU (API version 1, whose prototypes Debian does not ship, so the few that are
-// used stand here). The counters are one CPU's: run with -smp 1. Built by bench/build.mk.
+// used stand here). The counters are one CPU's: run with -smp 1. Built by bench/freeze.py.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,8 @@
 #define KERNEL_HALF (1ull << 63)
 #define MARK_BYTES 7u                // 0f 1f 80 disp32: nopl disp32(%rax)
 #define MARK_MAGIC 0x49530000u       // upper half of disp32; the lower is the mark
+#define MARK_RESUMED 4u              // kernel/perf.h: PERF_RESUMED
+#define MARK_FIRST_USER 5u           // the plugin's own: the first user code after it
 #define BLOCKS_MAX 65536u
 
 typedef uint64_t qemu_plugin_id_t;
@@ -24,8 +27,8 @@ enum qemu_plugin_op { QEMU_PLUGIN_INLINE_ADD_U64 };
 typedef void (*tb_trans_cb)(qemu_plugin_id_t id, struct qemu_plugin_tb *tb);
 typedef void (*udata_cb)(unsigned int vcpu, void *data);
 void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id, tb_trans_cb cb);
-void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *tb, enum qemu_plugin_op op,
-                                              void *ptr, uint64_t imm);
+void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb, udata_cb cb,
+                                          enum qemu_plugin_cb_flags flags, void *data);
 void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn *insn,
                                                 enum qemu_plugin_op op, void *ptr, uint64_t imm);
 void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, udata_cb cb,
@@ -45,7 +48,8 @@ __attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t 
 
 static FILE *out;
 static int profile;
-static uint64_t kernel_count;
+static uint64_t kernel_count, at_user;      // at_user: when user code last ran
+static int resumed;                          // mark 4 has passed, user code not yet
 static struct block { uint64_t at, count; } blocks[BLOCKS_MAX];
 static size_t block_count;
 
@@ -53,17 +57,29 @@ static void marked(unsigned int vcpu, void *data) {
     struct timespec now;
     (void)vcpu;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    fprintf(out, "%u %llu %llu\n", (unsigned)(uintptr_t)data,
+    fprintf(out, "%u %llu %llu %llu\n", (unsigned)(uintptr_t)data,
             (unsigned long long)now.tv_sec * 1000000000ull + (unsigned long long)now.tv_nsec,
-            (unsigned long long)kernel_count);
+            (unsigned long long)kernel_count, (unsigned long long)at_user);
     fflush(out);
+    resumed |= (uintptr_t)data == MARK_RESUMED;
+}
+
+static void user_ran(unsigned int vcpu, void *data) {
+    (void)data;
+    at_user = kernel_count;
+    if (!resumed) return;
+    resumed = 0;
+    marked(vcpu, (void *)(uintptr_t)MARK_FIRST_USER);
 }
 
 static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb) {
     const uint64_t at = qemu_plugin_tb_vaddr(tb);
     const size_t insns = qemu_plugin_tb_n_insns(tb);
     (void)id;
-    if (!(at & KERNEL_HALF)) return;
+    if (!(at & KERNEL_HALF)) {
+        qemu_plugin_register_vcpu_tb_exec_cb(tb, user_ran, QEMU_PLUGIN_CB_NO_REGS, NULL);
+        return;
+    }
     uint64_t *block = NULL;
     if (profile && block_count < BLOCKS_MAX) {
         blocks[block_count].at = at;

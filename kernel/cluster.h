@@ -95,6 +95,12 @@ struct cluster_reply { void *at; u64 address; u32 key, slot; };
 status_t cluster_reply_alloc(u32 node, struct cluster_reply *r);  // E_AGAIN, E_HOSTUNREACH
 void cluster_reply_free(u32 node, u32 slot);
 
+// What had been done when the last entry of a peer's came into our inbox: chains posted, bytes
+// sent and received, that entry's frame included. Any context.
+struct cluster_mark { u64 chains, bytes; };
+struct cluster_mark cluster_mark_offer(void);
+struct cluster_mark cluster_mark_now(void);
+
 // --- benchmarks (kernel/bench.c), on the bench pair -----------------------------------------
 // How to reach a member's BENCH_BYTES; E_HOSTUNREACH. Completions come by bench_done.
 status_t cluster_bench_link(u32 node, struct bench_link *l);

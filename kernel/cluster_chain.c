@@ -3,6 +3,7 @@
 // exactly once: when its last operation completed, or when the pair is gone.
 #include "base/string.h"
 #include "kernel/cluster_priv.h"
+#include "kernel/net.h"
 #include "mm/frame.h"
 
 // Address and key of a place at the peer. The peer's own figures; where they are wrong it
@@ -73,6 +74,15 @@ void chain_flush(struct peer *p) {
         return;
     }
 }
+
+struct cluster_mark cluster_mark_now(void) {
+    const struct net_card *card = net_own();
+    struct cluster_mark m = {.chains = cluster.counters.chains};
+    if (card) m.bytes = card->dev->counters.tx_bytes + card->dev->counters.rx_bytes;
+    return m;
+}
+
+struct cluster_mark cluster_mark_offer(void) { return cluster.offer; }
 
 // Takes a chain for a peer that is up; never fails at once.
 void chain_post(struct peer *p, struct chain *c) {

@@ -367,6 +367,7 @@ static void control_received(struct peer *p, const struct rdma_wc *wc, u32 index
     if (wc->opcode == RDMA_WC_RECV) {
         rx_message(p, p->memory->recv[index], wc->byte_len);
     } else if (p->member.state == MEMBER_UP) {
+        cluster.offer = cluster_mark_now();
         cluster_node_rx_imm(cluster.node, p->node, wc->imm_data,
                             (const struct dq_inbox *)(const void *)p->memory->inbox);
     } else {

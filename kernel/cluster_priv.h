@@ -124,6 +124,7 @@ struct cluster {
     bool rested;                     // the last search ended with marks in all shards
     u32 (*room)(void *ctx);          // the process side's
     struct cluster_counters counters;
+    struct cluster_mark offer;
     struct cluster_bulk_ops bulk;
     void (*process)(u8 from, const struct cluster_msg *m);
 };

@@ -172,7 +172,7 @@ static bool settle(struct proc *p) {
 
 static bool may_return(struct proc *p) {
     if (!settle(p)) return false;
-    if (p->cl.arrived) proc_hooks.edge(p);
+    if (p->cl.arrived || p->cl.fresh) proc_hooks.edge(p);
     if (p->freeze_wanted && proc_hooks.freeze && proc_hooks.freeze(p)) return false;
     if (!p->reply_waits && !signal_deliver(p)) return false;
     if (p->slice_over) {

@@ -12,6 +12,7 @@
 #include "kernel/migrate_priv.h"
 #include "kernel/net.h"
 #include "kernel/owner.h"
+#include "kernel/perf.h"
 #include "kernel/remote_files.h"
 #include "kernel/remote_page.h"
 #include "kernel/signal.h"
@@ -54,6 +55,7 @@ static bool must_finish_first(const struct proc *p) {
 }
 
 static void freeze_mark(struct proc *p) {
+    PERF_MARK(PERF_FROZEN);
     p->state = PROC_AWAY;
     p->cl.frozen = true;
     p->freeze_wanted = false;
@@ -491,7 +493,8 @@ static u64 deadline_ns(void *ctx) {
     u64 now = time_now_ns();
     u64 moves_at = list_empty(&migrate_moves) ? ~0ull : now + RETRY_NS;
     u64 exits_at = whereabouts_deadline_ns(now);
-    return MIN(moves_at, exits_at);
+    u64 drains_at = remote_page_waits() ? now + RETRY_NS : ~0ull;
+    return MIN(moves_at, MIN(exits_at, drains_at));
 }
 
 static void member_changed(void *ctx, u32 node, bool up) {
@@ -517,6 +520,8 @@ static void status_add(void) {
     cluster_status_add_u64("pages_drained", &r->pages_drained);
     cluster_status_add_u64("tables_fetched", &r->tables);
     cluster_status_add_u64("pages_local", &r->local);
+    cluster_status_add_u64("freeze_trips_last", &r->freeze_trips_last);
+    cluster_status_add_u64("freeze_bytes_last", &r->freeze_bytes_last);
 }
 
 void migrate_init(void) {

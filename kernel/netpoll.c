@@ -36,6 +36,7 @@ static u32 card_index(const struct net_card *card) { return (u32)(card - net_car
 void netpoll_irq(void *arg) {
     struct net_card *card = arg;
     card->irq_masked = true;
+    PERF_MARK(PERF_IRQ);
     perf_mark_irq(card_index(card));
     __atomic_or_fetch(&cpu_this()->edge_work, EDGE_NETPOLL, __ATOMIC_RELAXED);
 }
@@ -63,6 +64,7 @@ static bool card_tx(struct net_card *card, u64 now_ns) {
     card->dev->ops->tx_kick(card->dev);
     if (card->dev->counters.tx_frames != card->tx_frames_seen) {
         card->tx_frames_seen = card->dev->counters.tx_frames;
+        PERF_MARK(PERF_DOORBELL);
         perf_mark_doorbell(card_index(card));
         card->dev->ops->tx_reap(card->dev);
     }

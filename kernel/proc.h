@@ -30,12 +30,15 @@ struct proc_cluster {
     bool free_wanted;                // its place is free once they are released
     bool draining, drain_seen, drain_report;
     bool arrived;                    // pages came while it ran: install at its edge
+    bool fresh;                      // no instruction has run here yet: the drain waits
     bool ended;                      // what still comes is thrown away
     bool children_coming;            // its giver still names its children: whereabouts.c
     u8 target, giver, asker_node;
     u32 asker_pid;
     status_t refused, result;
     u64 deadline_ns, freeze_tsc;
+    u64 fresh_until_ns;              // then the drain begins anyway
+    u32 fresh_fetches;               // READs that its first instruction needed
     u64 generation;                  // of its stay in this place; 0: none
     u32 fetches;                     // READs that are out
     u64 drain_va;                    // where the drain goes on

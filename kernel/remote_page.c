@@ -11,8 +11,11 @@
 #include "base/string.h"
 #include "kernel/cluster.h"
 #include "kernel/netpoll.h"
+#include "kernel/perf.h"
 #include "kernel/trap.h"
 #include "kernel/x86/cpu.h"
+
+#define FRESH_NS 1000000000ull       // the drain begins by then
 
 struct fetch {
     bool used, on_fault, arrived;
@@ -211,6 +214,7 @@ static enum fault_result fetch_begin(struct proc *p, u64 va, u32 level, const pt
     status_t s = image_of(p, r.node, &r) ? cluster_read_frame(&r) : E_HOSTUNREACH;
     if (s == S_OK) {
         p->cl.fetches++;
+        p->cl.fresh_fetches += p->cl.fresh;
         return FAULT_WAIT;
     }
     frame_unref(frame);
@@ -337,7 +341,7 @@ static void arrivals_install(struct proc *p) {
 
 void remote_page_pump(struct proc *p) {
     arrivals_install(p);
-    if (p->cl.draining && !p->cl.frozen && p->state != PROC_ZOMBIE) drain_step(p);
+    if (p->cl.draining && !p->cl.fresh && !p->cl.frozen && p->state != PROC_ZOMBIE) drain_step(p);
     wait_wake_all_locked(&p->cl.page_wait);
 }
 
@@ -350,6 +354,16 @@ static void report(struct proc *p) {
         cluster_node_drained(cluster_node(), p->index, lenders[i].node);
 }
 
+bool remote_page_waits(void) { return !list_empty(&attention); }
+
+// The drain leaves the wire to what the first instruction needs; a process that is not run
+// (stopped, or its CPU is busy) is drained all the same, after a while.
+static bool still_fresh(struct proc *p) {
+    if (!p->cl.draining || p->cl.arrived) return false;
+    if (p->cl.fresh && time_now_ns() >= p->cl.fresh_until_ns) p->cl.fresh = false;
+    return p->cl.fresh;
+}
+
 void remote_page_poll(void) {
     struct list_node todo;
     list_init(&todo);
@@ -357,6 +371,10 @@ void remote_page_poll(void) {
     for (struct list_node *n; (n = list_pop_front(&todo)) != NULL;) {
         struct proc *p = LIST_ENTRY(n, struct proc, cl.attention);
         if (p->cl.drain_report) report(p);
+        if (still_fresh(p)) {
+            attend(p);
+            continue;
+        }
         spin_lock(&proc_lock);
         const bool due = p->cl.draining || p->cl.arrived;
         if (due && may_touch(p)) remote_page_pump(p);
@@ -370,12 +388,35 @@ bool remote_page_forget(struct proc *p) {
     arrivals_drop(p);
     if (p->cl.fetches != 0) return false;
     list_remove(&p->cl.attention);
-    p->cl.draining = p->cl.drain_report = false;
+    p->cl.draining = p->cl.drain_report = p->cl.fresh = false;
     p->cl.generation = 0;
     return true;
 }
 
+// Whether what names the current process's next instruction is here.
+static bool instruction_is_here(const struct proc_desc *d) {
+    const pte_t *table = phys_to_virt(d->root_table);
+    for (u32 l = PTE_LEVELS; l > 0; l--) {
+        const pte_t e = table[index_at(d->regs.rip, l)];
+        const enum npte_kind kind = e & PTE_P ? NPTE_NONE : npte_kind(e);
+        if (kind == NPTE_REMOTE_PAGE || kind == NPTE_REMOTE_TABLE) return false;
+        if (!(e & PTE_P)) return true;           // nothing remote: a fault of its own
+        table = phys_to_virt(pte_frame(e));
+    }
+    return true;
+}
+
+// p runs its first instruction here: the freeze is over. One trip is the offer's.
+static void first_instruction(struct proc *p) {
+    const struct cluster_mark offer = cluster_mark_offer(), now = cluster_mark_now();
+    p->cl.fresh = false;
+    remote_page_counters.freeze_trips_last = 1 + now.chains - offer.chains + p->cl.fresh_fetches;
+    remote_page_counters.freeze_bytes_last = now.bytes - offer.bytes;
+    PERF_MARK(PERF_RESUMED);
+}
+
 void remote_page_edge(struct proc *p) {
+    if (p->cl.fresh && instruction_is_here(proc_desc(p))) first_instruction(p);
     if (!p->cl.arrived) return;
     netpoll_lock();
     spin_lock(&proc_lock);
@@ -390,7 +431,10 @@ void remote_page_begin(struct proc *p) {
     p->cl.draining = true;
     p->cl.drain_va = 0;
     p->cl.drain_seen = false;
-    drain_step(p);
+    p->cl.fresh = true;
+    p->cl.fresh_fetches = 0;
+    p->cl.fresh_until_ns = time_now_ns() + FRESH_NS;
+    attend(p);
 }
 
 void remote_page_init(void) { aspace_hooks.remote_fetch = fetch_for_fault; }

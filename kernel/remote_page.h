@@ -9,24 +9,30 @@
 #define DRAIN_WINDOW 16u             // fetches that one drain has under way
 
 void remote_page_init(void);
-// A process was adopted: start its drain. net_lock and proc_lock held, not on a CPU.
+// A process was adopted: its drain begins once it runs here. net_lock and proc_lock held, not
+// on a CPU.
 void remote_page_begin(struct proc *p);
 // Translates the user half of a root table just read from `node`.
 void remote_page_translate_root(struct proc *p, u8 node);
 // Installs what has arrived and goes on draining. net_lock and proc_lock held; p is off
 // the CPUs, or current on this one.
 void remote_page_pump(struct proc *p);
-// At the edge of p's CPU, when something arrived while it ran. No lock held.
+// At the edge of p's CPU, when something arrived while it ran, or it is fresh. No lock held.
 void remote_page_edge(struct proc *p);
 // One round of netpoll: reports finished drains, retries what found no room. net_lock.
 void remote_page_poll(void);
 // p has cl.ended. False: READs of it are still out, so its lenders may not be released
 // yet; netpoll comes again when they are done. net_lock and proc_lock held.
 bool remote_page_forget(struct proc *p);
+// True: some process is to be looked at by the poll. net_lock held.
+bool remote_page_waits(void);
 // True: no READ of p is under way.
 bool remote_page_quiet(const struct proc *p);
 
 struct remote_page_counters {
     u64 pages_on_fault, pages_drained, tables, local, failed, stale;
+    // Of the last process taken: dependent round trips, and bytes on the wire, from the
+    // arrival of the offer to the first user instruction.
+    u64 freeze_trips_last, freeze_bytes_last;
 };
 extern struct remote_page_counters remote_page_counters;

@@ -33,6 +33,7 @@ struct signal_note { u32 pid, signal; };
 
 static struct hint hints[HINTS_MAX];
 static struct child_away children[CHILDREN_AWAY_MAX];
+static u32 children_end;             // no place from here on was ever used
 static struct exit_note exit_notes[EXITS_MAX];
 static struct signal_note signal_notes[SIGNALS_MAX];
 static u32 signal_count, exit_count;
@@ -95,7 +96,7 @@ void where_tell(u32 pid, u8 node) {
 // --- children that live elsewhere ---------------------------------------------------------
 
 static struct child_away *child_find(u32 pid) {
-    for (u32 i = 0; i < CHILDREN_AWAY_MAX; i++)
+    for (u32 i = 0; i < children_end; i++)
         if (children[i].used && children[i].pid == pid) return &children[i];
     return NULL;
 }
@@ -103,7 +104,10 @@ static struct child_away *child_find(u32 pid) {
 static void child_add(const struct msg_process *m) {
     struct child_away *c = child_find(m->pid);
     for (u32 i = 0; !c && i < CHILDREN_AWAY_MAX; i++)
-        if (!children[i].used) c = &children[i];
+        if (!children[i].used) {
+            c = &children[i];
+            children_end = MAX(children_end, i + 1);
+        }
     if (!c) {
         klog("wait: no room to remember child %u of %u on another node\n", m->pid, m->ppid);
         return;
@@ -158,7 +162,7 @@ static void children_known(struct proc *p) {
 static status_t child_wait_away(const struct proc_desc *me, i64 which, bool take,
                                 struct child_end *out) {
     status_t s = E_CHILD;
-    for (u32 i = 0; i < CHILDREN_AWAY_MAX; i++) {
+    for (u32 i = 0; i < children_end; i++) {
         struct child_away *c = &children[i];
         if (!c->used || c->ppid != me->pid) continue;
         bool match = which > 0 ? c->pid == (u32)which
@@ -174,9 +178,11 @@ static status_t child_wait_away(const struct proc_desc *me, i64 which, bool take
     return s;
 }
 
-// Those that are on this node, or frozen here on their way.
+// Those that are on this node, or frozen here on their way. The parent has left, so that it
+// has no more than it had: most places are passed over without the lock.
 static void children_here_tell(u32 ppid, u8 node) {
     for (u32 i = 0; i < proc_count; i++) {
+        if (procs[i].state == PROC_FREE || proc_descs[i].ppid != ppid) continue;
         spin_lock(&proc_lock);
         const struct proc_desc *d = &proc_descs[i];
         struct cluster_msg m = {.type = MSG_CHILD, .process = {
@@ -209,7 +215,8 @@ static void exit_notes_tell(u32 ppid, u8 node) {
 // Names the children of ppid, which went to `node`, to that node, and says when that was
 // all. Those seen twice are the same to it. net_lock held.
 void children_tell(u32 ppid, u8 node) {
-    for (u32 i = 0; i < CHILDREN_AWAY_MAX; i++) {
+    for (u32 i = 0; i < children_end; i++) {
+        if (!children[i].used) continue;
         spin_lock(&proc_lock);
         struct child_away c = children[i];
         if (c.used && c.ppid == ppid) children[i].used = false;
@@ -411,7 +418,7 @@ u64 whereabouts_deadline_ns(u64 now_ns) {
 // Everything that ran there has ended, as far as anybody here can tell.
 void where_peer_down(u8 node) {
     spin_lock(&proc_lock);
-    for (u32 i = 0; i < CHILDREN_AWAY_MAX; i++) {
+    for (u32 i = 0; i < children_end; i++) {
         struct child_away *c = &children[i];
         if (c->used && !c->ended && where_pid(c->pid) == node) child_ended(c->pid, SIGKILL, 0);
     }

@@ -35,7 +35,8 @@ def build():
 
 def main():
     build()
-    command = ("on 1 wordloop 0 > /tmp/said & until grep -sq looping /tmp/said; do kill -0 $! || exit 9; done;"
+    command = ("on 1 wordloop 0 > /tmp/said & "
+               "until grep -sq looping /tmp/said; do kill -0 $! || exit 9; sleep 0.2; done;"
                + rig.bench_commands(requests()) + "; echo '== 0'; cat /nodes/0/status;"
                "echo '== 1'; cat /nodes/1/status; kill $!; wait")
     text, relay = rig.run(command, nodes=2, smp=2, timeout=900, add=[PROGRAM],
