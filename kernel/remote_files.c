@@ -36,6 +36,7 @@ struct remote_call {
     u64 round;                       // run of the system call that last took the reply
     u64 clunk_round;                 // run that last gave back what the call made
     u64 done_ns;                     // when the reply came
+    u64 order;                       // of an orphan: when it became one
     bool done;
     struct proc *p;                  // NULL: an orphan, nobody wants the reply
     u32 pid;
@@ -53,6 +54,9 @@ static struct list_node deferred = {&deferred, &deferred};   // orphans to submi
 static struct wait_list room_wait = WAIT_LIST_INIT(room_wait);
 static u32 calls_live;               // in all journals
 static u64 next_serial = 1, last_scan_ns;
+static u64 orphan_last;              // `order` of the newest orphan
+// For each process, while it is frozen: it leaves once orphans up to `upto` have ended.
+static struct leaving { u64 freeze_tsc, upto; } *leavings;   // [proc_count]
 
 static u32 ops_put(struct p9_call *c, u64 at, const void *from, u32 len_bytes) {
     return data_put(c, at, from, len_bytes);
@@ -200,6 +204,12 @@ static u64 call_key(const struct p9_call *c, u64 done_bytes) {
 
 static void orphan_submit(struct remote_call *r);
 
+// Puts r behind the others; it keeps its place in time where it was one before.
+static void orphan_add(struct list_node *list, struct remote_call *r) {
+    if (r->order == 0) r->order = ++orphan_last;
+    list_push_back(list, &r->link);
+}
+
 // Nobody takes the reply any more: what the request made is clunked when it ends.
 static void call_abandon(struct remote_call *r) {
     if (r->done) {
@@ -220,7 +230,7 @@ static void call_abandon(struct remote_call *r) {
         return;
     }
     list_remove(&r->link);
-    list_push_back(&orphans, &r->link);
+    orphan_add(&orphans, r);
     if (r->p) calls_live--;
     r->p = NULL;
     p9_client_flush(&client, r->req);            // may end and free r
@@ -319,12 +329,12 @@ static status_t call_submit(struct remote_call *r) {
 
 // Sends r, which nobody waits for: now, or when a tag is free.
 static void orphan_submit(struct remote_call *r) {
-    list_push_back(&orphans, &r->link);
+    orphan_add(&orphans, r);
     status_t status = call_submit(r);
     if (status == S_OK) return;
     request_free(r);
     list_remove(&r->link);
-    if (status == E_NOBUFS || status == E_NOMEM) list_push_back(&deferred, &r->link);
+    if (status == E_NOBUFS || status == E_NOMEM) orphan_add(&deferred, r);
     else call_free(r);                            // the peer is gone, and its objects with it
 }
 
@@ -593,7 +603,8 @@ static const struct cluster_bulk_ops bulk_ops = {
 // Boot: no peer yet. From here on file_call reaches other nodes.
 void remote_files_init(void) {
     journals = kmem_alloc(proc_count * sizeof *journals);
-    ASSERT(journals);
+    leavings = kmem_alloc(proc_count * sizeof *leavings);
+    ASSERT(journals && leavings);
     for (u32 i = 0; i < proc_count; i++) list_init(&journals[i]);
     p9_client_init(&client, &client_ops, NULL);
     remote_serve_init();
@@ -602,8 +613,16 @@ void remote_files_init(void) {
     net_add_poller(poll, poll_deadline_ns, NULL);
 }
 
-// True: p has no call out and no reply to take, and no CLUNK or REF of this node is on its
-// way: p may leave. False: what is out is flushed; ask again at its next edge.
+static bool orphans_ended(const struct list_node *list, u64 upto) {
+    LIST_FOR_EACH(it, (struct list_node *)list)
+        if (LIST_ENTRY(it, struct remote_call, link)->order <= upto) return false;
+    return true;
+}
+
+// True: p has no call out and no reply to take, and no CLUNK or REF that it may have sent
+// before it was frozen is on its way: p may leave. Those of others that came later do not
+// hold it up, or a busy node would never let it go. False: what is out is flushed; ask
+// again at its next edge.
 bool remote_files_settled(struct proc *p) {
     if (!journals) return true;
     struct list_node *journal = &journals[p->index];
@@ -614,5 +633,12 @@ bool remote_files_settled(struct proc *p) {
         struct remote_call *r = LIST_ENTRY(it, struct remote_call, link);
         if (!r->done) p9_client_flush(&client, r->req);
     }
-    return list_empty(journal) && list_empty(&orphans) && list_empty(&deferred);
+    struct leaving *l = &leavings[p->index];
+    if (!list_empty(journal)) {
+        l->freeze_tsc = 0;
+        return false;
+    }
+    if (l->freeze_tsc != p->cl.freeze_tsc)
+        *l = (struct leaving){p->cl.freeze_tsc, orphan_last};
+    return orphans_ended(&orphans, l->upto) && orphans_ended(&deferred, l->upto);
 }

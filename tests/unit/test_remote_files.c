@@ -345,6 +345,7 @@ static void check_clean(void) {
     deliver_all();
     ck_assert_uint_eq(heap_live, heap_base);
     ck_assert(!reply_used[0] && !reply_used[1]);
+    for (u32 i = 0; i < proc_count; i++) procs[i].cl.freeze_tsc++;
     for (u32 i = 0; i < proc_count; i++) ck_assert(remote_files_settled(&procs[i]));
 }
 
@@ -544,6 +545,38 @@ START_TEST(what_a_dead_process_made_is_clunked) {
 }
 END_TEST
 
+static void clunk_by(struct proc *p, u32 index) {
+    struct proc_desc *d = proc_desc(p);
+    memset(&d->wait, 0, sizeof d->wait);
+    d->wait.nr = 3;
+    d->account.syscalls++;
+    current = p;
+    struct p9_call clunk = {.type = P9_TCLUNK, .object = {1, index, 5}};
+    ck_assert_int_eq(remote(&clunk), S_OK);
+    current = NULL;
+    d->wait.nr = -1;
+}
+
+START_TEST(a_process_leaves_though_others_go_on_sending) {
+    objects_live = 3;
+    clunk_by(procs, 20);                               // on its way when it is frozen
+    procs[0].cl.freeze_tsc = 1;
+    ck_assert(!remote_files_settled(procs));
+    clunk_by(&procs[1], 21);
+    deliver_all();
+    clunk_by(&procs[1], 22);                           // a busy neighbour: never empty
+    ck_assert(remote_files_settled(procs));
+    procs[1].cl.freeze_tsc = 2;                        // but its own ones count
+    ck_assert(!remote_files_settled(&procs[1]));
+    procs[0].cl.freeze_tsc = 3;                        // frozen anew: that one came before
+    ck_assert(!remote_files_settled(procs));
+    deliver_all();
+    ck_assert(remote_files_settled(procs) && remote_files_settled(&procs[1]));
+    check_clean();
+    ck_assert_uint_eq(objects_live, 0);
+}
+END_TEST
+
 static paddr_t fault_page;
 START_TEST(a_page_of_a_remote_file) {
     struct p9_call c = {.type = P9_TPAGE, .object = {1, 40, 1}, .offset = 8192};
@@ -578,6 +611,7 @@ int main(void) {
     tcase_add_test(t, a_blocked_read_goes_on);
     tcase_add_test(t, a_dead_peer_is_an_error);
     tcase_add_test(t, what_a_dead_process_made_is_clunked);
+    tcase_add_test(t, a_process_leaves_though_others_go_on_sending);
     tcase_add_test(t, a_page_of_a_remote_file);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
