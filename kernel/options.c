@@ -109,7 +109,7 @@ static bool set_mtu(struct options *o, struct word v) {
 }
 static bool set_selftest(struct options *o, struct word v) {
     static const char *const names[] = {"panic", "assert", "overflow", "write-text", "timers",
-                                        "kicks"};
+                                        "kicks", "sync", "sync-fault"};
     bool known = false;
     for (u64 i = 0; i < ARRAY_COUNT(names); i++) known |= word_is(v, names[i]);
     if (!known) return false;
@@ -128,7 +128,7 @@ static const struct option_row {
     {"run", "com2", set_run},
     {"proc.max", "16 to 65536", set_proc_max},
     {"net.mtu", "0 or 576 to 9000", set_mtu},
-    {"selftest", "panic, assert, overflow, write-text, timers or kicks", set_selftest},
+    {"selftest", "panic, assert, overflow, write-text, timers, kicks, sync, sync-fault", set_selftest},
 };
 
 void options_defaults(struct options *o) {

@@ -1,5 +1,5 @@
-// Self-tests that tests/system/boot.py asks for by option: panic, assert, overflow and
-// write-text end in a panic; timers and kicks log "selftest: NAME ok" when all of their
+// Self-tests that tests/system/ asks for by option: panic, assert, overflow and write-text
+// end in a panic, sync and sync-fault do so when a process calls sync(); timers and kicks log "selftest: NAME ok" when all of their
 // events came, in order. Called by kernel_main, CPU 0.
 #include "kernel/selftest.h"
 
@@ -9,6 +9,7 @@
 #include "base/units.h"
 #include "kernel/init.h"
 #include "kernel/klog.h"
+#include "kernel/options.h"
 #include "kernel/time.h"
 #include "kernel/trap.h"
 #include "kernel/x86/cpu.h"
@@ -59,6 +60,12 @@ static void kicked(void) {
 static void test_kicks(void) {
     edge_hook_set(EDGE_RESCHED, kicked);
     cpu_kick(1 % cpu_count, EDGE_RESCHED);
+}
+
+// A bug on purpose in a system call, where the option asks for one.
+void selftest_sync(void) {
+    if (strcmp(options.selftest, "sync") == 0) panic("selftest: a panic in a system call");
+    if (strcmp(options.selftest, "sync-fault") == 0) *(volatile u8 *)(u64)&kernel_main = 0;
 }
 
 void selftest_run(const char *name) {

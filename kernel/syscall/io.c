@@ -2,6 +2,7 @@
 // pipes, directories, sendfile. Each finds its handle, pins the caller's pages, and makes
 // file calls; data moves between the pinned frames and the server.
 #include "base/string.h"
+#include "kernel/selftest.h"
 #include "kernel/syscall/syscall.h"
 #include "mm/kmem.h"
 
@@ -343,6 +344,7 @@ SYSCALL(fdatasync) { return sys_fsync(p, a); }
 // All drives of this node; those of others belong to who writes them.
 SYSCALL(sync) {
     UNUSED(a);
+    selftest_sync();
     u64 *ticket = &proc_desc(p)->wait.scratch[0];
     struct p9_call c = {.type = P9_TFSYNC, .object = object_root_id(node_id), .value = *ticket};
     status_t s = file_call(&c);

@@ -35,12 +35,16 @@ class Machine:
         self.qemu_log_path = os.path.join(logs, f"node{node}.qemu.log")
         self.process = None
         self.interactive = False
+        self.typed = False           # its console takes what is written to console_path()
         self._log_seen = 0
         self._partial = b""
 
     def relay_paths(self):
         """(where the relay binds, where QEMU binds)"""
         return f"{self.sockets}/node{self.node}", f"{self.sockets}/guest{self.node}"
+
+    def console_path(self):
+        return f"{self.sockets}/console{self.node}"
 
     def run_channel_path(self):
         return f"{self.sockets}/run"
@@ -56,6 +60,9 @@ class Machine:
     def _console(self):
         if self.interactive:
             return ["-chardev", f"stdio,id=console,mux=on,signal=off,logfile={self.log_path}"]
+        if self.typed:
+            return ["-chardev", f"socket,id=console,path={self.console_path()},server=on,"
+                    f"wait=off,logfile={self.log_path}"]
         return ["-chardev", f"file,id=console,path={self.log_path}"]
 
     def _disks(self):
