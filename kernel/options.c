@@ -128,7 +128,8 @@ static const struct option_row {
     {"run", "com2", set_run},
     {"proc.max", "16 to 65536", set_proc_max},
     {"net.mtu", "0 or 576 to 9000", set_mtu},
-    {"selftest", "panic, assert, overflow, write-text, timers, kicks, sync, sync-fault", set_selftest},
+    {"selftest", "panic, assert, overflow, write-text, timers, kicks, sync, sync-fault",
+     set_selftest},
 };
 
 void options_defaults(struct options *o) {

@@ -1,6 +1,7 @@
 // Self-tests that tests/system/ asks for by option: panic, assert, overflow and write-text
-// end in a panic, sync and sync-fault do so when a process calls sync(); timers and kicks log "selftest: NAME ok" when all of their
-// events came, in order. Called by kernel_main, CPU 0.
+// end in a panic, sync and sync-fault do so when a process calls sync(); timers and kicks
+// log "selftest: NAME ok" when all of their events came, in order. Called by kernel_main,
+// CPU 0, and by sync().
 #include "kernel/selftest.h"
 
 #include "base/assert.h"

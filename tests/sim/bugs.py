@@ -9,7 +9,8 @@ import subprocess
 import sys
 
 TREE = "build/sim-bugs"
-DIRS = ["abi", "base", "drivers", "kernel", "mm", "proto", "sched", "tests", "tools", "user", "grub"]
+DIRS = ["abi", "base", "drivers", "kernel", "mm", "proto", "sched", "tests", "tools", "user",
+        "grub"]
 
 
 def bugs():

@@ -1,5 +1,6 @@
 // RC over two joined devices: every operation at every MTU, PSN wrap, loss of each kind of
 // packet, duplicates, reordering, corruption, atomics' replay, RNR, retries, flush.
+// tidy: long, because its cases share one pair of devices and the helpers that forge packets
 // links: proto/roce/icrc.c proto/roce/opcode.c proto/roce/packet.c proto/roce/rc_req.c
 // links: proto/roce/rc_resp.c proto/roce/cm_mad.c proto/roce/cm.c
 // links: drivers/rdma/verbs.c drivers/rdma/pd.c drivers/rdma/mr.c drivers/rdma/cq.c

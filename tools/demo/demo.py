@@ -71,7 +71,8 @@ class Demo:
         self.check(" ".join(words), False)
 
     def on_latency(self, name, size, count, least, typical, lost, wrong):
-        print(f"    {name:5} {size:>5} bytes: typically {typical} us, at least {least} us", flush=True)
+        print(f"    {name:5} {size:>5} bytes: typically {typical} us, at least {least} us",
+              flush=True)
         self.check(f"{count} of {name} {size}: none lost, none wrong", (lost, wrong) == ("0", "0"))
 
     def on_ran(self, job, node):
