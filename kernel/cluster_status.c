@@ -134,6 +134,8 @@ static void store(u32 node, const u64 *word, u32 count) {
 }
 
 static void gather(u64 *word) {
+    const struct net_card *card = net_own();
+    if (card) (void)soft_counters(card->rdma);       // adds up those of its requesters
     for (u32 i = 0; i < figure_count; i++) word[i] = figures[i].get(figures[i].ctx);
 }
 
