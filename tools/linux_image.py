@@ -17,7 +17,8 @@ import zlib
 import cpio_newc
 
 MODULES = ("e1000", "rdma_ucm", "ib_umad", "crc32-pclmul", "crc32_generic", "rdma_rxe")
-PROGRAMS = {"rping": "/usr/bin/rping", "rdma": None, "ibv_devinfo": None, "ucmatose": None}
+PROGRAMS = {"rping": "/usr/bin/rping", "rdma": None, "ibv_devinfo": None, "ucmatose": None,
+            "ib_read_lat": None, "ib_write_lat": None, "ib_atomic_lat": None}
 LIBRARIES = ("/usr/lib/x86_64-linux-gnu/libibverbs/librxe-rdmav34.so",
              "/lib/x86_64-linux-gnu/libgcc_s.so.1")  # rping aborts without libgcc_s
 HERE = os.path.dirname(os.path.realpath(__file__))
