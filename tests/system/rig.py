@@ -77,7 +77,7 @@ def input_file(size):
         lines.append(f"{value:020d} {value % 977} line\n")
         total += len(lines[-1])
     with open(path, "w", encoding="ascii") as file:
-        file.write("".join(lines))
+        file.write("".join(lines)[:size])
     return path
 
 
