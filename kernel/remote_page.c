@@ -311,6 +311,7 @@ static void drained(struct proc *p) {
 }
 
 static void drain_step(struct proc *p) {
+    ASSERT(!p->cl.ended && proc_desc(p)->root_table.v != 0);
     struct drain_walk w = {.p = p, .from = p->cl.drain_va, .stop_va = ~0ull};
     drain_table(&w, phys_to_virt(proc_desc(p)->root_table), PTE_LEVELS, 0);
     if (w.any) p->cl.drain_seen = true;
@@ -340,6 +341,7 @@ static void arrivals_install(struct proc *p) {
 }
 
 void remote_page_pump(struct proc *p) {
+    if (p->cl.ended) return;                     // remote_page_forget has the rest
     arrivals_install(p);
     if (p->cl.draining && !p->cl.fresh && !p->cl.frozen && p->state != PROC_ZOMBIE) drain_step(p);
     wait_wake_all_locked(&p->cl.page_wait);
@@ -386,9 +388,9 @@ void remote_page_poll(void) {
 
 bool remote_page_forget(struct proc *p) {
     arrivals_drop(p);
+    list_remove(&p->cl.attention);               // it has no tables any more
+    p->cl.draining = p->cl.drain_report = p->cl.fresh = p->cl.arrived = false;
     if (p->cl.fetches != 0) return false;
-    list_remove(&p->cl.attention);
-    p->cl.draining = p->cl.drain_report = p->cl.fresh = false;
     p->cl.generation = 0;
     return true;
 }
