@@ -34,7 +34,7 @@ def tree_make():
 def plant(path, find, instead):
     with open(path, encoding="ascii") as f:
         text = f.read()
-    new, count = re.subn(find, lambda m: instead, text)
+    new, count = re.subn(find, lambda m: instead.replace("\\n", "\n"), text)
     if count != 1:
         return f"{count} places in {path} match"
     os.remove(f"{TREE}/{path}")
