@@ -13,3 +13,10 @@ struct object_id {
 static inline bool object_id_equal(struct object_id a, struct object_id b) {
     return a.node == b.node && a.index == b.index && a.generation == b.generation;
 }
+
+// The root of a node's /nodes/N/dev has the same name on every node; nobody counts its
+// references.
+#define OBJECT_GENERATION_ROOT 1ull
+static inline struct object_id object_root_id(u32 node) {
+    return (struct object_id){node, 0, OBJECT_GENERATION_ROOT};
+}

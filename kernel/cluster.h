@@ -90,6 +90,8 @@ struct cluster_move {
 status_t cluster_bulk_move(const struct cluster_move *m);     // as cluster_bulk_send
 // What `node` may READ of ours by physical address: user frames. Its key; 0: not up.
 u32 cluster_frames_key(u32 node);
+// What we may READ of `node` by physical address: where it begins and its key. E_HOSTUNREACH.
+status_t cluster_peer_frames(u32 node, u64 *address, u32 *key);
 // A buffer of CLUSTER_REPLY_BYTES that `node` alone may WRITE, for the data of a read.
 struct cluster_reply { void *at; u64 address; u32 key, slot; };
 status_t cluster_reply_alloc(u32 node, struct cluster_reply *r);  // E_AGAIN, E_HOSTUNREACH

@@ -111,3 +111,11 @@ void cluster_reply_free(u32 node, u32 slot) {
     if (node >= NODES_MAX || slot >= CLUSTER_REPLY_SLOTS) return;
     cluster.peers[node].replies_used &= ~(u32)BIT(slot);
 }
+
+status_t cluster_peer_frames(u32 node, u64 *address, u32 *key) {
+    const struct peer *p = peer_up(node);
+    if (p == NULL) return E_HOSTUNREACH;
+    *address = p->keys.frames.address;
+    *key = p->keys.frames.rkey;
+    return S_OK;
+}

@@ -9,6 +9,7 @@
 #include "kernel/hw.h"
 #include "kernel/irq.h"
 #include "kernel/klog.h"
+#include "kernel/remote_drive.h"
 #include "kernel/time.h"
 #include "kernel/trap.h"
 #include "kernel/x86/cpu.h"
@@ -200,6 +201,7 @@ static void figures_add(void) {
 // takes memory. Boot, one CPU, interrupts off.
 void drives_init(void) {
     figures_add();
+    remote_drive_init();
     drive_env = kernel_hw_env;
     drive_env.irq_attach = attach;
     pci_scan(&pci_cfg_ports, drive_found, NULL);

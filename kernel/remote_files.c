@@ -13,11 +13,13 @@
 // comes first; p->reply_waits makes the call run once more before signals are delivered,
 // so that a reply is never lost. CLUNK and REF are sent and not waited for.
 // Spec: DESIGN idea 1 and 3 "Messages between nodes".
+// tidy: long, because the journal and what may end a call in it are one machine.
 #include "base/string.h"
 #include "kernel/files/object.h"
 #include "kernel/klog.h"
 #include "kernel/net.h"
 #include "kernel/netpoll.h"
+#include "kernel/remote_drive.h"
 #include "kernel/remote_files_priv.h"
 #include "kernel/signal.h"
 #include "kernel/x86/cpu.h"
@@ -233,7 +235,7 @@ static void call_abandon(struct remote_call *r) {
     orphan_add(&orphans, r);
     if (r->p) calls_live--;
     r->p = NULL;
-    p9_client_flush(&client, r->req);            // may end and free r
+    if (r->req) p9_client_flush(&client, r->req);   // may end and free r
 }
 
 static void journal_drop(struct list_node *journal) {
@@ -359,6 +361,7 @@ static void results_give(struct remote_call *r, struct proc *p, struct p9_call *
         memcpy(c->data.buffer, r->bounce, MIN(len, r->bounce_bytes));
     }
     *c = out;
+    remote_drive_note(c);
     r->round = round_of(p);
     if (r->page.v) {                              // a page is given once, with its reference
         if (c->status == S_OK && c->result == 0) c->status = E_NXIO;   // beyond the end
@@ -372,6 +375,51 @@ static status_t call_wait(struct wait_list *w, struct proc *p, bool uninterrupti
     if (uninterruptible) wait_on_uninterruptible(w, p);
     else wait_on(w, p);
     return S_RESTART;
+}
+
+// --- drives, one-sided ---
+
+// The READs of r ended: its bytes are here, or the message is sent after all.
+static void drive_done(void *ctx, status_t status, const void *at) {
+    struct remote_call *r = ctx;
+    if (status == S_OK) {
+        data_put(&r->call, 0, at, r->call.count);
+        r->call.result = r->call.count;
+    }
+    cluster_reply_free(r->call.object.node, r->reply.slot);
+    r->reply.at = NULL;
+    if (status == E_AGAIN && r->p && call_submit(r) == S_OK) return;
+    // E_INTR: nobody is told; the process asks anew.
+    r->call.status = status == E_AGAIN ? E_INTR : status == S_OK ? S_OK : E_IO;
+    r->done = true;
+    r->done_ns = time_now_ns();
+    request_free(r);
+    wait_wake_all(&room_wait);
+    if (!r->p) {
+        call_free(r);
+        return;
+    }
+    if (r->serial != 0 && call_is_current(r)) r->p->reply_waits = true;
+    wait_wake_all(&r->wait);
+}
+
+// Tries the owner's cache. False: send the message.
+static bool drive_begin(struct remote_call *r) {
+    struct remote_drive_map map;
+    const struct p9_call *c = &r->call;
+    if (!remote_drive_wanted(c) ||
+        remote_drive_find(c->object, &map) != REMOTE_DRIVE_MAPPED ||
+        cluster_reply_alloc(c->object.node, &r->reply) != S_OK) {
+        r->reply.at = NULL;
+        return false;
+    }
+    const struct remote_drive_read x = {
+        .node = c->object.node, .map = &map, .offset = c->offset, .count = c->count,
+        .reply = &r->reply, .done = drive_done, .ctx = r};
+    if (remote_drive_start(&x) == S_OK) return true;
+    cluster_reply_free(c->object.node, r->reply.slot);
+    r->reply.at = NULL;
+    return false;
 }
 
 static status_t call_begin(struct proc *p, struct list_node *journal, struct p9_call *c,
@@ -399,7 +447,7 @@ static status_t call_begin(struct proc *p, struct list_node *journal, struct p9_
     r->serial = proc_desc(p)->wait.nr >= 0 ? proc_desc(p)->wait.request_tag : 0;
     calls_live++;
     list_push_back(journal, &r->link);
-    if (status == S_OK) status = call_submit(r);
+    if (status == S_OK && !drive_begin(r)) status = call_submit(r);
     if (status == S_OK) return call_wait(&r->wait, p, true);
     call_free(r);
     // No tag or no reply buffer: both come back when another call ends.
@@ -494,6 +542,20 @@ static status_t call_locked(struct proc *p, struct p9_call *c) {
     return c->status;
 }
 
+// Asks once what an object is that is read at an offset.
+static status_t drive_learn(struct proc *p, const struct p9_call *c) {
+    struct remote_drive_map map = {0};
+    if (!p || !remote_drive_wanted(c) ||
+        remote_drive_find(c->object, &map) != REMOTE_DRIVE_UNKNOWN)
+        return S_OK;
+    struct p9_call ask = {.type = P9_TIOCTL, .object = c->object, .flags = DRIVE_IOC_MAP,
+                          .count = sizeof map, .data.buffer = &map};
+    const status_t status = call_locked(p, &ask);
+    if (status == S_RESTART) return status;
+    remote_drive_learn(c->object, status == S_OK ? &map : NULL);
+    return S_OK;
+}
+
 // A call on an object of another node. Errors: those of the server; E_HOSTUNREACH no such
 // member; E_IO it died; E_NOMEM. S_RESTART: the request is out and the process waits.
 // Context: as file_call. Takes net_lock.
@@ -501,7 +563,8 @@ static status_t remote_call(struct p9_call *c) {
     if (c->type == P9_TPAGE && (c->flags & 1)) return E_NODEV;   // no shared memory across nodes
     if (c->type == P9_TRENAMEAT && c->flags != 0) return E_INVAL;   // 9P has no place for them
     netpoll_lock();
-    status_t status = call_locked(proc_current(), c);
+    status_t status = drive_learn(proc_current(), c);
+    if (status == S_OK) status = call_locked(proc_current(), c);
     netpoll_unlock();
     return status;
 }
@@ -530,7 +593,7 @@ static void scan(void) {
         bool flush = flush_wanted(&procs[i]);
         LIST_FOR_EACH_SAFE(it, journal) {
             struct remote_call *r = LIST_ENTRY(it, struct remote_call, link);
-            if (!r->done && flush) p9_client_flush(&client, r->req);
+            if (!r->done && flush && r->req) p9_client_flush(&client, r->req);
             polls |= r->done && r->call.type == P9_TPOLL;
         }
     }
@@ -575,6 +638,7 @@ static void peer_down(void *ctx, u32 node) {
     peers_up &= ~BIT(node);
     remote_serve_peer(node, false);
     p9_client_peer_down(&client, node);
+    remote_drive_peer_down(node);
 }
 
 static void receive(void *ctx, u32 node, u8 *bytes, u32 len_bytes) {
@@ -587,7 +651,7 @@ static void receive(void *ctx, u32 node, u8 *bytes, u32 len_bytes) {
 
 static void moved(void *ctx, u64 cookie, status_t status) {
     (void)ctx;
-    remote_serve_moved(cookie, status);
+    if (!remote_drive_moved(cookie, status)) remote_serve_moved(cookie, status);
 }
 
 static void room(void *ctx, u32 node) {
@@ -631,7 +695,7 @@ bool remote_files_settled(struct proc *p) {
         journal_drop(journal);
     LIST_FOR_EACH_SAFE(it, journal) {
         struct remote_call *r = LIST_ENTRY(it, struct remote_call, link);
-        if (!r->done) p9_client_flush(&client, r->req);
+        if (!r->done && r->req) p9_client_flush(&client, r->req);
     }
     struct leaving *l = &leavings[p->index];
     if (!list_empty(journal)) {

@@ -7,6 +7,7 @@
 #include "base/string.h"
 #include "kernel/drives.h"
 #include "kernel/files/object.h"
+#include "kernel/remote_drive.h"
 #include "kernel/time.h"
 #include "mm/kmem.h"
 
@@ -58,6 +59,16 @@ static status_t file_open(struct drive_file *f, struct p9_call *c) {
     return status;
 }
 
+// Where another node finds this file's pages by itself.
+static status_t map_tell(const struct drive_file *f, struct p9_call *c) {
+    const struct drive_index index = drive_index();
+    const struct remote_drive_map map = {.index_pa = index.pa, .first_byte = f->first_byte,
+        .bytes = f->bytes, .set_count = index.set_count, .drive = f->d->id};
+    if (c->count < sizeof map) return E_INVAL;
+    data_put(c, 0, &map, sizeof map);
+    return S_OK;
+}
+
 static status_t file_ioctl(const struct drive_file *f, struct p9_call *c) {
     const u64 sectors = f->bytes >> 9;
     const u32 block = 1u << f->d->dev->block_shift, read_only = f->d->dev->read_only;
@@ -66,6 +77,7 @@ static status_t file_ioctl(const struct drive_file *f, struct p9_call *c) {
     case 0x1260: data_put(c, 0, &sectors, 8); return S_OK;               // BLKGETSIZE
     case 0x1268: case 0x127b: data_put(c, 0, &block, 4); return S_OK;    // BLKSSZGET, BLKPBSZGET
     case 0x125e: data_put(c, 0, &read_only, 4); return S_OK;             // BLKROGET
+    case DRIVE_IOC_MAP: return map_tell(f, c);
     case 0x1261: return drive_sync(f->d, &c->value);                     // BLKFLSBUF
     default: return E_NOTTY;
     }

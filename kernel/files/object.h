@@ -50,12 +50,6 @@ void object_get(struct object *o);
 void object_put(struct object *o);
 struct object_id object_id_of(const struct object *o);
 
-// The root of a node's /nodes/N/dev has the same name on every node; nobody counts its
-// references.
-#define OBJECT_GENERATION_ROOT 1ull
-static inline struct object_id object_root_id(u32 node) {
-    return (struct object_id){node, 0, OBJECT_GENERATION_ROOT};
-}
 void object_set_root(struct object *o);      // boot
 
 void object_init(void);

@@ -1,6 +1,7 @@
 // Open file descriptions: an offset and status flags over a file object. Shared by
 // every handle that dup or fork made. Called through file_call; lock: files_lock.
 #include "kernel/files/object.h"
+#include "kernel/remote_drive.h"
 #include "mm/kmem.h"
 
 struct ofd {
@@ -65,6 +66,9 @@ static status_t ofd_call(struct object *o, struct p9_call *c) {
         f->flags = (f->flags & ~(u32)(O_APPEND | O_NONBLOCK)) |
                    (c->flags & (O_APPEND | O_NONBLOCK));
         return S_OK;
+    case P9_TIOCTL:                              // what it tells replaces reads
+        if (c->flags == DRIVE_IOC_MAP && (f->flags & O_ACCMODE) == O_WRONLY) return E_BADF;
+        break;
     case P9_TSETATTR:
         if ((c->attr.valid & P9_SETATTR_SIZE) && (f->flags & O_ACCMODE) == 0) return E_INVAL;
         break;

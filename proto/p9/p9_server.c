@@ -18,7 +18,7 @@
 
 #define COOKIE_NODE GENMASK(63, 58)
 #define COOKIE_INDEX GENMASK(57, 52)
-#define COOKIE_USE GENMASK(51, 0)
+#define COOKIE_USE GENMASK(50, 0)       // bit 51 is the host's, for moves of its own
 #define MOVES_OUT_MAX 8u             // one-sided operations of one request at a time
 
 _Static_assert(FIELD_MAX(COOKIE_NODE) >= NODES_MAX - 1, "every node fits");

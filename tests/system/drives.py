@@ -228,6 +228,15 @@ def script_errors(script, images):
     bad[(BAD_WRITE + 8) * SECTOR:(BAD_WRITE + 16) * SECTOR] = b"\0" * 4096
     script.add("the other drives go on", "sha256sum /nodes/1/dev/vda | cut -c1-64",
                sha(images["n1virtio"]))
+    for node in (0, 1):
+        path = ("/nodes/0/dev/nvme0n1", "/nodes/1/dev/vda")[node]
+        name = ("n0nvme", "n1virtio")[node]
+        other = 1 - node
+        script.add(f"{path}'s pages in its node's cache are read one-sided",
+                   f"{'' if other == 0 else 'on 1 '}drive preads {path} {PREADS}; "
+                   f"grep drive_remote_hits /nodes/{other}/status",
+                   lambda got, n=name: got.splitlines()[0] == moves(images[n], PREADS, False)
+                   and int(got.split()[-1]) >= PREADS // 2)
     script.add("the errors are counted", "grep drive_errors /nodes/1/status",
                lambda got: int(got.split()[-1]) > 0)
 

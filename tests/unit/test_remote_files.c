@@ -3,6 +3,7 @@
 // that counts what it executes. Nothing may be executed twice, lost or leaked.
 // links: kernel/remote_files.c kernel/remote_serve.c proto/p9/p9_codec.c
 // links: proto/p9/envelope.c proto/p9/p9_client.c proto/p9/p9_server.c
+// links: kernel/remote_drive.c proto/cluster/drive_read.c
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,6 +142,11 @@ status_t cluster_bulk_move(const struct cluster_move *m) {
     return S_OK;
 }
 u32 cluster_frames_key(u32 node) { return node == 1 ? 7 : 0; }
+status_t cluster_peer_frames(u32 node, u64 *address, u32 *key) {
+    *address = 0, *key = 7;
+    return node == 1 ? S_OK : E_HOSTUNREACH;
+}
+void cluster_status_add_u64(const char *name, const u64 *figure) { (void)name; (void)figure; }
 status_t cluster_reply_alloc(u32 node, struct cluster_reply *r) {
     ck_assert_uint_eq(node, 1);
     for (u32 i = 0; i < 2; i++) {
