@@ -1,4 +1,6 @@
-// Ticket locks with ranks. A CPU's held ranks are bits of cpu->locks_held; a lock of
+// Spinlocks with ranks. Whoever comes first when it is free takes it: a lock that is handed
+// to the next in line stands still while the hypervisor has taken that CPU away, and with
+// more virtual CPUs than real ones that is most of the time. A CPU's held ranks are bits of cpu->locks_held; a lock of
 // which rank it is the holder's own business. Called everywhere with interrupts off.
 #include "kernel/x86/spinlock.h"
 
@@ -16,20 +18,23 @@ static void rank_take(const struct spinlock *l) {
     c->locks_held |= 1u << l->rank;
 }
 
+// The lock is free where as many have given it back as took it.
+static bool take(struct spinlock *l) {
+    u32 serving = __atomic_load_n(&l->ticket_serving, __ATOMIC_ACQUIRE);
+    if (__atomic_load_n(&l->ticket_next, __ATOMIC_RELAXED) != serving) return false;
+    return __atomic_compare_exchange_n(&l->ticket_next, &serving, serving + 1, false,
+                                       __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
 // Takes the lock; spins. ASSERTs that no lock of this or an inner rank is held.
 void spin_lock(struct spinlock *l) {
     rank_take(l);
-    const u32 mine = __atomic_fetch_add(&l->ticket_next, 1, __ATOMIC_RELAXED);
-    while (__atomic_load_n(&l->ticket_serving, __ATOMIC_ACQUIRE) != mine) cpu_relax();
+    while (!take(l)) cpu_relax();
 }
 
 // Takes the lock if it is free; false where it is not.
 bool spin_trylock(struct spinlock *l) {
-    u32 serving = __atomic_load_n(&l->ticket_serving, __ATOMIC_ACQUIRE);
-    u32 expected = serving;
-    if (!__atomic_compare_exchange_n(&l->ticket_next, &expected, serving + 1, false,
-                                     __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-        return false;
+    if (!take(l)) return false;
     rank_take(l);
     return true;
 }

@@ -9,7 +9,7 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 LIMIT = os.environ.get("ISTHMUS_LIMIT", "300")  # a hang detector, seconds
-NAMES = 40
+NAMES = 100
 WRITERS = (0, 1, 1, 1, 1)                       # the node of each
 
 SCRIPT = r"""
@@ -20,7 +20,12 @@ for w in WRITERS; do while [ ! -e /tmp/here/$w ]; do sleep 0.1; done; done
 i=0
 while [ $i -lt NAMES ]; do
     echo $1 >> /tmp/c/$i || echo failed $1 $i
-    (set -C; echo $1 > /tmp/x/$i) 2>/dev/null && echo made $i
+    i=$((i + 1))
+done
+i=0
+set -C
+while [ $i -lt NAMES ]; do
+    { echo $1 > /tmp/x/$i; } 2>/dev/null && echo made $i
     i=$((i + 1))
 done
 J
