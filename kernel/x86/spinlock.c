@@ -1,7 +1,8 @@
 // Spinlocks with ranks. Whoever comes first when it is free takes it: a lock that is handed
 // to the next in line stands still while the hypervisor has taken that CPU away, and with
-// more virtual CPUs than real ones that is most of the time. A CPU's held ranks are bits of cpu->locks_held; a lock of
-// which rank it is the holder's own business. Called everywhere with interrupts off.
+// more virtual CPUs than real ones that is most of the time. A CPU's held ranks are bits of
+// cpu->locks_held; a lock of which rank it is the holder's own business. Called everywhere
+// with interrupts off.
 #include "kernel/x86/spinlock.h"
 
 #include "kernel/x86/cpu.h"

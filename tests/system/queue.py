@@ -9,7 +9,7 @@ import sys
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-LIMIT = os.environ.get("ISTHMUS_LIMIT", "200")  # a hang detector, seconds
+LIMIT = os.environ.get("ISTHMUS_LIMIT", "600")  # a hang detector, seconds
 
 SCRIPT = r"""
 mkdir -p /tmp/q/out /tmp/q/seen
@@ -41,6 +41,7 @@ def run(count, smp):
         [os.path.join(ROOT, "isthmus"), "run", "--nodes", "2", "--smp", str(smp), "--timeout",
          LIMIT, "--", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout[-3000:]}"
+    assert "can't create" not in done.stdout, f"an open failed\n{done.stdout[:300]}"
     jobs = {}
     for line in re.findall(r"(?m)^job (.*)$", done.stdout):
         number, *words = line.split()
