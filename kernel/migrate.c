@@ -133,6 +133,7 @@ static void thaw(struct proc *p, status_t why) {
     p->state = PROC_WAITING;
     proc_become_ready(p);
     spin_unlock(&proc_lock);
+    remote_page_thawed(p);
     migrate_counters.thawed++;
 }
 
@@ -405,6 +406,7 @@ static void host_given(void *ctx, u32 index, u8 node) {
     migrate_counters.given++;
     spin_lock(&proc_lock);
     taken_less(p);
+    remote_page_given(p);
     p->cl.frozen = false;
     migrate_settle(p, S_OK);
     p->cl.result_ready = false;

@@ -439,4 +439,10 @@ void remote_page_begin(struct proc *p) {
     attend(p);
 }
 
+void remote_page_given(struct proc *p) { list_remove(&p->cl.attention); }
+
+void remote_page_thawed(struct proc *p) {
+    if (p->cl.draining) attend(p);
+}
+
 void remote_page_init(void) { aspace_hooks.remote_fetch = fetch_for_fault; }

@@ -26,6 +26,10 @@ void remote_page_poll(void);
 bool remote_page_forget(struct proc *p);
 // True: some process is to be looked at by the poll. net_lock held.
 bool remote_page_waits(void);
+// p runs elsewhere now: nothing of it is looked at here any more. net_lock held.
+void remote_page_given(struct proc *p);
+// p was frozen and stays: its drain goes on. net_lock held.
+void remote_page_thawed(struct proc *p);
 // True: no READ of p is under way.
 bool remote_page_quiet(const struct proc *p);
 
