@@ -1,6 +1,7 @@
 // The asking half of file calls between nodes: what file_call does where an object is
 // served elsewhere. Called by kernel/files/object.c through file_hooks, by netpoll as a
 // poller, and by the cluster part. Lock: net_lock for all state here.
+// tidy: long, because the journal and what may end a call in it are one machine.
 //
 // Nothing blocks: the first run of a call sends it, puts the process on a wait list and
 // returns S_RESTART; the system call then runs again from its start, and the call finds
@@ -13,7 +14,6 @@
 // comes first; p->reply_waits makes the call run once more before signals are delivered,
 // so that a reply is never lost. CLUNK and REF are sent and not waited for.
 // Spec: DESIGN idea 1 and 3 "Messages between nodes".
-// tidy: long, because the journal and what may end a call in it are one machine.
 #include "base/string.h"
 #include "kernel/files/object.h"
 #include "kernel/klog.h"
