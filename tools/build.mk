@@ -17,13 +17,19 @@ iso: $(BUILD)/isthmus.iso $(BUILD)/relay ## build/isthmus.iso, for BIOS and UEFI
 run: iso ## a cluster of two with a shell on node 0
 	./isthmus up --nodes 2
 
-# The tests need the relay; groups that boot need the image and ask for it themselves.
+# Everything that groups run is built first: they run two at a time, and two makes must
+# not build the same file.
+.PHONY: tests-build
+tests-build: $(BUILD)/.installed
+	@$(MAKE) -j2 --no-print-directory $(BUILD)/relay iso linux-peer $(UNIT_TESTS) \
+	    $(FUZZERS) $(BUILD)/sim $(STRESS_PROGRAMS) $(PLACE_PROGRAMS)
+
 .PHONY: test
-test: $(BUILD)/.installed $(BUILD)/relay ## all tests, under 20 minutes on two cores
+test: tests-build ## all tests, under 20 minutes on two cores
 	@tests/run
 
 .PHONY: test-long
-test-long: $(BUILD)/.installed $(BUILD)/relay ## the same at full size, with figures
+test-long: tests-build ## the same at full size, with figures
 	@tests/run --long
 
 .PHONY: netboot

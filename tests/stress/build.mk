@@ -1,5 +1,6 @@
 # Threads on the queue's machines: plain, and under the thread sanitizer.
 STRESS_SOURCES := tests/stress/dqueue_stress.c sched/dqueue.c
+STRESS_PROGRAMS := $(BUILD)/dqueue_stress $(BUILD)/dqueue_stress_tsan
 
 $(BUILD)/dqueue_stress: $(STRESS_SOURCES) $(wildcard sched/dqueue.h base/*.h) | $(BUILD)/.installed
 	@mkdir -p $(@D)
