@@ -20,7 +20,8 @@ def hashset_steps(run, mib, moves, nodes):
     run.step("warm up", f"hashset {mib} 2 7 {nodes} {nodes} 2>/dev/null; free_rest; "
              f"hashset {mib} 2 7 {nodes} {nodes} 2>/dev/null", want + want)
     run.step(f"hashset of {mib} MiB, {moves} moves: right hash, all frames back",
-             f"free_rest; hashset {mib} 2 7 {moves} {nodes}; free_back \"$w\" && echo back", went + want + "back\n")
+             f"free_rest; hashset {mib} 2 7 {moves} {nodes}; free_back \"$w\" && echo back",
+             went + want + "back\n")
 
 
 def outside_steps(run, smp):

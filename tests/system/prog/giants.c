@@ -58,10 +58,12 @@ static void vectors(void) {
     for (int i = 0; i < VECTORS; i++) v[i] = (struct iovec){buffer, BUFFER};
     struct sigaction act = {.sa_handler = on_alarm};
     sigaction(SIGALRM, &act, NULL);
-    const struct itimerval soon = {.it_value = {0, 1000}};
+    // Again and again: the first may come before the read has begun.
+    const struct itimerval soon = {.it_value = {0, 1000}, .it_interval = {0, 1000}}, off = {0};
     setitimer(ITIMER_REAL, &soon, NULL);
     const ssize_t n = readv(zero, v, VECTORS);
-    check(n > 0 && n < (ssize_t)BUFFER * VECTORS && alarms == 1,
+    setitimer(ITIMER_REAL, &off, NULL);
+    check(n > 0 && n < (ssize_t)BUFFER * VECTORS && alarms >= 1,
           "a signal ends a read of 1 GiB with what was read");
     for (int i = 0; i < VECTORS; i++) v[i].iov_len = ~0ull >> 3;
     check(readv(zero, v, VECTORS) == -1 && errno == EINVAL, "lengths that overflow are refused");
