@@ -128,8 +128,9 @@ static status_t request_away(u32 asker_pid, u32 pid, u8 target) {
     if (asker_pid == pid) return S_OK;     // it asks from where it went
     if (ask) return S_RESTART;
     if (at == WHERE_NONE || at == node_id) return E_SRCH;
-    if (at == target || target == NODE_ANY) return S_OK;
-    return ask_begin(pid, asker_pid, at, target);
+    // A guess from the pid alone is asked there: nobody may have it.
+    if ((at == target || target == NODE_ANY) && (p || where_told(pid))) return S_OK;
+    return ask_begin(pid, asker_pid, at, target == NODE_ANY ? at : target);
 }
 
 // See migrate.h. Waits on move_wait, but for a process that moves itself: that one goes to

@@ -66,6 +66,8 @@ u8 where_pid(u32 pid) {
     return birth < NODES_MAX ? (u8)birth : WHERE_NONE;
 }
 
+bool where_told(u32 pid) { return hint_find(pid, false) != NULL; }
+
 void where_set(u32 pid, u8 node) {
     struct hint *h = hint_find(pid, node != WHERE_NONE);
     if (!h) return;

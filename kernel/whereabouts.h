@@ -10,6 +10,8 @@
 void whereabouts_init(void);
 // The node that runs pid, as far as known here. proc_lock held.
 u8 where_pid(u32 pid);
+// Somebody has told where pid is: where_pid is more than a guess. proc_lock held.
+bool where_told(u32 pid);
 // It runs on `node` now (WHERE_NONE: it ended). proc_lock held.
 void where_set(u32 pid, u8 node);
 // The same, and tells the other members. net_lock held, proc_lock not.
