@@ -125,7 +125,9 @@ def rig(name, mtu=1500, chaos="", nic="e1000", guests=1):
 
 def _packets(path, display_filter):
     """tshark's lines for the packets of a capture that match a display filter."""
-    result = subprocess.run(["tshark", "-r", path, "-Y", display_filter], check=True,
+    # The payload is random bytes: tshark must not guess that Ethernet frames lie in it.
+    result = subprocess.run(["tshark", "--disable-heuristic", "eth_over_ib", "-r", path, "-Y",
+                             display_filter], check=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     return result.stdout.splitlines()
 
