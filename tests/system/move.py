@@ -51,7 +51,7 @@ def busybox_steps(run, path):
              "on 1 cat /tmp/in /tmp/in /tmp/in /tmp/in > /tmp/fifo.out & wait $!; "
              "( on 1 cat /tmp/in /tmp/in /tmp/in /tmp/in & echo $! > /tmp/left; wait ) | "
              "sha256sum & s=$!; shuttle $(cat /tmp/left) 2 2 2>/dev/null; "
-             "shuttle $s 3 2 2>/dev/null; "
+             "shuttle $s 3 2 2>/tmp/late; grep -v 'No such process' /tmp/late; "
              "wait $s; echo $?; sha256sum < /tmp/fifo.out; rm /tmp/fifo.out",
              f"{four_times(path)}  -\n0\n{four_times(path)}  -\n")
 
