@@ -327,7 +327,7 @@ static status_t begin(void) {
     memcpy(b.peer_mac, cluster_conf.node[r.node].mac, 6);
     if (r.op == BENCH_ECHO) {
         if (r.bytes < NET_ECHO_MIN || r.bytes > own->dev->mtu + 14) return E_MSGSIZE;
-        return cluster_conf.node[r.node].listed ? S_OK : E_HOSTUNREACH;
+        return roster_taken(&cluster_conf.node[r.node]) ? S_OK : E_HOSTUNREACH;
     }
     b.loop = other != NULL;
     if (b.loop) return bench_loop_open(&b.link, own, other, r.mtu);

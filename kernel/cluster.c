@@ -110,7 +110,7 @@ static u64 nonzero_random(void) {
 static bool find_self(void) {
     struct net_card *card = net_own();
     for (u32 i = 0; i < NODES_MAX && cluster_conf.valid; i++)
-        if (cluster_conf.node[i].listed) cluster.known |= BIT(i);
+        if (roster_taken(&cluster_conf.node[i])) cluster.known |= BIT(i);
     if (card == NULL) return false;          // net.c has said why
     cluster.self = (u8)card->node;
     if (!cluster_conf.key_set) {
@@ -153,6 +153,7 @@ void cluster_init(void *descs, u32 desc_count) {
     for (u32 i = 0; i < NODES_MAX; i++) {
         cluster.peers[i].node = (u8)i;
         member_peer_init(&cluster.peers[i].member, 0);
+        cluster.peers[i].down_since_ns = time_now_ns();
     }
     net_add_poller(poll, deadline_ns, NULL);
     proc_hooks.idle = cluster_work_wanted;
@@ -213,6 +214,7 @@ void peer_joined(struct peer *p) {
     klog("cluster: node %u joined, %u members", p->node, cluster_member_count());
     cluster_node_peer_up(cluster.node, p->node);
     if (cluster.bulk.peer_up) cluster.bulk.peer_up(cluster.bulk.ctx, p->node);
+    roster_send(p);
     tell_watchers(p->node, true);
 }
 
@@ -240,6 +242,7 @@ void peer_close(struct peer *p) {
     bench_peer_down(p->node);
     if (was != MEMBER_UP) return;
     cluster.counters.downs++;
+    p->down_since_ns = cluster.now_ns;
     cluster_node_peer_down(cluster.node, p->node);
     if (cluster.bulk.peer_down) cluster.bulk.peer_down(cluster.bulk.ctx, p->node);
     status_peer_down(p);

@@ -9,6 +9,7 @@
 #include "kernel/options.h"
 #include "kernel/random.h"
 #include "kernel/x86/cpu.h"
+#include "proto/cluster/ask.h"
 
 #define PSN_BITS 0xffffffu
 #define RD_ATOMIC 16u
@@ -66,7 +67,7 @@ static void call(struct peer *p) {
 void join_tick(u64 now_ns) {
     for (u32 i = 0; i < NODES_MAX; i++) {
         struct peer *p = &cluster.peers[i];
-        if (i == cluster.self || !cluster_conf.node[i].listed) continue;
+        if (i == cluster.self || !roster_taken(&cluster_conf.node[i])) continue;
         if (member_call_due(&p->member, now_ns)) call(p);
     }
 }
@@ -116,11 +117,15 @@ static void answer(struct peer *p, const struct rdma_cm_event *ev,
 static void on_request(const struct rdma_cm_event *ev) {
     struct member_side them = {.ipv4 = ev->peer_ip, .qpn = ev->msg->qpn,
                                .start_psn = ev->msg->start_psn};
+    if (ask_is(ev->private_data, ev->private_len)) {
+        roster_request(ev);
+        return;
+    }
     if (member_req_unpack(ev->private_data, ev->private_len, &them) != S_OK) {
         refuse_stranger(ev, "not a member's words");
         return;
     }
-    if (them.id == cluster.self || !cluster_conf.node[them.id].listed ||
+    if (them.id == cluster.self || !roster_taken(&cluster_conf.node[them.id]) ||
         cluster_conf.node[them.id].ipv4 != ev->peer_ip) {
         refuse_stranger(ev, "not in cluster.conf");
         return;

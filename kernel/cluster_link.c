@@ -140,7 +140,7 @@ status_t link_open(struct peer *p) {
     ring_init(&p->bulk_msgs, LINK_BULK_MSGS);
     ring_init(&p->chains_ring, LINK_CHAINS);
     p->msgs_sent = 0;
-    p->keys_here = p->probing = p->bulk_full = false;
+    p->keys_here = p->probing = p->bulk_full = p->roster_here = false;
     p->moves_used = 0;
     p->replies_used = 0;
     p->qp_ready[QP_CONTROL] = true;
@@ -338,6 +338,7 @@ static void rx_member(struct peer *p, const struct cluster_msg *m) {
     case MSG_ADOPTED: cluster_node_rx_msg(cluster.node, p->node, m); return;
     case MSG_STATUS_ASK: status_answer(p); return;
     case MSG_STATUS: status_take(p, m); return;
+    case MSG_ROSTER: roster_take(p, m); return;
     case MSG_LOCATION:
     case MSG_MOVE:
     case MSG_MOVED:

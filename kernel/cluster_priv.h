@@ -2,6 +2,7 @@
 //
 //   cluster.c         boot, the poll, who is up, death of a peer
 //   cluster_join.c    REQ, REP, RTU: calling and answering
+//   cluster_roster.c  nodes without a line in cluster.conf: their ids
 //   cluster_link.c    queue pairs, keys, completions, messages
 //   cluster_chain.c   chains of the queue and the hand-overs; page reads; keep-alive
 //   cluster_bulk.c    the traffic of remote files
@@ -78,6 +79,8 @@ struct peer {
     char why[64];
     u64 keys_until_ns, probe_at_ns, last_seen_ns;
     bool probing;
+    bool roster_here;                // it has told what nodes it knows
+    u64 down_since_ns;               // or since this node's boot
     struct ring msgs;                // memory->msg; sent ones first
     u32 msgs_sent, msg_len[LINK_MSGS];
     struct chain *chains[LINK_CHAINS];      // by wr_id; waiting or out
@@ -138,6 +141,11 @@ void peer_joined(struct peer *p);
 
 status_t join_init(void);
 void join_tick(u64 now_ns);
+
+// The nodes without a line: docs/reference/join.md.
+void roster_request(const struct rdma_cm_event *ev);   // answers, and destroys ev->id
+void roster_send(struct peer *p);
+void roster_take(struct peer *p, const struct cluster_msg *m);
 
 status_t link_prepare(struct peer *p);       // what is made once
 struct rdma_qp *link_create_qp(struct peer *p, enum qp_purpose purpose);

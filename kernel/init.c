@@ -4,6 +4,7 @@
 #include "base/string.h"
 #include "drivers/console/console.h"
 #include "kernel/acpi.h"
+#include "kernel/ask.h"
 #include "kernel/bench.h"
 #include "kernel/boot_info.h"
 #include "kernel/cluster.h"
@@ -194,6 +195,7 @@ _Noreturn void kernel_main(u64 mbi_pa) {
     console_input_init();
     smp_init(&acpi);
     net_init();
+    ask_init();
     proc_init();
     remote_files_init();
     migrate_init();

@@ -39,7 +39,7 @@ static void *net_alloc(void *ctx, u64 len_bytes) {
 static u32 node_of_mac(const u8 mac[6]) {
     if (!cluster_conf.valid) return NET_NO_NODE;
     for (u32 i = 0; i < NODES_MAX; i++)
-        if (cluster_conf.node[i].listed && memcmp(cluster_conf.node[i].mac, mac, 6) == 0)
+        if (roster_taken(&cluster_conf.node[i]) && memcmp(cluster_conf.node[i].mac, mac, 6) == 0)
             return i;
     return NET_NO_NODE;
 }
@@ -48,7 +48,7 @@ static u32 node_of_mac(const u8 mac[6]) {
 static u32 members_fill(struct soft_member *members, u32 own_node) {
     u32 count = 0;
     for (u32 i = 0; i < NODES_MAX; i++) {
-        const struct cluster_conf_node *n = &cluster_conf.node[i];
+        const struct roster_row *n = &cluster_conf.node[i];
         if (!n->listed || i == own_node) continue;
         members[count].ipv4 = n->ipv4;
         memcpy(members[count++].mac, n->mac, 6);
@@ -56,22 +56,26 @@ static u32 members_fill(struct soft_member *members, u32 own_node) {
     return count;
 }
 
-static void card_rdma_start(struct net_card *card) {
+// The card's RDMA device at that address (host byte order). E_NOMEM. Boot, and kernel/ask.c
+// under net_lock.
+status_t net_rdma_create(struct net_card *card, u32 ipv4) {
     static struct soft_member members[NODES_MAX];
-    const struct cluster_conf_node *n = &cluster_conf.node[card->node];
     struct soft_config config = {
-        .netdev = card->dev, .ipv4 = n->ipv4, .prefix_len = NET_PREFIX_LEN,
+        .netdev = card->dev, .ipv4 = ipv4, .prefix_len = NET_PREFIX_LEN,
         .members = members, .member_count = members_fill(members, card->node),
         .rng = kernel_rng, .crc = kernel_crc_ops(),
         .word_ops = &cpu_word_ops,
         .alloc = net_alloc,
     };
     card->rdma = soft_create(&config);
-    if (card->rdma == NULL) {
-        klog("%s: no memory for the RDMA device", card->dev->name);
-        return;
-    }
-    u32 ip = n->ipv4;
+    if (card->rdma != NULL) return S_OK;
+    klog("%s: no memory for the RDMA device", card->dev->name);
+    return E_NOMEM;
+}
+
+// Says which node the card is, and opens the services of rdma.test=1. Context as above.
+void net_rdma_announce(struct net_card *card) {
+    u32 ip = soft_ipv4(card->rdma);
     klog("%s: node %u, %pI, MAC %pM, RoCEv2 path MTU %u", card->dev->name, card->node, &ip,
          card->dev->mac, 128u << soft_mtu(card->rdma));
     if (!options.rdma_test) return;
@@ -113,10 +117,9 @@ void net_init(void) {
     else if (!cluster_conf.valid) klog("net: no valid cluster.conf; this node works alone");
     for (u32 i = 0; i < net_card_count; i++) {
         struct net_card *card = &net_cards[i];
-        if (card->node != NET_NO_NODE) card_rdma_start(card);
-        else if (cluster_conf.valid)
-            klog("%s: MAC %pM is not in cluster.conf: no address, cannot join",
-                 card->dev->name, card->dev->mac);
+        if (card->node == NET_NO_NODE) continue;
+        if (net_rdma_create(card, cluster_conf.node[card->node].ipv4) == S_OK)
+            net_rdma_announce(card);
     }
     panic_hook = net_panic;
     if (options.bench_count) perf_init();

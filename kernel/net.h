@@ -26,9 +26,9 @@ struct testsvc;
 
 struct net_card {
     struct netdev *dev;
-    struct rdma_dev *rdma;           // NULL: the card's MAC is not in cluster.conf
+    struct rdma_dev *rdma;           // NULL: the card is no node's
     struct testsvc *testsvc;         // NULL without rdma.test=1
-    u32 node;                        // its line in cluster.conf, or NET_NO_NODE
+    u32 node;                        // by its line in cluster.conf, or as given by a member
     u64 frames_echoed, frames_ignored;
     u64 tx_frames_seen;              // netpoll: as of the last doorbell
     bool irq_masked;                 // by its handler

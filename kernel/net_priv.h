@@ -1,7 +1,12 @@
-// Between net.c and netpoll.c only.
+// Between net.c, netpoll.c and ask.c only.
 #pragma once
 
 #include "kernel/net.h"
 
 // Takes frames that are not for soft RoCE (the echo of rdma.test=1). True: taken.
 bool net_raw_frame(struct net_card *card, const u8 *frame, u32 len_bytes);
+
+status_t net_rdma_create(struct net_card *card, u32 ipv4);
+void net_rdma_announce(struct net_card *card);
+// Who gets the frames of cards that have no RDMA device: ask.c, at boot. NULL: nobody.
+extern void (*net_claim_rx)(struct net_card *card, const u8 *frame, u32 len_bytes);

@@ -28,6 +28,7 @@ static struct net_poller pollers[NET_POLLERS_MAX];   // net_lock
 static u32 poller_count;
 static u32 wanted;                   // atomic: somebody found the lock taken
 static struct timer timer;           // net_lock
+void (*net_claim_rx)(struct net_card *card, const u8 *frame, u32 len_bytes);   // net_lock
 static u64 stats_at_ns;              // net_lock
 static u64 tick_at_ns;               // net_lock: no card has a deadline before it
 
@@ -55,6 +56,7 @@ static void rx_frame(void *ctx, const u8 *frame, u32 len_bytes) {
     struct rx_ctx *rx = ctx;
     if (net_raw_frame(rx->card, frame, len_bytes)) return;
     if (rx->card->rdma != NULL) soft_rx(rx->card->rdma, frame, len_bytes, rx->now_ns);
+    else if (net_claim_rx != NULL) net_claim_rx(rx->card, frame, len_bytes);
     else rx->card->frames_ignored++;
 }
 

@@ -14,6 +14,8 @@
 #define DESC_COUNT_DEFAULT 1024
 #define MTU_MIN 576u
 #define MTU_MAX 9000u
+#define JOIN_WAIT_DEFAULT_S 60u
+#define JOIN_WAIT_MAX_S 3600u
 
 struct options options;
 struct cluster_conf cluster_conf;
@@ -107,6 +109,10 @@ static bool set_mtu(struct options *o, struct word v) {
     o->mtu = n;
     return true;
 }
+static bool set_ip(struct options *o, struct word v) { return read_ipv4(v, &o->ip); }
+static bool set_join_wait(struct options *o, struct word v) {
+    return read_u32(v, JOIN_WAIT_MAX_S, &o->join_wait_s);
+}
 static bool set_selftest(struct options *o, struct word v) {
     static const char *const names[] = {"panic", "assert", "overflow", "write-text", "timers",
                                         "kicks", "sync", "sync-fault"};
@@ -128,12 +134,15 @@ static const struct option_row {
     {"run", "com2", set_run},
     {"proc.max", "16 to 65536", set_proc_max},
     {"net.mtu", "0 or 576 to 9000", set_mtu},
+    {"ip", "an IPv4 address such as 10.7.0.70", set_ip},
+    {"join.wait", "0 to 3600", set_join_wait},
     {"selftest", "panic, assert, overflow, write-text, timers, kicks, sync, sync-fault",
      set_selftest},
 };
 
 void options_defaults(struct options *o) {
-    *o = (struct options){.panic_action = PANIC_HALT, .desc_count = DESC_COUNT_DEFAULT};
+    *o = (struct options){.panic_action = PANIC_HALT, .desc_count = DESC_COUNT_DEFAULT,
+                          .join_wait_s = JOIN_WAIT_DEFAULT_S};
 }
 
 static bool parse_option(struct word w, struct options *o, char *why) {

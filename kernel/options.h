@@ -3,6 +3,7 @@
 
 #include "base/owner.h"
 #include "base/types.h"
+#include "proto/cluster/roster.h"
 
 // NODES_MAX and node ids: base/owner.h
 #define CLUSTER_KEY_BYTES 32
@@ -14,6 +15,8 @@ struct options {
     u32 desc_count;                  // proc.max=N
     u32 mtu;                         // net.mtu=N, 0: as large as the cards allow
     bool bench_count;                // bench.count=1: kernel/perf.h counts
+    u32 ip;                          // ip=A.B.C.D of a node without a line; 0: see claim.h
+    u32 join_wait_s;                 // join.wait=SECONDS: how long such a node asks for an id
     char selftest[16];               // selftest=NAME: kernel/selftest.c
 };
 enum panic_action { PANIC_HALT = 0, PANIC_EXIT = 1 };
@@ -21,10 +24,10 @@ enum panic_action { PANIC_HALT = 0, PANIC_EXIT = 1 };
 #define PROC_COUNT_MAX 65536u
 extern struct options options;
 
-struct cluster_conf_node { bool listed; u8 mac[6]; u32 ipv4; };
 struct cluster_conf {
     bool valid;                      // false: this node works alone; klog said why
-    struct cluster_conf_node node[NODES_MAX];
+    // Rows without a line are added by kernel/ask.c and kernel/cluster_roster.c (net_lock).
+    struct roster_row node[NODES_MAX];
     u8 key[CLUSTER_KEY_BYTES];
     bool key_set;
 };

@@ -34,10 +34,11 @@ def node_address(node):
     return f"10.7.0.{node + 1}"
 
 
-def cluster_conf(nodes, key=None):
-    """The text of cluster.conf for a cluster of `nodes` nodes; a new key unless given."""
+def cluster_conf(nodes, key=None, unlisted=0):
+    """The text of cluster.conf for a cluster of `nodes` nodes, the last `unlisted` of which
+    have no line; a new key unless given."""
     lines = ["# Isthmus cluster: node ID MAC IPV4, one line a node; the key is secret."]
-    lines += [f"node {n} {node_mac(n)} {node_address(n)}" for n in range(nodes)]
+    lines += [f"node {n} {node_mac(n)} {node_address(n)}" for n in range(nodes - unlisted)]
     lines.append("key " + (key or secrets.token_hex(32)))
     return "\n".join(lines) + "\n"
 

@@ -83,6 +83,19 @@ static void walk_stat(struct walk *w, struct cluster_msg *m) {
     for (u32 i = 0; !w->bad && i < m->stat.count; i++) walk_u64(w, &m->stat.word[i]);
 }
 
+static void walk_roster(struct walk *w, struct cluster_msg *m) {
+    walk_u32(w, &m->roster.count);
+    if (m->roster.count > NODES_MAX) w->bad = true;
+    for (u32 i = 0; !w->bad && i < m->roster.count; i++) {
+        struct msg_roster_row *e = &m->roster.entry[i];
+        walk_u8(w, &e->id);
+        walk_u8(w, &e->row.by);
+        for (u32 k = 0; k < 6; k++) walk_u8(w, &e->row.mac[k]);
+        walk_u32(w, &e->row.ipv4);
+        if (e->id >= NODES_MAX) w->bad = true;
+    }
+}
+
 static void walk_process(struct walk *w, struct msg_process *p) {
     walk_u32(w, &p->pid);
     walk_u32(w, &p->ppid);
@@ -128,6 +141,7 @@ static void walk_body(struct walk *w, struct cluster_msg *m) {
         walk_status(w, &m->status);
         walk_stat(w, m);
         return;
+    case MSG_ROSTER: walk_roster(w, m); return;
     case MSG_CALL: walk_call(w, m); return;
     case MSG_REPLY:
         walk_status(w, &m->status);

@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "base/types.h"
 #include "proto/cluster/adopt.h"
+#include "proto/cluster/roster.h"
 
 #define CLUSTER_MSG_VERSION 1
 #define CLUSTER_MSG_HEAD 8
@@ -34,6 +35,7 @@ enum cluster_msg_type {
     MSG_EXIT,           // pid ended with wait_status; for its parent ppid
     MSG_EXIT_ACK,       // pid
     MSG_CHILD,          // to the new node of ppid: it has the child pid (wait_status: ended)
+    MSG_ROSTER,         // nodes that have no line in cluster.conf: all that the sender knows
     MSG_TYPES,
 };
 
@@ -75,6 +77,10 @@ struct cluster_msg {
             u64 cpu_ns;
         } process;
         struct { u32 count; u64 word[STATUS_WORDS]; } stat;
+        struct {
+            u32 count;
+            struct msg_roster_row { u8 id; struct roster_row row; } entry[NODES_MAX];
+        } roster;
         struct {
             u32 segment_count;
             struct msg_key segment[CALL_SEGMENTS_MAX];

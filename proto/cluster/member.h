@@ -71,6 +71,7 @@ struct member_peer {
 
 enum member_reason {              // first byte of a REJ's private data; a hint only
     MEMBER_STRANGER = 1, MEMBER_CROSSED = 2, MEMBER_BUSY = 3, MEMBER_WRONG_KEY = 4,
+    MEMBER_ID_ANSWER = 5,         // not a refusal: ask.h
 };
 
 void member_peer_init(struct member_peer *p, u64 now_ns);

@@ -98,7 +98,7 @@ static void card_init(void) {
     struct soft_member members[NODES_MAX];
     u32 count = 0;
     for (u32 i = 0; i < NODES_MAX; i++) {
-        const struct cluster_conf_node *n = &cluster_conf.node[i];
+        const struct roster_row *n = &cluster_conf.node[i];
         if (!n->listed || i == boot_args.self) continue;
         members[count].ipv4 = n->ipv4;
         memcpy(members[count++].mac, n->mac, sizeof n->mac);

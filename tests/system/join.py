@@ -96,6 +96,60 @@ def check_death_and_return():
         cluster.console_wait(1, joined(0))
 
 
+# --- nodes without a line in cluster.conf ------------------------------------------------------
+
+def given(by):
+    return rb"ask: node %d gave this node the id (\d+)" % by
+
+
+def check_unlisted():
+    """Two of three nodes have no line and boot at once: they get ids 1 and 2, all join, and
+    `nodes` on node 0 shows both with the addresses they claimed."""
+    done = subprocess.run([os.path.join(ROOT, "isthmus"), "run", "--nodes", "3", "--unlisted", "2",
+                           "--timeout", str(LIMIT), "--", "nodes; cat /nodes/*/status"],
+                          stdout=subprocess.PIPE, check=True, text=True)
+    rows = [line.split()[:3] for line in done.stdout.splitlines()[1:4]]
+    assert [row[:2] for row in rows] == [["0", "self"], ["1", "up"], ["2", "up"]], done.stdout
+    hosts = [int(row[2].rpartition(".")[2]) for row in rows]
+    assert hosts[0] == 1 and hosts[1] != hosts[2], done.stdout
+    assert all(65 <= host <= 99 for host in hosts[1:]), done.stdout
+    assert re.findall(r"(?m)^members: (\d+)$", done.stdout) == ["3"] * 3, done.stdout
+
+
+def check_unlisted_returns():
+    """An unlisted node that loses its power gets its old id from whoever gives ids then: the
+    lowest listed node that is up, here node 1, since node 0 has lost its power too."""
+    with Cluster(Options(nodes=4, unlisted=2, timeout=LIMIT)) as cluster:
+        for here in (0, 1):
+            for there in {0, 1, 2, 3} - {here}:
+                cluster.console_wait(here, joined(there))
+        ids = {node: int(cluster.console_wait(node, given(0)).group(1)) for node in (2, 3)}
+        assert set(ids.values()) == {2, 3}, ids
+        cluster.machines[0].kill()
+        cluster.machines[2].kill()
+        cluster.machines[2].start()
+        dead = cluster.machines.pop(0)         # or health_check would complain
+        try:
+            back = int(cluster.console_wait(1, given(1)).group(1))
+            assert back == ids[2], f"it was node {ids[2]} and came back as node {back}"
+            cluster.console_wait(1, joined(1))
+            cluster.console_wait(1, joined(ids[3]))
+        finally:
+            cluster.machines.insert(0, dead)
+
+
+def check_unlisted_alone():
+    """Nobody listed answers: the node says so after join.wait and works alone."""
+    conf = re.sub(r"52:54:00:49:53:01", "52:54:00:49:53:77", mkimage.cluster_conf(1))
+    cluster = Cluster(Options(nodes=1, timeout=LIMIT, append=["join.wait=3"]))
+    image = os.path.join(cluster.logs, "unlisted.iso")
+    mkimage.run_make(image, BASE_IMAGE, conf, "join.wait=3", None)
+    cluster.machines[0].image = image
+    with cluster:
+        cluster.console_wait(0, rb"ask: no id within 3 s: no listed node answers; this node works")
+        cluster.console_wait(0, rb"isthmus: node up")
+
+
 # --- a stranger: one InfiniBand CM REQ in a RoCEv2 packet, made by hand -----------------------
 
 def icrc(packet):
@@ -198,6 +252,9 @@ CHECKS = [
     ("a node with another key is refused and works alone", check_other_key),
     ("a node that died is seen, and its next incarnation joins", check_death_and_return),
     ("a stranger's call is refused and logged", check_stranger),
+    ("two nodes without a line in cluster.conf get ids and join", check_unlisted),
+    ("such a node comes back as who it was, though node 0 is dead", check_unlisted_returns),
+    ("such a node that nobody answers says so and works alone", check_unlisted_alone),
 ]
 
 

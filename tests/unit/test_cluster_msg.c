@@ -21,6 +21,10 @@ START_TEST(test_messages) {
         } else if (type == MSG_KEYS) {
             m.keys.shared.address = 0xffff800000001000;
             m.keys.desc_count = 4096;
+        } else if (type == MSG_ROSTER) {
+            m.roster.count = NODES_MAX;
+            m.roster.entry[63].id = 63;
+            m.roster.entry[63].row.ipv4 = 0x0a070041;
         } else if (type == MSG_HOLDER_ACK || type == MSG_REFUSE) {
             m.image = (struct image_id){3, 17, 0xabcdef};
             m.status = E_NOENT;
@@ -35,6 +39,10 @@ START_TEST(test_messages) {
         } else if (type == MSG_HOLDER_ACK) {
             ck_assert_int_eq(out.status, E_NOENT);
             ck_assert_uint_eq(out.image.epoch, 0xabcdef);
+        } else if (type == MSG_ROSTER) {
+            ck_assert_uint_eq(out.roster.count, NODES_MAX);
+            ck_assert_mem_eq(&out.roster.entry[63], &m.roster.entry[63],
+                             sizeof m.roster.entry[63]);
         } else if (type == MSG_KEYS) {
             ck_assert_mem_eq(&out.keys, &m.keys, sizeof m.keys);
         }

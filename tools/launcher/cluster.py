@@ -139,7 +139,9 @@ class Cluster:
         try:
             mkimage.run_make(f"{self.sockets}/image.iso", BASE_IMAGE,
                              mkimage.cluster_conf(2 if self.options.loop
-                                                  else self.options.nodes), self.kernel_options(),
+                                                  else self.options.nodes,
+                                                  unlisted=self.options.unlisted),
+                             self.kernel_options(),
                              extra_files(self.options.add))
         except (mkimage.ImageError, ValueError) as error:
             raise UsageError(str(error)) from error

@@ -17,6 +17,7 @@ class Options:
     """What a cluster is made of. Tests build one directly; ./isthmus from its words."""
 
     nodes: int = 2
+    unlisted: int = 0    # the last ones, without a line in cluster.conf: they ask for an id
     smp: int = 1
     mem: str = "256M"
     nic: str = "e1000"
@@ -96,6 +97,8 @@ def check(options):
     """Raises UsageError for values out of range. Called before anything is started."""
     if not 1 <= options.nodes <= NODES_MAX:
         raise UsageError(f"--nodes {options.nodes}: must be from 1 to {NODES_MAX}")
+    if not 0 <= options.unlisted < options.nodes:
+        raise UsageError(f"--unlisted {options.unlisted}: must be less than --nodes")
     if not 1 <= options.smp <= SMP_MAX:
         raise UsageError(f"--smp {options.smp}: must be from 1 to {SMP_MAX}")
     if not re.fullmatch(r"[1-9][0-9]*[MG]?", options.mem):
@@ -123,6 +126,8 @@ def parser_make():
     shared = argparse.ArgumentParser(add_help=False)
     add = shared.add_argument
     add("--nodes", type=int, default=2, metavar="N", help="how many nodes (default 2)")
+    add("--unlisted", type=int, default=0, metavar="N",
+        help="the last N nodes have no line in cluster.conf and ask for an id (default 0)")
     add("--smp", type=int, default=1, metavar="K", help="CPUs of each node (default 1)")
     add("--mem", default="256M", metavar="SIZE", help="memory of each node (default 256M)")
     add("--nic", default="e1000", choices=["e1000", "e1000e", "igb", "virtio"])
