@@ -83,8 +83,9 @@ static enum adopt_next in_held(struct adopt_in *in) {
             return ADOPT_TELL;
         }
         // The giver is the last to go: until the others know us, it alone could free
-        // what they lent if we died.
-        bool may = l->state == LENDER_HELD && l->drained &&
+        // what they lent if we died. While it is away its descriptor names them all, and
+        // the next holder will tell them: they are not released under its feet.
+        bool may = l->state == LENDER_HELD && l->drained && !in->away &&
                    (i != 0 || adopt_in_settled(in));
         if (may) {
             l->state = LENDER_RELEASED;

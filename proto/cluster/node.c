@@ -429,7 +429,10 @@ static void seek_taken(struct cluster_node *n) {
     if (slot_home(slot) == n->self) {
         struct node_out *out = out_find(n, slot_index(slot));
         if (out != NULL) out_look(n, out);
+        struct node_in *in = in_find(n, slot_index(slot));
+        if (in != NULL) adopt_in_away(&in->m, false);
         n->host.run(n->host.ctx, slot_index(slot));
+        if (in != NULL) in_pump(n, in);
     } else {
         struct image_id image = adopt_image_of_slot(slot);
         // The places ran out while the take was under way: its home has it back.

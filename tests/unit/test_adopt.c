@@ -110,6 +110,25 @@ START_TEST(test_lenders_first) {
 }
 END_TEST
 
+// Its descriptor, on its way to the next node, names the lender that the host finds drained
+// only now: releasing it would have that next node told that pages are lost.
+START_TEST(test_drained_while_away) {
+    struct image_id third = {2, 8, 0x77};
+    claim();
+    run(&third);
+    ck_assert_int_eq(in_next(), ADOPT_TELL);
+    adopt_in_ack(&in, &third, S_OK);
+    adopt_in_away(&in, true);
+    adopt_in_drained(&in, 2);
+    adopt_in_drained(&in, 0);
+    ck_assert_int_eq(in_next(), ADOPT_WAIT);
+    adopt_in_away(&in, false);                          // the move failed: it is here again
+    ck_assert_int_eq(in_next(), ADOPT_RELEASE);
+    ck_assert_int_eq(in_next(), ADOPT_RELEASE);
+    ck_assert_int_eq(in_next(), ADOPT_ENDED);
+}
+END_TEST
+
 START_TEST(test_cancel) {
     ck_assert_int_eq(out_next(), ADOPT_OFFER);
     adopt_out_cancel(&out, E_INTR);
@@ -241,6 +260,7 @@ int main(void) {
     tcase_add_checked_fixture(t, setup, NULL);
     tcase_add_test(t, test_whole_way);
     tcase_add_test(t, test_lenders_first);
+    tcase_add_test(t, test_drained_while_away);
     tcase_add_test(t, test_cancel);
     tcase_add_test(t, test_cancel_too_late);
     tcase_add_test(t, test_refused);
