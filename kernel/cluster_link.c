@@ -334,6 +334,7 @@ static void rx_member(struct peer *p, const struct cluster_msg *m) {
     case MSG_HOLDER:
     case MSG_HOLDER_ACK:
     case MSG_RELEASE:
+    case MSG_RELEASE_ACK:
     case MSG_REFUSE:
     case MSG_ADOPTED: cluster_node_rx_msg(cluster.node, p->node, m); return;
     case MSG_STATUS_ASK: status_answer(p); return;

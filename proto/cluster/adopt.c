@@ -59,13 +59,25 @@ static enum adopt_next in_claim(struct adopt_in *in) {
     return in_post(in);
 }
 
-// All but the giver are told, and have acknowledged (or are past caring).
+static bool lender_settled(const struct adopt_lender *l) {
+    return l->state == LENDER_HELD || l->state >= LENDER_FREED;
+}
+
+// All but the giver are told and have acknowledged, and so has who was released (or is past
+// caring). A RELEASE on its way would be forgotten with us if we died after the process had
+// moved on: its lender would then count the process among our dead.
 bool adopt_in_settled(const struct adopt_in *in) {
     if (in->state == IN_ENDED) return true;
     if (in->state != IN_HELD) return false;
     for (u32 i = 0; i < in->lender_count; i++)
-        if (in->lender[i].state == LENDER_TELL || in->lender[i].state == LENDER_TOLD)
-            return false;
+        if (!lender_settled(&in->lender[i])) return false;
+    return true;
+}
+
+// Every other lender knows us, so the giver may go.
+static bool others_know(const struct adopt_in *in) {
+    for (u32 i = 1; i < in->lender_count; i++)
+        if (in->lender[i].state < LENDER_HELD) return false;
     return true;
 }
 
@@ -86,13 +98,13 @@ static enum adopt_next in_held(struct adopt_in *in) {
         // what they lent if we died. While it is away its descriptor names them all, and
         // the next holder will tell them: they are not released under its feet.
         bool may = l->state == LENDER_HELD && l->drained && !in->away &&
-                   (i != 0 || adopt_in_settled(in));
+                   (i != 0 || others_know(in));
         if (may) {
             l->state = LENDER_RELEASED;
             in->send_image = l->image;
             return ADOPT_RELEASE;
         }
-        left += l->state < LENDER_RELEASED;
+        left += l->state < LENDER_FREED;
     }
     if (left != 0 || in->lost) return ADOPT_WAIT;   // lost while away: said at the thaw
     in->state = IN_ENDED;
@@ -211,6 +223,14 @@ void adopt_in_ack(struct adopt_in *in, const struct image_id *image, status_t st
     }
 }
 
+// RELEASE_ACK: `image` is freed, or was before.
+void adopt_in_release_ack(struct adopt_in *in, const struct image_id *image) {
+    for (u32 i = 0; i < in->lender_count; i++) {
+        struct adopt_lender *l = &in->lender[i];
+        if (l->state == LENDER_RELEASED && image_equal(&l->image, image)) l->state = LENDER_FREED;
+    }
+}
+
 // The host found that no entry of the process names a frame of lender_node, and that
 // all its READs from there have completed.
 void adopt_in_drained(struct adopt_in *in, u8 lender_node) {
@@ -239,9 +259,9 @@ void adopt_in_peer_down(struct adopt_in *in, u8 node) {
         in_drop(in, E_HOSTUNREACH);
     for (u32 i = 0; i < in->lender_count; i++) {
         struct adopt_lender *l = &in->lender[i];
-        if (l->image.node != node || l->state >= LENDER_RELEASED) continue;
+        if (l->image.node != node || l->state >= LENDER_FREED) continue;
+        in->lost |= l->state != LENDER_RELEASED && !l->drained;
         l->state = LENDER_DEAD;
-        in->lost |= !l->drained;
     }
 }
 

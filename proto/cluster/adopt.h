@@ -39,7 +39,11 @@ enum adopt_next {
     ADOPT_FREE,       // out: no one reads the image any more, its word is FREE: free it
 };
 
-enum lender_state { LENDER_TELL, LENDER_TOLD, LENDER_HELD, LENDER_RELEASED, LENDER_DEAD };
+enum lender_state {
+    LENDER_TELL, LENDER_TOLD, LENDER_HELD,
+    LENDER_RELEASED,              // RELEASE is sent, not acknowledged
+    LENDER_FREED, LENDER_DEAD,    // past caring
+};
 
 struct adopt_lender {
     struct image_id image;
@@ -89,12 +93,13 @@ void adopt_in_posted(struct adopt_in *in);
 void adopt_in_prepared(struct adopt_in *in, const struct adopt_plan *plan);
 void adopt_in_refused(struct adopt_in *in, status_t reason);
 void adopt_in_ack(struct adopt_in *in, const struct image_id *image, status_t status);
+void adopt_in_release_ack(struct adopt_in *in, const struct image_id *image);
 void adopt_in_drained(struct adopt_in *in, u8 lender_node);   // no entry names that node
 void adopt_in_finish(struct adopt_in *in);                    // exit or exec: all drained
 void adopt_in_peer_down(struct adopt_in *in, u8 node);
 void adopt_in_away(struct adopt_in *in, bool away);           // frozen to move / thawed
 void adopt_in_forget(struct adopt_in *in);                    // its next holder released us
-// May it move on? Only when every lender knows us as the holder.
+// May it move on? Only when every lender knows us as the holder, or that we released it.
 bool adopt_in_settled(const struct adopt_in *in);
 
 enum adopt_out_state {

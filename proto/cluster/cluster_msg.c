@@ -120,6 +120,7 @@ static void walk_body(struct walk *w, struct cluster_msg *m) {
         return;
     case MSG_HOLDER:
     case MSG_RELEASE:
+    case MSG_RELEASE_ACK:
     case MSG_ADOPTED: walk_image(w, &m->image); return;
     case MSG_HOLDER_ACK:
     case MSG_REFUSE:

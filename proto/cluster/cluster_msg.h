@@ -21,6 +21,7 @@ enum cluster_msg_type {
     MSG_HOLDER,         // image: I run it now
     MSG_HOLDER_ACK,     // image, status
     MSG_RELEASE,        // image: free it
+    MSG_RELEASE_ACK,    // image: it is freed
     MSG_REFUSE,         // image, status: I give ADOPTING back
     MSG_ADOPTED,        // image: a hint to look at the word
     MSG_LOCATION,       // process.pid runs on process.node now: a hint

@@ -99,6 +99,15 @@ static void in_started(struct cluster_node *n, struct node_in *in) {
     send_image(n, image->node, MSG_ADOPTED, image, S_OK);
 }
 
+// Says `type` of ->send_image to its node; one that is no member will never answer.
+static void in_say(struct cluster_node *n, struct node_in *in, enum cluster_msg_type type) {
+    const struct image_id image = in->m.send_image;
+    if (image.node == n->self || (n->dq.members & BIT(image.node)))
+        send_image(n, image.node, type, &image, S_OK);
+    else
+        adopt_in_peer_down(&in->m, image.node);
+}
+
 static void in_pump(struct cluster_node *n, struct node_in *in) {
     for (;;) {   // ends: each machine has finitely many steps before WAIT
         bool prepared = in->m.own_word != 0;
@@ -111,14 +120,10 @@ static void in_pump(struct cluster_node *n, struct node_in *in) {
         case ADOPT_PREPARE: in_prepare(n, in); break;
         case ADOPT_START: in_started(n, in); break;
         case ADOPT_KILL: n->host.kill(n->host.ctx, in->m.index); break;
-        case ADOPT_TELL:
-            image = in->m.send_image;
-            send_image(n, image.node, MSG_HOLDER, &image, S_OK);
-            break;
+        case ADOPT_TELL: in_say(n, in, MSG_HOLDER); break;
         case ADOPT_RELEASE:
-            image = in->m.send_image;
             n->counters.released++;
-            send_image(n, image.node, MSG_RELEASE, &image, S_OK);
+            in_say(n, in, MSG_RELEASE);
             break;
         case ADOPT_REFUSE:
             image = in->m.send_image;
@@ -601,6 +606,7 @@ static void rx_for_image(struct cluster_node *n, u8 from, const struct cluster_m
     }
     if (m->type == MSG_HOLDER)
         send_image(n, from, MSG_HOLDER_ACK, &m->image, fits ? S_OK : E_NOENT);
+    if (m->type == MSG_RELEASE) send_image(n, from, MSG_RELEASE_ACK, &m->image, S_OK);
     if (!fits && m->type != MSG_ADOPTED) n->counters.stray_msg++;
     if (out != NULL) out_pump(n, out);
 }
@@ -617,6 +623,13 @@ void cluster_node_rx_msg(struct cluster_node *n, u8 from, const struct cluster_m
         for (u32 i = 0; i < NODE_INS_MAX; i++) {
             if (!n->ins[i].used || m->image.node != from) continue;
             adopt_in_ack(&n->ins[i].m, &m->image, m->status);
+            in_pump(n, &n->ins[i]);
+        }
+        break;
+    case MSG_RELEASE_ACK:
+        for (u32 i = 0; i < NODE_INS_MAX; i++) {
+            if (!n->ins[i].used || m->image.node != from) continue;
+            adopt_in_release_ack(&n->ins[i].m, &m->image);
             in_pump(n, &n->ins[i]);
         }
         break;

@@ -78,6 +78,8 @@ START_TEST(test_whole_way) {
     ck_assert(!adopt_out_release(&out, 2, 1, 7));       // not the holder
     adopt_in_drained(&in, 0);
     ck_assert_int_eq(in_next(), ADOPT_RELEASE);
+    ck_assert_int_eq(in_next(), ADOPT_WAIT);
+    adopt_in_release_ack(&in, &in.lender[0].image);
     ck_assert_int_eq(in_next(), ADOPT_ENDED);
     ck_assert(adopt_out_release(&out, 1, in.send_image.epoch, 7));
     ck_assert_int_eq(out_next(), ADOPT_FREE);
@@ -125,6 +127,41 @@ START_TEST(test_drained_while_away) {
     adopt_in_away(&in, false);                          // the move failed: it is here again
     ck_assert_int_eq(in_next(), ADOPT_RELEASE);
     ck_assert_int_eq(in_next(), ADOPT_RELEASE);
+    adopt_in_release_ack(&in, &third);
+    adopt_in_release_ack(&in, &in.lender[0].image);
+    ck_assert_int_eq(in_next(), ADOPT_ENDED);
+}
+END_TEST
+
+// Simulator, model transport, seed 13600: B had sent A its RELEASE, moved on to C and died
+// before A had it. A, told of B's death, took the process for dead with B.
+START_TEST(test_release_on_its_way) {
+    claim();
+    run(NULL);
+    ck_assert_int_eq(in_next(), ADOPT_WAIT);
+    adopt_in_drained(&in, 0);
+    ck_assert(adopt_in_settled(&in));
+    ck_assert_int_eq(in_next(), ADOPT_RELEASE);
+    ck_assert(!adopt_in_settled(&in));                  // B may not give it on yet
+    ck_assert_int_eq(in_next(), ADOPT_WAIT);
+    const struct image_id image = in.lender[0].image;
+    struct image_id other = image;
+    other.epoch++;
+    adopt_in_release_ack(&in, &other);
+    ck_assert(!adopt_in_settled(&in));
+    adopt_in_release_ack(&in, &image);
+    ck_assert_int_eq(in_next(), ADOPT_ENDED);
+    ck_assert(adopt_in_settled(&in));
+}
+END_TEST
+
+START_TEST(test_release_to_the_dead) {   // its answer will not come, and nothing is lost
+    claim();
+    run(NULL);
+    ck_assert_int_eq(in_next(), ADOPT_WAIT);
+    adopt_in_drained(&in, 0);
+    ck_assert_int_eq(in_next(), ADOPT_RELEASE);
+    adopt_in_peer_down(&in, 0);
     ck_assert_int_eq(in_next(), ADOPT_ENDED);
 }
 END_TEST
@@ -261,6 +298,8 @@ int main(void) {
     tcase_add_test(t, test_whole_way);
     tcase_add_test(t, test_lenders_first);
     tcase_add_test(t, test_drained_while_away);
+    tcase_add_test(t, test_release_on_its_way);
+    tcase_add_test(t, test_release_to_the_dead);
     tcase_add_test(t, test_cancel);
     tcase_add_test(t, test_cancel_too_late);
     tcase_add_test(t, test_refused);
