@@ -188,7 +188,10 @@ static void out_free_slot(struct node_out *out) {
 
 static void put_done(struct cluster_node *n, struct node_put *put) {
     put->used = false;
-    if (put->op.wake_self || put->op.no_wake) n->work_wanted = true;
+    if (put->op.wake_self || put->op.no_wake) {   // nobody else was woken for it
+        n->seek.rung |= BIT(n->self);             // passed on if our room is gone by then
+        n->work_wanted = true;
+    }
     if (put->out == OUT_PASS) return;
     struct node_out *out = &n->outs[put->out];
     out->offering = false;
