@@ -14,9 +14,12 @@ static inline bool object_id_equal(struct object_id a, struct object_id b) {
     return a.node == b.node && a.index == b.index && a.generation == b.generation;
 }
 
-// The root of a node's /nodes/N/dev has the same name on every node; nobody counts its
-// references.
+// The roots of a node's /nodes/N/dev and /nodes/N/proc have the same names on every node;
+// nobody counts their references.
 #define OBJECT_GENERATION_ROOT 1ull
-static inline struct object_id object_root_id(u32 node) {
-    return (struct object_id){node, 0, OBJECT_GENERATION_ROOT};
+#define OBJECT_ROOT_DEV 0u
+#define OBJECT_ROOT_PROC 1u
+#define OBJECT_ROOTS 2u
+static inline struct object_id object_root_id(u32 node, u32 root) {
+    return (struct object_id){node, root, OBJECT_GENERATION_ROOT};
 }

@@ -57,7 +57,7 @@ def measure(moves=5, nic="e1000"):
     command = "for s in " + " ".join(map(str, sizes)) + """; do freezer $s 1 || exit 1
         echo "@ $s"; sed -n '/^freeze_[tb]/p' /nodes/1/status; done"""
     text, _ = rig.run(command.replace("\n", "; "), nodes=2, smp=1, mem="640M", add=[PROGRAM],
-                      timeout=600, logs=logs, nic=nic,
+                      timeout=600, logs=logs, nic=nic, append=["place=off"],
                       plugin=f"{PLUGIN},out={logs}/marks{{node}}")
     parts = text.split("@ ")[1:]
     counts = instructions(marks_read(f"{logs}/marks0"), marks_read(f"{logs}/marks1"))

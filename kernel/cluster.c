@@ -10,6 +10,7 @@
 #include "kernel/klog.h"
 #include "kernel/net.h"
 #include "kernel/options.h"
+#include "kernel/placement.h"
 #include "kernel/proc.h"
 #include "kernel/random.h"
 #include "kernel/trap.h"
@@ -169,6 +170,7 @@ struct cluster_node *cluster_node(void) { return cluster.node; }
 u32 cluster_self(void) { return cluster.self; }
 
 static u64 up_mask(void) { return __atomic_load_n(&cluster.up, __ATOMIC_ACQUIRE); }
+u64 cluster_up_mask(void) { return up_mask(); }
 
 bool cluster_is_up(u32 node) { return node < NODES_MAX && (up_mask() & BIT(node)); }
 
@@ -283,6 +285,7 @@ static void tick(u64 now_ns) {
     cluster.tick_at_ns = now_ns + CLUSTER_TICK_NS;
     cluster_node_tick(cluster.node, now_ns);
     look_again();
+    placement_tick();
     if (cluster.rdma == NULL) return;
     word_add(rdma_word_ops(cluster.rdma), &cluster.words->heartbeat, 1);
     join_tick(now_ns);

@@ -30,6 +30,7 @@ struct cluster_node *cluster_node(void);   // the queue and the hand-overs
 // --- members -----------------------------------------------------------------------------
 u32 cluster_self(void);              // this node's id; any context
 bool cluster_is_up(u32 node);        // itself, or a member with all queue pairs; any context
+u64 cluster_up_mask(void);           // bit n: cluster_is_up(n); any context
 // Which boot of that node is a member: a number drawn by each boot. 0: it is not up.
 u32 cluster_incarnation(u32 node);   // net_lock
 u32 cluster_member_count(void);      // with itself; any context
@@ -57,6 +58,20 @@ struct cluster_frame_read {
 // S_OK: done will be called, once, later. E_AGAIN: CLUSTER_FRAME_READS_MAX are out;
 // E_HOSTUNREACH.
 status_t cluster_read_frame(const struct cluster_frame_read *r);
+
+// --- the words of placement (kernel/cluster_load.c) ----------------------------------------
+#define LOAD_OPS_MAX 32u             // READs and adds out, of all peers
+struct cluster_load { u64 capacity, cpus; };   // sched/place.h has the layout of the first
+// Reads a member's words, or adds to its capacity word. done: S_OK with what was found (for
+// an add in ->capacity alone), or E_HOSTUNREACH; called once, later. E_AGAIN: too many are
+// out; E_HOSTUNREACH.
+typedef void (*cluster_load_done)(void *ctx, status_t status, const struct cluster_load *found);
+status_t cluster_load_read(u32 node, cluster_load_done done, void *ctx);
+status_t cluster_capacity_add(u32 node, u64 addend, cluster_load_done done, void *ctx);
+// This node's own: any context.
+u64 cluster_capacity_own(void);
+void cluster_capacity_add_own(u64 addend);
+void cluster_load_init(void);        // boot, after cluster_init
 
 // --- messages between nodes --------------------------------------------------------------
 // Sends on the control pair. E_HOSTUNREACH. A peer that takes none of 128 is declared down.

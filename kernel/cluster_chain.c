@@ -4,6 +4,8 @@
 #include "base/string.h"
 #include "kernel/cluster_priv.h"
 #include "kernel/net.h"
+#include "kernel/placement.h"
+#include "kernel/x86/cpu.h"
 #include "mm/frame.h"
 
 // Address and key of a place at the peer. The peer's own figures; where they are wrong it
@@ -101,7 +103,7 @@ static void give_back(struct peer *p, u32 index, status_t status) {
     if (c == NULL) return;
     p->chains[index] = NULL;
     c->status = status;
-    cluster_node_posted(cluster.node, c);
+    if (!load_posted(c)) cluster_node_posted(cluster.node, c);
 }
 
 void chain_done(struct peer *p, u32 index) {
@@ -160,6 +162,8 @@ status_t cluster_read_frame(const struct cluster_frame_read *r) {
         return E_HOSTUNREACH;
     }
     p->page[index].used = true;
+    p->page[index].posted_ns = time_now_ns();
+    p->page[index].share = ++p->pages_out;
     cluster.counters.page_reads++;
     return S_OK;
 }
@@ -168,6 +172,7 @@ static void page_end(struct peer *p, u32 index, status_t status) {
     if (!p->page[index].used) return;
     const struct cluster_frame_read r = p->page[index].r;
     p->page[index].used = false;
+    p->pages_out--;
     r.done(r.ctx, status);
 }
 
@@ -175,6 +180,9 @@ void page_done(struct peer *p, u32 index) {
     if (index >= CLUSTER_FRAME_READS_MAX) return;
     const bool same = p->memory->words[WORD_PAGE + index] == p->page[index].r.expected;
     if (!same) cluster.counters.page_stale++;
+    // Those that wait for each other share the time.
+    const u64 took_ns = time_now_ns() - p->page[index].posted_ns;
+    if (p->page[index].used) placement_price(PRICE_PAGE, took_ns / p->page[index].share);
     page_end(p, index, same ? S_OK : E_IO);
 }
 

@@ -7,6 +7,7 @@
 //   cluster_chain.c   chains of the queue and the hand-overs; page reads; keep-alive
 //   cluster_bulk.c    the traffic of remote files
 //   cluster_bench.c   memory and addresses of the benchmarks
+//   cluster_load.c    the words of placement: capacity and CPUs of each member
 //   cluster_status.c  the figures of /nodes/N/status
 //   cluster_nodes.c   what kernel/files/nodesfs.c shows
 #pragma once
@@ -27,7 +28,8 @@
 #define LINK_PROBE_NS (1000ull * 1000 * 1000)       // keep-alive READs
 #define CLUSTER_TICK_NS (100ull * 1000 * 1000)
 
-_Static_assert(LINK_CHAINS > NODE_PUTS_MAX + NODE_INS_MAX + 1, "node.c's chains fit");
+_Static_assert(LINK_CHAINS > NODE_PUTS_MAX + NODE_INS_MAX + 1 + LOAD_OPS_MAX,
+               "node.c's chains and placement's fit");
 _Static_assert(LINK_CQE >= LINK_SQ + LINK_RECVS + 2 * CLUSTER_FRAME_READS_MAX +
                2 * LINK_BULK_MSGS + CLUSTER_BULK_MOVES_MAX + BENCH_DEPTH_MAX,
                "no completion is lost");
@@ -86,7 +88,13 @@ struct peer {
     struct chain *chains[LINK_CHAINS];      // by wr_id; waiting or out
     u32 chains_wait[LINK_CHAINS];
     struct ring chains_ring;         // over chains_wait: not posted yet
-    struct { bool used; struct cluster_frame_read r; } page[CLUSTER_FRAME_READS_MAX];
+    struct page_read {
+        bool used;
+        u32 share;                   // how many were out with it
+        u64 posted_ns;
+        struct cluster_frame_read r;
+    } page[CLUSTER_FRAME_READS_MAX];
+    u32 pages_out;
     struct ring bulk_msgs;
     bool bulk_full;                  // somebody was told E_AGAIN
     u64 moves_used, move_cookie[CLUSTER_BULK_MOVES_MAX];
@@ -101,7 +109,9 @@ struct cluster_counters {
 // This node's words that members reach by READ and atomics: one frame.
 struct cluster_words {
     struct dq_shard shard;
-    shared64_t capacity, heartbeat;
+    shared64_t capacity;             // sched/place.h has its layout
+    u64 cpus;                        // read together with it
+    shared64_t heartbeat;
 };
 
 struct cluster {
@@ -163,6 +173,9 @@ void chain_fail_all(struct peer *p);
 void probe_post(struct peer *p);
 void page_done(struct peer *p, u32 index);
 void page_fail_all(struct peer *p);
+
+// True: the chain was one of placement's, and is done with.
+bool load_posted(struct chain *c);
 
 // Length of the memory that a peer may WRITE: inbox, reply buffers, bench.
 #define LINK_WRITABLE (offsetof(struct link_memory, bench_local) - \

@@ -3,6 +3,7 @@
 // kernel/trap.c on every way in and out; no lock is held at either end.
 #include "base/string.h"
 #include "kernel/klog.h"
+#include "kernel/placement.h"
 #include "kernel/proc.h"
 #include "kernel/signal.h"
 #include "kernel/syscall/syscall.h"
@@ -144,7 +145,9 @@ void proc_detach(struct proc *p) {
     fpu_save(d);
     d->fs_base = rdmsr(MSR_FS_BASE);
     d->gs_base = rdmsr(MSR_KERNEL_GS_BASE);
-    d->account.cpu_ns += time_now_ns() - p->run_start_ns;
+    const u64 ran_ns = time_now_ns() - p->run_start_ns;
+    d->account.cpu_ns += ran_ns;
+    account_cpu(&place_of(p)->account, (u8)node_id, ran_ns);
     cr3_write(aspace_kernel_root.v);
     c->asid_root = aspace_kernel_root.v;
     c->fpu_owner = NULL;
@@ -173,6 +176,7 @@ static bool settle(struct proc *p) {
 static bool may_return(struct proc *p) {
     if (!settle(p)) return false;
     if (p->cl.arrived || p->cl.fresh) proc_hooks.edge(p);
+    if (p->placing.due) placement_edge(p);
     if (p->freeze_wanted && proc_hooks.freeze && proc_hooks.freeze(p)) return false;
     if (!p->reply_waits && !signal_deliver(p)) return false;
     if (p->slice_over) {

@@ -7,6 +7,7 @@
 #include "kernel/elf.h"
 #include "kernel/file.h"
 #include "kernel/klog.h"
+#include "kernel/placement.h"
 #include "kernel/random.h"
 #include "kernel/signal.h"
 #include "kernel/x86/cpu.h"
@@ -288,6 +289,7 @@ static void commit(struct proc *p, struct build *b, const struct exec_args *args
         fpu_load(d);
     }
     proc_vfork_done(p);
+    placement_exec(p);
 }
 
 static status_t load_interp(struct proc *p, struct build *b) {

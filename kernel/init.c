@@ -15,6 +15,7 @@
 #include "kernel/migrate.h"
 #include "kernel/net.h"
 #include "kernel/options.h"
+#include "kernel/placement.h"
 #include "kernel/proc.h"
 #include "kernel/remote_files.h"
 #include "kernel/random.h"
@@ -200,6 +201,7 @@ _Noreturn void kernel_main(u64 mbi_pa) {
     remote_files_init();
     migrate_init();
     cluster_init(proc_descs, proc_count);
+    placement_init();
     bench_init();
     drives_init();
     klog("isthmus: node up: %u CPUs, %lu MiB free, TSC %lu MHz", cpu_count,

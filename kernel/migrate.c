@@ -13,6 +13,7 @@
 #include "kernel/net.h"
 #include "kernel/owner.h"
 #include "kernel/perf.h"
+#include "kernel/placement.h"
 #include "kernel/remote_files.h"
 #include "kernel/remote_page.h"
 #include "kernel/signal.h"
@@ -140,6 +141,7 @@ static void thaw(struct proc *p, status_t why) {
 // Gives a frozen process to the machines. net_lock held, proc_lock not.
 static void give(struct proc *p) {
     lenders_write(p);
+    placement_giving(p);
     p->cl.giving = true;
     if (p->cl.target == node_id) {
         thaw(p, S_OK);
@@ -367,6 +369,7 @@ static void host_start(void *ctx, u32 index) {
     d->pages_resident = 0;
     d->account.moves++;
     lenders_write(p);
+    placement_arrived(p);
     remote_page_translate_root(p, p->cl.giver);
     spin_lock(&proc_lock);
     proc_set_owner(p, PROC_READY);
@@ -404,8 +407,10 @@ static void host_given(void *ctx, u32 index, u8 node) {
     migrate_counters.freeze_tsc_last = cycles;
     migrate_counters.freeze_tsc_sum += cycles;
     migrate_counters.given++;
+    placement_price(PRICE_MOVE, time_now_ns() - proc_desc(p)->frozen_ns);
     spin_lock(&proc_lock);
     taken_less(p);
+    placement_left(p);
     remote_page_given(p);
     p->cl.frozen = false;
     migrate_settle(p, S_OK);
@@ -476,6 +481,7 @@ static void migrate_host(struct cluster_host *host) {
 
 static void on_exit(struct proc *p) {
     taken_less(p);
+    placement_left(p);
     p->cl.ended = true;
     list_remove(&p->cl.move);
     if (p->cl.wanted) p->cl.in_cluster = true;   // its place is kept until the asker is told
@@ -503,6 +509,7 @@ static void member_changed(void *ctx, u32 node, bool up) {
     (void)ctx;
     if (up) return;
     move_request_peer_down((u8)node);
+    placement_peer_down((u8)node);
     where_peer_down((u8)node);
 }
 

@@ -5,6 +5,7 @@
 #include "kernel/proc.h"
 #include "proto/cluster/node.h"
 
+#define MOVE_AUTO 0xfe                   // a target: it stays, and is placed by the rule
 #define MOVE_WAIT_MAX_NS 5000000000ull   // a request that is out must be answered by then
 
 // Hooks, owner words, the host's table of the machines; after proc_init, before
@@ -15,6 +16,8 @@ void migrate_init(void);
 status_t migrate_request(u32 asker_pid, u32 pid, const char *text);
 // A request that came from another node. net_lock held.
 void migrate_asked(u8 from, u32 pid, u8 target);
+// The rule's move of a process here; proc_lock held. S_RESTART: placement_settled follows.
+status_t migrate_auto(struct proc *p, u8 target);
 // What became of a request that we sent to another node. net_lock held.
 void migrate_answered(u32 pid, status_t status);
 

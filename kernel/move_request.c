@@ -8,6 +8,7 @@
 #include "kernel/cluster.h"
 #include "kernel/files/object.h"
 #include "kernel/owner.h"
+#include "kernel/placement.h"
 #include "kernel/time.h"
 #include "kernel/whereabouts.h"
 #include "kernel/x86/cpu.h"
@@ -46,14 +47,24 @@ static status_t target_parse(const char *text, u8 *target) {
     return S_OK;
 }
 
+// The rule's move of p ends, or was overruled before it was frozen. proc_lock held.
+static void migrate_auto_end(struct proc *p, status_t status) {
+    if (!p->cl.automatic) return;
+    placement_settled(p, status);
+    list_remove(&p->cl.move);
+    p->cl.automatic = p->cl.wanted = p->freeze_wanted = false;
+}
+
 // A new request; p lives here. proc_lock held.
 static status_t move_begin(struct proc *p, u32 asker_pid, u8 asker_node, u8 target) {
     struct proc_cluster *cl = &p->cl;
-    if (cl->wanted) return E_BUSY;
+    if (cl->wanted && !cl->automatic) return E_BUSY;
     if (target != NODE_ANY && !cluster_is_up(target)) return E_HOSTUNREACH;
     if (p->state == PROC_ZOMBIE || p->state == PROC_NEW) return E_SRCH;
     if ((proc_desc(p)->pid & 0xffff) == 1) return E_BUSY;   // each node's init stays
+    if (cl->wanted) migrate_auto_end(p, E_BUSY);             // the rule's move makes way
     cl->wanted = true;
+    cl->automatic = false;
     cl->result_ready = false;
     cl->refused = S_OK;
     cl->target = target;
@@ -74,9 +85,20 @@ static status_t request_here(struct proc *p, u32 asker_pid, u8 target) {
         return cl->result;
     }
     if (cl->wanted && cl->asker_pid == asker_pid) return S_RESTART;
-    if (target == node_id) return cl->wanted ? E_BUSY : S_OK;
-    proc_desc(p)->node_wanted = target == NODE_ANY ? ~0u : target;
-    return move_begin(p, asker_pid, WHERE_NONE, target);
+    if (target == node_id) migrate_auto_end(p, E_BUSY);
+    const status_t s = target != node_id ? move_begin(p, asker_pid, WHERE_NONE, target)
+                       : cl->wanted ? E_BUSY : S_OK;
+    if (s == S_RESTART || s == S_OK)
+        proc_desc(p)->node_wanted = target == NODE_ANY ? ~0u : target;
+    return s;
+}
+
+// The rule moves p, which lives here, to `target`. S_RESTART: it is under way and ends by
+// placement_settled. proc_lock held.
+status_t migrate_auto(struct proc *p, u8 target) {
+    status_t s = move_begin(p, 0, WHERE_NONE, target);
+    if (s == S_RESTART) p->cl.automatic = true;
+    return s;
 }
 
 static struct proc *image_find(u32 pid) {
@@ -129,22 +151,21 @@ static status_t request_away(u32 asker_pid, u32 pid, u8 target) {
     if (ask) return S_RESTART;
     if (at == WHERE_NONE || at == node_id) return E_SRCH;
     // A guess from the pid alone is asked there: nobody may have it.
-    if ((at == target || target == NODE_ANY) && (p || where_told(pid))) return S_OK;
+    if (target == NODE_ANY && (p || where_told(pid))) return S_OK;
     return ask_begin(pid, asker_pid, at, target == NODE_ANY ? at : target);
 }
 
 // See migrate.h. Waits on move_wait, but for a process that moves itself: that one goes to
 // the edge, where it is frozen, and its call runs again at the other end.
 status_t migrate_request(u32 asker_pid, u32 pid, const char *text) {
-    u8 target = 0;
+    u8 target = MOVE_AUTO;
     bool automatic = strncmp(text, "auto", 4) == 0;
     status_t s = automatic ? S_OK : target_parse(text, &target);
     if (s != S_OK) return s;
     spin_lock(&proc_lock);
     struct proc *p = proc_find(pid);
-    if (automatic) {
-        if (p) proc_desc(p)->node_wanted = ~0u;
-        else s = E_SRCH;
+    if (automatic && p) {
+        proc_desc(p)->node_wanted = ~0u;
     } else {
         s = p ? request_here(p, asker_pid, target) : request_away(asker_pid, pid, target);
     }
@@ -159,8 +180,11 @@ void migrate_asked(u8 from, u32 pid, u8 target) {
     struct proc *p = proc_find(pid);
     status_t s = E_SRCH;
     if (p) {
-        s = target == node_id ? S_OK : move_begin(p, 0, from, target);
-        if (s == S_RESTART) proc_desc(p)->node_wanted = target;
+        const bool stays = target == node_id || target == MOVE_AUTO;
+        if (target == node_id) migrate_auto_end(p, E_BUSY);
+        s = stays ? S_OK : move_begin(p, 0, from, target);
+        if (s == S_RESTART || s == S_OK)
+            proc_desc(p)->node_wanted = target == MOVE_AUTO ? ~0u : target;
     }
     spin_unlock(&proc_lock);
     if (s == S_RESTART) return;
@@ -188,6 +212,7 @@ void migrate_settle(struct proc *p, status_t status) {
     p->freeze_wanted = false;
     if (!cl->wanted) return;
     cl->wanted = false;
+    migrate_auto_end(p, status);
     cl->result = status;
     cl->result_ready = cl->asker_pid != 0;
     askers_to_wake = true;

@@ -88,6 +88,10 @@ static bool set_bench_count(struct options *o, struct word v) {
     o->bench_count = word_is(v, "1");
     return o->bench_count || word_is(v, "0");
 }
+static bool set_place(struct options *o, struct word v) {
+    o->place_off = word_is(v, "off");
+    return o->place_off || word_is(v, "auto");
+}
 static bool set_panic(struct options *o, struct word v) {
     o->panic_action = word_is(v, "exit") ? PANIC_EXIT : PANIC_HALT;
     return word_is(v, "exit") || word_is(v, "halt");
@@ -131,6 +135,7 @@ static const struct option_row {
     {"rdma.test", "0 or 1", set_rdma_test},
     {"bench.count", "0 or 1", set_bench_count},
     {"panic", "halt or exit", set_panic},
+    {"place", "auto or off", set_place},
     {"run", "com2", set_run},
     {"proc.max", "16 to 65536", set_proc_max},
     {"net.mtu", "0 or 576 to 9000", set_mtu},

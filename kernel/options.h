@@ -17,6 +17,7 @@ struct options {
     bool bench_count;                // bench.count=1: kernel/perf.h counts
     u32 ip;                          // ip=A.B.C.D of a node without a line; 0: see claim.h
     u32 join_wait_s;                 // join.wait=SECONDS: how long such a node asks for an id
+    bool place_off;                  // place=off: processes move when told to alone
     char selftest[16];               // selftest=NAME: kernel/selftest.c
 };
 enum panic_action { PANIC_HALT = 0, PANIC_EXIT = 1 };

@@ -10,6 +10,7 @@
 #include "kernel/klog.h"
 #include "kernel/net.h"
 #include "kernel/options.h"
+#include "kernel/placement.h"
 #include "kernel/signal.h"
 #include "kernel/trap.h"
 #include "kernel/uaccess.h"
@@ -102,7 +103,8 @@ static void aux_free(struct proc_desc *d) {
 }
 
 static bool aux_alloc(struct proc_desc *d) {
-    static const u32 needed[] = {PROC_AUX_SIGNAL, PROC_AUX_PATHS, PROC_AUX_HANDLES};
+    static const u32 needed[] = {PROC_AUX_SIGNAL, PROC_AUX_PATHS, PROC_AUX_HANDLES,
+                                 PROC_AUX_PLACE};
     for (u32 i = 0; i < ARRAY_COUNT(needed); i++) {
         d->aux[needed[i]] = frame_alloc(FRAME_DESC).v;
         if (!d->aux[needed[i]]) {
@@ -148,6 +150,7 @@ struct proc *proc_alloc(void) {
     p->cpu = cpu_this()->index;
     p->state = PROC_NEW;
     proc_set_owner(p, PROC_NEW);
+    placement_new(p);
     spin_unlock(&proc_lock);
     return p;
 }

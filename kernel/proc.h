@@ -23,6 +23,7 @@ struct wait_list { struct list_node head; };
 // The cluster part's view of a process here (kernel/migrate.c, kernel/remote_page.c).
 struct proc_cluster {
     bool wanted;                     // somebody asked it to move; below until it is settled
+    bool automatic;                  // the rule did
     bool frozen, giving;             // off the CPUs to move; handed to the machines
     bool result_ready;               // `result` waits for its asker
     bool from_queue;                 // counts against what this node may take
@@ -47,6 +48,21 @@ struct proc_cluster {
     struct wait_list page_wait;      // this process, for a page or for its drain
 };
 
+// What kernel/placement.c keeps of a process here; what moves with it lies in
+// struct proc_place.
+enum place_step { PLACE_IDLE, PLACE_RESERVING, PLACE_MOVING };
+struct proc_placing {
+    bool due;                        // the rule is to be told at the next edge
+    bool ticked;                     // a tick has passed: its CPU time is charged
+    bool unit;                       // counts in this node's capacity word
+    bool reserved;                   // a unit of `target` is its own
+    u8 ticks;                        // as proc_desc.place_ticks
+    u8 target;
+    enum place_step step;            // net_lock
+    status_t refused;                // of the last move; S_OK: taken note of
+    u64 charged_ns;                  // CPU time charged so far
+};
+
 struct proc {
     u32 index;                       // of the descriptor
     enum proc_state state;
@@ -66,6 +82,7 @@ struct proc {
     struct wait_list child_wait;     // this process in wait4
     struct wait_list vfork_wait;     // the parent until this one execs or exits
     struct proc_cluster cl;
+    struct proc_placing placing;
 };
 
 extern struct spinlock proc_lock;

@@ -14,7 +14,7 @@
 #include "base/units.h"
 
 #define PROC_DESC_SIZE 4096u
-#define PROC_DESC_VERSION 2u
+#define PROC_DESC_VERSION 3u
 #define PROC_XSAVE_MAX 2752u         // x87, SSE, AVX, AVX-512 and PKRU, standard format
 #define PROC_LENDERS_MAX 15
 #define PROC_NAME_MAX 16             // with the final 0, as Linux's comm
@@ -25,7 +25,8 @@ enum proc_aux {
     PROC_AUX_PATHS = 1,              // struct proc_paths
     PROC_AUX_HANDLES = 2,            // 2..5: struct handle[]
     PROC_AUX_MAP = 6,                // 6..13: struct vma[]
-    PROC_AUX_COUNT = 14,
+    PROC_AUX_PLACE = 14,             // struct proc_place (kernel/placement.h)
+    PROC_AUX_COUNT = 15,
 };
 #define PROC_HANDLE_FRAMES 4
 #define PROC_MAP_FRAMES 8
@@ -41,10 +42,11 @@ struct user_regs {
 // One file descriptor of the process.
 struct handle {
     struct object_id object;         // an open file description; its node serves it
-    u32 flags;                       // HANDLE_CLOEXEC
+    u32 flags;                       // HANDLE_CLOEXEC, HANDLE_PIPE
     u32 unused[3];
 };
 #define HANDLE_CLOEXEC 1u
+#define HANDLE_PIPE 2u               // made by pipe2: for the account
 #define PROC_FLAG_RESTORE_MASK 1u    // signal_saved_mask comes back at the next handler
 #define PROC_FLAG_VFORK 2u           // its parent waits until it execs or exits
 #define HANDLES_PER_FRAME (PAGE_SIZE / sizeof(struct handle))
@@ -148,9 +150,14 @@ struct proc_desc {
     struct proc_account account;
 
     u32 lender_count;
-    u32 node_wanted;                 // pinned target of `echo N > /proc/PID/node`
+    u32 node_wanted;                 // pinned by `echo N > /proc/PID/node`; ~0: placed by rule
     struct proc_lender lender[PROC_LENDERS_MAX];
 
+    // What kernel/placement.c tells the next node when the process is given.
+    u8 place_unit;                   // 1 + the node whose unit of capacity it has; 0: none
+    u8 place_auto;                   // the rule moves it
+    u8 place_ticks;                  // at which of the last eight ticks it could run
+    u8 place_unused[5];
     u64 fs_base, gs_base;
     struct user_regs regs;
     u32 xsave_bytes;                 // valid bytes of xsave; layout of the CPU's XSAVE

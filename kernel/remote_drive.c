@@ -45,7 +45,8 @@ static struct known *known_find(struct object_id id) {
 
 // What a walk in a node's /nodes/N/dev or an open of that gave may be a drive.
 void remote_drive_note(const struct p9_call *c) {
-    const bool walk = c->type == P9_TWALK && c->object.generation == OBJECT_GENERATION_ROOT;
+    const bool walk = c->type == P9_TWALK && c->object.generation == OBJECT_GENERATION_ROOT &&
+                      c->object.index == OBJECT_ROOT_DEV;
     if (c->status != S_OK || known_find(c->made)) return;
     if (!walk && !(c->type == P9_TLOPEN && known_find(c->object))) return;
     maps[map_next++ % MAPS_MAX] =

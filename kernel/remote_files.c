@@ -19,6 +19,7 @@
 #include "kernel/klog.h"
 #include "kernel/net.h"
 #include "kernel/netpoll.h"
+#include "kernel/placement.h"
 #include "kernel/remote_drive.h"
 #include "kernel/remote_files_priv.h"
 #include "kernel/signal.h"
@@ -37,9 +38,9 @@ struct remote_call {
     u64 key, serial;                 // what it asks; the system call it belongs to
     u64 round;                       // run of the system call that last took the reply
     u64 clunk_round;                 // run that last gave back what the call made
-    u64 done_ns;                     // when the reply came
+    u64 begun_ns, done_ns;           // when it was asked, and when the reply came
     u64 order;                       // of an orphan: when it became one
-    bool done;
+    bool done, one_sided;
     struct proc *p;                  // NULL: an orphan, nobody wants the reply
     u32 pid;
     struct wait_list wait;
@@ -292,6 +293,9 @@ static void client_complete(void *ctx, struct p9_request *req) {
         data_put(&r->call, 0, r->reply.at, written);
     r->done = true;
     r->done_ns = time_now_ns();
+    // These never wait for anything but the server, so they are what a message costs.
+    if ((r->call.type == P9_TWALK || r->call.type == P9_TGETATTR) && r->call.status == S_OK)
+        placement_price(PRICE_MESSAGE, r->done_ns - r->begun_ns);
     request_free(r);
     wait_wake_all(&room_wait);
     if (!r->p) {
@@ -314,6 +318,7 @@ static struct remote_call *call_new(struct proc *p, const struct p9_call *c) {
         r->call.pid = d->pid, r->call.uid = d->uid;
         r->call.gid = d->gid, r->call.umask = d->umask;
     }
+    r->begun_ns = time_now_ns();
     list_init(&r->link);
     wait_list_init(&r->wait);
     return r;
@@ -388,6 +393,8 @@ static void drive_done(void *ctx, status_t status, const void *at) {
     }
     cluster_reply_free(r->call.object.node, r->reply.slot);
     r->reply.at = NULL;
+    r->one_sided = status == S_OK;
+    if (status == S_OK) placement_price_of_drive(time_now_ns() - r->begun_ns, r->call.count);
     if (status == E_AGAIN && r->p && call_submit(r) == S_OK) return;
     // E_INTR: nobody is told; the process asks anew.
     r->call.status = status == E_AGAIN ? E_INTR : status == S_OK ? S_OK : E_IO;
@@ -536,6 +543,7 @@ static status_t call_locked(struct proc *p, struct p9_call *c) {
     }
     bool first = r->round == 0;
     results_give(r, p, c);
+    if (first) placement_used_there(p, c, r->one_sided, r->done_ns - r->begun_ns);
     if (first && c->type == P9_TWRITE && c->status == E_PIPE)
         signal_raise(p, SIGPIPE, (struct signal_info){.code = SI_KERNEL});
     if (c->type == P9_TPAGE || r->serial == 0) call_free(r);

@@ -12,6 +12,7 @@
 #include "kernel/cluster.h"
 #include "kernel/netpoll.h"
 #include "kernel/perf.h"
+#include "kernel/placement.h"
 #include "kernel/trap.h"
 #include "kernel/x86/cpu.h"
 
@@ -91,6 +92,7 @@ static void install(struct proc *p, const struct fetch *f) {
         *e = f->frame.v | PTE_P | PTE_W | PTE_U;
     } else {
         *e = page_entry(d, f->va, f->frame, true);
+        account_page(&place_of(p)->account, (u8)npte_node(f->want));
         d->pages_resident++;
         if (d->pages_remote) d->pages_remote--;
         if (f->on_fault) {

@@ -357,7 +357,7 @@ static void rx(u8 from, const struct cluster_msg *m) {
         spin_unlock(&proc_lock);
         return;
     case MSG_MOVE:
-        if (p->asker >= NODES_MAX || p->node >= NODES_MAX) return;
+        if (p->asker >= NODES_MAX || (p->node >= NODES_MAX && p->node != MOVE_AUTO)) return;
         if (here(p->pid)) migrate_asked((u8)p->asker, p->pid, (u8)p->node);
         else pass_on(p->pid, m);
         return;

@@ -124,7 +124,7 @@ static const struct object_ops file_ops = {"drive", file_call_drive, keep};
 
 static status_t dir_walk(struct p9_call *c) {
     if (!strcmp(c->name, ".") || !strcmp(c->name, "..")) {
-        c->made = object_root_id(node_id);
+        c->made = object_root_id(node_id, OBJECT_ROOT_DEV);
         fill_attr(NULL, &c->attr);
         return S_OK;
     }
@@ -187,7 +187,7 @@ void drivefs_init(void) {
     spin_lock(&files_lock);
     const status_t status = object_add(&directory, &dir_ops);
     ASSERT(status == S_OK);
-    object_set_root(&directory);
+    object_set_root(OBJECT_ROOT_DEV, &directory);
     spin_unlock(&files_lock);
 }
 

@@ -28,10 +28,12 @@ static status_t write_control(u64 node, const char *text, u32 len) {
     return nodes_provider.control ? nodes_provider.control((u32)node, text) : E_OPNOTSUPP;
 }
 
-static struct object_id dev_root(u64 node) { return object_root_id((u32)node); }
+static struct object_id dev_root(u64 node) { return object_root_id((u32)node, OBJECT_ROOT_DEV); }
+static struct object_id proc_root(u64 node) { return object_root_id((u32)node, OBJECT_ROOT_PROC); }
 
 static const struct synth_entry node_entries[] = {
     {.name = "dev", .mode = S_IFDIR | 0755, .mount = dev_root},
+    {.name = "proc", .mode = S_IFDIR | 0555, .mount = proc_root},
     {.name = "status", .mode = S_IFREG | 0444, .show = show_status},
     {.name = "control", .mode = S_IFREG | 0200, .write = write_control},
     {.name = NULL},

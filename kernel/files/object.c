@@ -3,6 +3,7 @@
 // exec, faults, and the cluster part for calls that came in. Lock: files_lock.
 #include "base/string.h"
 #include "kernel/files/object.h"
+#include "kernel/placement.h"
 #include "kernel/x86/cpu.h"
 #include "mm/frame.h"
 #include "mm/kmem.h"
@@ -18,7 +19,7 @@ struct file_hooks file_hooks;
 static u64 *slots[OBJECT_PAGES];
 static u32 slot_free = ~0u, slot_used;
 static u64 next_generation = OBJECT_GENERATION_ROOT + 1;
-static struct object *root;          // of /nodes/N/dev
+static struct object *roots[OBJECT_ROOTS];   // of /nodes/N/dev and /nodes/N/proc
 // Who made the call that runs: a process here, or one of another node (NULL and its pid).
 static struct proc *caller;
 static u32 caller_pid;
@@ -49,7 +50,8 @@ status_t object_add(struct object *o, const struct object_ops *ops) {
 
 // The object of that name, or NULL. files_lock held.
 struct object *object_find(struct object_id id) {
-    if (id.generation == OBJECT_GENERATION_ROOT) return id.index == 0 ? root : NULL;
+    if (id.generation == OBJECT_GENERATION_ROOT)
+        return id.index < OBJECT_ROOTS ? roots[id.index] : NULL;
     if (id.generation == 0 || id.index >= slot_used) return NULL;
     u64 v = *slot_at(id.index);
     if (v & 1) return NULL;
@@ -57,7 +59,7 @@ struct object *object_find(struct object_id id) {
     return o->generation == id.generation ? o : NULL;
 }
 
-void object_set_root(struct object *o) { root = o; }
+void object_set_root(u32 index, struct object *o) { roots[index] = o; }
 
 void object_get(struct object *o) { o->refs++; }
 
@@ -122,6 +124,7 @@ static status_t call_here(struct p9_call *c, struct proc *from) {
         c->status = S_OK;
     } else {
         c->status = o->ops->call(o, c);
+        if (from && c->status != S_RESTART) placement_used_here(from, c, o->ops->name);
     }
     spin_unlock(&files_lock);
     return c->status;

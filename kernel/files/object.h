@@ -50,7 +50,7 @@ void object_get(struct object *o);
 void object_put(struct object *o);
 struct object_id object_id_of(const struct object *o);
 
-void object_set_root(struct object *o);      // boot
+void object_set_root(u32 index, struct object *o);      // OBJECT_ROOT_...; boot
 
 void object_init(void);
 status_t file_call(struct p9_call *c);       // the one look-up; takes files_lock

@@ -7,6 +7,7 @@
 #include "kernel/files/ramfs.h"
 #include "kernel/files/synth.h"
 #include "kernel/klog.h"
+#include "kernel/placement_show.h"
 #include "kernel/x86/cpu.h"
 #include "mm/frame.h"
 #include "sched/runq.h"
@@ -260,11 +261,27 @@ static const struct synth_entry pid_entries[] = {
     {.name = "fd", .mode = S_IFDIR | 0500, .dynamic = &fd_ops, .alive = pid_alive},
     {.name = "node", .mode = S_IFREG | 0644, .show = show_node, .write = write_node,
      .alive = pid_known},
+    {.name = "affinity", .mode = S_IFREG | 0444, .show = placement_show_affinity,
+     .alive = pid_alive},
+    {.name = "why", .mode = S_IFREG | 0444, .show = placement_show_why, .alive = pid_alive},
     {.name = NULL},
 };
+
+// What its own node shows of a process elsewhere is reached by a link there.
+static status_t link_there(u64 pid, const char *name, struct text *t) {
+    u8 node;
+    if (!known_anywhere(pid, &node)) return E_SRCH;
+    text_add(t, "/nodes/%u/proc/%lu/%s", node, pid, name);
+    return S_OK;
+}
+static status_t link_affinity(u64 pid, struct text *t) { return link_there(pid, "affinity", t); }
+static status_t link_why(u64 pid, struct text *t) { return link_there(pid, "why", t); }
+
 static const struct synth_entry away_entries[] = {
     {.name = "node", .mode = S_IFREG | 0644, .show = show_node, .write = write_node,
      .alive = pid_known},
+    {.name = "affinity", .mode = S_IFLNK | 0777, .show = link_affinity, .alive = pid_known},
+    {.name = "why", .mode = S_IFLNK | 0777, .show = link_why, .alive = pid_known},
     {.name = NULL},
 };
 static const struct synth_entry away_dir = {.name = "", .mode = S_IFDIR | 0555,
@@ -402,6 +419,9 @@ static const struct synth_entry root_entries[] = {
 static const struct synth_entry root_entry = {.name = "proc", .mode = S_IFDIR | 0555,
                                               .children = root_entries, .dynamic = &pid_ops};
 
+// Other nodes know it as /nodes/N/proc.
 struct object *procfs_init(void) {
-    return synth_root(&root_entry);
+    struct object *root = synth_root(&root_entry);
+    object_set_root(OBJECT_ROOT_PROC, root);
+    return root;
 }

@@ -140,7 +140,7 @@ static i64 dup_from(struct proc *p, i32 fd, u32 lowest, u32 flags) {
     struct object_id id = h->object;
     status_t s = object_ref(id);
     if (s != S_OK) return s;
-    i64 made = handle_install(p, id, flags, lowest);
+    i64 made = handle_install(p, id, flags | (h->flags & HANDLE_PIPE), lowest);
     if (made < 0) object_clunk(id);
     return made;
 }
@@ -151,6 +151,7 @@ static i64 dup_to(struct proc *p, i32 from, u64 to, u32 flags) {
     if (!h || to >= proc_desc(p)->rlimit_nofile || to >= HANDLES_MAX) return E_BADF;
     struct object_id id = h->object;
     status_t s = object_ref(id);
+    flags |= h->flags & HANDLE_PIPE;
     if (s == S_OK && (s = handle_put_at(p, (u32)to, id, flags)) != S_OK) object_clunk(id);
     return s == S_OK ? (i64)to : s;
 }
@@ -176,7 +177,9 @@ SYSCALL(fcntl) {
         if (a[2] >= HANDLES_MAX) return E_INVAL;
         return dup_from(p, (i32)a[0], (u32)a[2], a[1] == F_DUPFD ? 0 : HANDLE_CLOEXEC);
     case F_GETFD: return h->flags & HANDLE_CLOEXEC;
-    case F_SETFD: h->flags = a[2] & 1 ? HANDLE_CLOEXEC : 0; return 0;
+    case F_SETFD:
+        h->flags = (h->flags & ~HANDLE_CLOEXEC) | (a[2] & 1 ? HANDLE_CLOEXEC : 0);
+        return 0;
     case F_GETFL:
         s = file_call(&c);
         return s == S_OK ? (i64)c.flags | 0100000 : s;   // O_LARGEFILE
@@ -214,7 +217,7 @@ SYSCALL(ioctl) {
     u32 in, out;
     u32 request = (u32)a[1];
     if (request == 0x5451 || request == 0x5450) { // FIOCLEX, FIONCLEX
-        h->flags = request == 0x5451 ? HANDLE_CLOEXEC : 0;
+        h->flags = (h->flags & ~HANDLE_CLOEXEC) | (request == 0x5451 ? HANDLE_CLOEXEC : 0);
         return 0;
     }
     ioctl_size(request, &in, &out);
@@ -242,7 +245,7 @@ static i64 pipe_open(struct proc *p, u64 uva, u32 flags) {
         object_put(w);
     }
     spin_unlock(&files_lock);
-    u32 handle_flags = flags & O_CLOEXEC ? HANDLE_CLOEXEC : 0;
+    u32 handle_flags = HANDLE_PIPE | (flags & O_CLOEXEC ? HANDLE_CLOEXEC : 0);
     i64 fd0 = s == S_OK ? handle_install(p, cr.made, handle_flags, 0) : s;
     if (fd0 < 0) {
         object_clunk(cr.made);
@@ -346,7 +349,8 @@ SYSCALL(sync) {
     UNUSED(a);
     selftest_sync();
     u64 *ticket = &proc_desc(p)->wait.scratch[0];
-    struct p9_call c = {.type = P9_TFSYNC, .object = object_root_id(node_id), .value = *ticket};
+    struct p9_call c = {.type = P9_TFSYNC, .object = object_root_id(node_id, OBJECT_ROOT_DEV),
+                        .value = *ticket};
     status_t s = file_call(&c);
     *ticket = c.value;
     return s == S_RESTART ? s : 0;

@@ -87,11 +87,13 @@ def host(words, stdin=None):
 
 
 class Run:
-    """One cluster, its steps and what they gave."""
+    """One cluster, its steps and what they gave. place: most tests count on processes that
+    stay where they are put; "auto" lets the nodes move them as they see fit."""
 
-    def __init__(self, tap, name, nodes=2, smp=1, files=(), extra=()):
+    def __init__(self, tap, name, nodes=2, smp=1, files=(), extra=(), place="off"):
         self.tap, self.name = tap, name
-        self.words = ["--nodes", str(nodes), "--smp", str(smp), *extra]
+        self.words = ["--nodes", str(nodes), "--smp", str(smp), "--append", f"place={place}",
+                      *extra]
         for path, target in files:
             self.words += ["--add", f"{path}:{target}"]
         self.steps = []

@@ -6,7 +6,7 @@ out=${BUILD:-build}/purity
 mkdir -p "$out"
 rm -f "$out"/*.o
 n=0
-placement="sched/place.c sched/place_exec.c sched/place_why.c"
+placement="sched/place.c sched/place_exec.c sched/place_why.c sched/account.c"
 for part in "proto/roce" "proto/roce drivers/rdma" "$placement"; do
     n=$((n + 1))
     rm -f "$out"/*.o

@@ -12,6 +12,7 @@
 #include "kernel/klog.h"
 #include "kernel/net.h"
 #include "kernel/netpoll.h"
+#include "kernel/placement.h"
 #include "kernel/remote_files_priv.h"
 #include "kernel/signal.h"
 #include "kernel/trap.h"
@@ -28,6 +29,11 @@ struct proc_desc *proc_descs;
 u32 proc_count = 3, node_id;
 struct wait_list poll_wait = WAIT_LIST_INIT(poll_wait);
 struct file_hooks file_hooks;
+void placement_price(enum price which, u64 ns) { (void)which; (void)ns; }
+void placement_price_of_drive(u64 ns, u64 bytes) { (void)ns; (void)bytes; }
+void placement_used_there(struct proc *p, const struct p9_call *c, bool one_sided, u64 wait_ns) {
+    (void)p; (void)c; (void)one_sided; (void)wait_ns;
+}
 static struct proc *current;
 static u64 now_ns = 1000;
 static u32 heap_live, frames_live;
