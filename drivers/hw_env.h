@@ -17,5 +17,8 @@ struct hw_env {
     // Runs `handler(arg)` in interrupt context for this PCI device (MSI where it has
     // it, else INTx). Returns E_NODEV where no line can be routed.
     status_t (*irq_attach)(u32 pci_bdf, void (*handler)(void *arg), void *arg);
+    // Entry 0 of its MSI-X table, the only one in use: no line to share, nothing to mask or
+    // acknowledge. Before the device is at work. E_NODEV: it has none (then irq_attach).
+    status_t (*irq_attach_msix)(u32 pci_bdf, void (*handler)(void *arg), void *arg);
     void (*log)(const char *format, ...) __attribute__((format(printf, 1, 2)));
 };

@@ -37,6 +37,10 @@ static status_t attach(u32 pci_bdf, void (*handler)(void *arg), void *arg) {
     return irq_attach_pci(pci_bdf, handler, arg, 0);
 }
 
+static status_t attach_msix(u32 pci_bdf, void (*handler)(void *arg), void *arg) {
+    return irq_attach_msix(pci_bdf, handler, arg, 0);
+}
+
 static void timer_fired(void *unused) {
     (void)unused;
     drives_poll_soon();
@@ -204,6 +208,7 @@ void drives_init(void) {
     remote_drive_init();
     drive_env = kernel_hw_env;
     drive_env.irq_attach = attach;
+    drive_env.irq_attach_msix = attach_msix;
     pci_scan(&pci_cfg_ports, drive_found, NULL);
     drivefs_init();
     if (drive_count == 0) return;

@@ -25,6 +25,10 @@ static status_t attach(u32 pci_bdf, void (*handler)(void *arg), void *arg) {
     return irq_attach_pci(pci_bdf, handler, arg, EDGE_NETPOLL);
 }
 
+static status_t attach_msix(u32 pci_bdf, void (*handler)(void *arg), void *arg) {
+    return irq_attach_msix(pci_bdf, handler, arg, EDGE_NETPOLL);
+}
+
 static void log_line(const char *format, ...) {
     char line[LOG_LINE_MAX];
     va_list args;
@@ -40,5 +44,6 @@ const struct hw_env kernel_hw_env = {
     .now_ns = time_now_ns,
     .delay_us = time_delay_us,
     .irq_attach = attach,
+    .irq_attach_msix = attach_msix,
     .log = log_line,
 };

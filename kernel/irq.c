@@ -1,4 +1,4 @@
-// Routes device interrupts to vectors of CPU 0: MSI, or I/O APIC lines by MADT's overrides.
+// Routes device interrupts to vectors of CPU 0: MSI-X, MSI, or I/O APIC lines by MADT's overrides.
 // PCI lines are level and may be shared; each handler masks its own device. Set up at boot
 // and driver start on CPU 0; no lock. Spec: 82093AA data sheet; SDM Vol. 3A 11.11 (MSI).
 #include "kernel/irq.h"
@@ -18,6 +18,7 @@ enum ioapic_reg {
 #define RTE_MASKED (1u << 16)
 #define IOAPIC_BYTES 32u
 #define MSI_ADDRESS 0xfee00000u
+#define MSI_APIC_ID_MAX 255u         // 8 bits of destination; more needs remapping
 #define GSI_MAX 256u
 #define SHARERS_MAX 4u
 #define ISA_IRQS 16u
@@ -107,13 +108,45 @@ status_t irq_attach_isa(u8 isa_irq, void (*handler)(void *arg), void *arg, u32 e
     return attach_line(gsi, flags, handler, arg, edge_bits);
 }
 
+static u64 msi_address(void) { return MSI_ADDRESS | (u64)cpus[0].apic_id << 12; }
+
+static void say(u32 bdf, const char *how, u32 vector) {
+    klog("irq: %02x:%02x.%u: %s, vector %u", bdf >> 8, bdf >> 3 & 31, bdf & 7, how, vector);
+}
+
 static status_t attach_msi(u32 bdf, void (*handler)(void *), void *arg, u32 edge_bits) {
-    if (!pci_cap_find(&pci_cfg_ports, bdf, PCI_CAP_MSI)) return E_NODEV;
+    if (!pci_cap_find(&pci_cfg_ports, bdf, PCI_CAP_MSI) || cpus[0].apic_id > MSI_APIC_ID_MAX)
+        return E_NODEV;
     u32 vector;
-    const status_t status = irq_vector_alloc(handler, arg, edge_bits, &vector);
+    status_t status = irq_vector_alloc(handler, arg, edge_bits, &vector);
     if (status) return status;
-    return pci_msi_enable(&pci_cfg_ports, bdf, MSI_ADDRESS | (u64)cpus[0].apic_id << 12,
-                          (u16)vector);
+    status = pci_msi_enable(&pci_cfg_ports, bdf, msi_address(), (u16)vector);
+    if (status == S_OK) say(bdf, "MSI", vector);
+    return status;
+}
+
+// See irq.h. Fills the table by the CPU's own accesses, then turns it on.
+// Spec: PCI 3.0 6.8.2; SDM Vol. 3A 11.11.
+status_t irq_attach_msix(u32 bdf, void (*handler)(void *arg), void *arg, u32 edge_bits) {
+    struct pci_msix msix;
+    u32 vector;
+    if (cpus[0].apic_id > MSI_APIC_ID_MAX) return E_NODEV;
+    status_t status = pci_msix_find(&pci_cfg_ports, bdf, &msix);
+    if (status) return status;
+    volatile void *table = mmio_map(msix.table, (u64)msix.entries * PCI_MSIX_ENTRY_BYTES);
+    if (!table) return E_NOMEM;
+    status = irq_vector_alloc(handler, arg, edge_bits, &vector);
+    if (status) return status;
+    pci_enable(&pci_cfg_ports, bdf);
+    for (u32 i = 1; i < msix.entries; i++)
+        mmio_set32(table, i * PCI_MSIX_ENTRY_BYTES + PCI_MSIX_CONTROL, PCI_MSIX_MASKED);
+    mmio_set32(table, PCI_MSIX_ADDRESS, (u32)msi_address());
+    mmio_set32(table, PCI_MSIX_ADDRESS_HIGH, 0);
+    mmio_set32(table, PCI_MSIX_DATA, vector);
+    mmio_set32(table, PCI_MSIX_CONTROL, 0);
+    pci_msix_enable(&pci_cfg_ports, bdf, &msix);
+    say(bdf, "MSI-X", vector);
+    return S_OK;
 }
 
 // Routes a PCI function's interrupt. The line register holds an ISA line as the firmware

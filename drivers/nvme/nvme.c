@@ -156,9 +156,16 @@ static status_t namespaces_open(struct nvme *n) {
 
 static void on_irq(void *arg) {
     struct nvme *n = arg;
-    nvme_set(n, NVME_INTMS, 1);
+    if (!n->msix) nvme_set(n, NVME_INTMS, 1);
     n->drive[0].counters.interrupts++;
     n->config->on_irq(n->config->on_irq_ctx);
+}
+
+// 7.6.1: before the I/O queues are made. Where there is no MSI-X the line stays masked
+// until irq_enable.
+static status_t irq_start(struct nvme *n) {
+    n->msix = n->config->env->irq_attach_msix(n->bdf, on_irq, n) == S_OK;
+    return n->msix ? S_OK : n->config->env->irq_attach(n->bdf, on_irq, n);
 }
 
 static status_t memory_make(struct nvme *n) {
@@ -181,9 +188,9 @@ static status_t controller_start(struct nvme *n) {
     if (n->base == NULL) return E_NOMEM;
     status = memory_make(n);
     if (status == S_OK) status = controller_enable(n);
+    if (status == S_OK) status = irq_start(n);
     if (status == S_OK) status = io_queues_make(n);
     if (status == S_OK) status = namespaces_open(n);
-    if (status == S_OK) status = n->config->env->irq_attach(n->bdf, on_irq, n);
     if (status != S_OK) nvme_set(n, NVME_CC, 0);
     return status;
 }

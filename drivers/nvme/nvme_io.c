@@ -177,7 +177,7 @@ static void poll(struct blkdev *dev, u64 now_ns) {
 static bool irq_enable(struct blkdev *dev) {
     struct nvme *n = nvme_of(dev);
     if (n->state != NVME_RUNS) return false;
-    nvme_set(n, NVME_INTMC, 1);
+    if (!n->msix) nvme_set(n, NVME_INTMC, 1);
     volatile struct nvme_cqe *e = &n->io.cq[ring_tail_index(&n->io.in)];
     const u16 phase = (n->io.in.tail & n->io.in.size) == 0;
     return (e->status & NVME_STATUS_PHASE) == phase;

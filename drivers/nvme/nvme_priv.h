@@ -44,6 +44,7 @@ struct nvme {
     u64 stop_until_ns;
     struct nvme_queue admin, io;
     bool bell_due;
+    bool msix;                       // INTMS and INTMC must not be touched then (3.1.3)
     struct nvme_slot slot[NVME_SLOTS];
     u64 *prp_list[NVME_SLOTS];
     paddr_t prp_list_pa[NVME_SLOTS];

@@ -1,6 +1,6 @@
 // PCI configuration space: finding functions, their BARs and capabilities.
 // The accessor is passed in, so all but pci_ports.c builds for the host.
-// Spec: PCI Local Bus 3.0 ch. 6 (configuration space), 6.8 (MSI); PCI-PCI Bridge 1.2.
+// Spec: PCI Local Bus 3.0 ch. 6 (configuration space), 6.8 (MSI, MSI-X); PCI-PCI Bridge 1.2.
 #pragma once
 
 #include "base/status.h"
@@ -44,6 +44,17 @@ u32 pci_cap_find(const struct pci_cfg *cfg, u32 bdf, u8 id);
 u32 pci_cap_next(const struct pci_cfg *cfg, u32 bdf, u8 id, u32 after);
 // Sends one message for all causes of the function, and turns INTx off. E_NODEV: no MSI.
 status_t pci_msi_enable(const struct pci_cfg *cfg, u32 bdf, u64 address, u16 data);
+
+struct pci_msix { u32 cap, entries; paddr_t table; };
+// Where the table of the function's MSI-X lies. E_NODEV: none that can be used.
+status_t pci_msix_find(const struct pci_cfg *cfg, u32 bdf, struct pci_msix *msix);
+// Messages on, INTx off. The table has been filled; its other entries are masked.
+void pci_msix_enable(const struct pci_cfg *cfg, u32 bdf, const struct pci_msix *msix);
+enum pci_msix_entry {                // 6.8.2.6: one is four words
+    PCI_MSIX_ADDRESS = 0, PCI_MSIX_ADDRESS_HIGH = 4, PCI_MSIX_DATA = 8, PCI_MSIX_CONTROL = 12,
+    PCI_MSIX_ENTRY_BYTES = 16,
+};
+#define PCI_MSIX_MASKED 1u
 
 #define PCI_CAP_MSI 0x05
 #define PCI_CAP_VENDOR 0x09

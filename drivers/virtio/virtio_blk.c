@@ -183,7 +183,7 @@ static const struct blkdev_ops virtio_blk_ops = {.submit = submit, .kick = kick,
 // Reading the ISR takes the line back (4.1.4.5).
 static void on_irq(void *arg) {
     struct virtio_blk *b = arg;
-    if (mmio_get8(b->v.isr.base, 0) == 0) return;         // the line is shared
+    if (!b->v.msix && mmio_get8(b->v.isr.base, 0) == 0) return;   // the line is shared
     *(volatile u16 *)&b->v.avail->flags = VIRTQ_NO_INTERRUPT;
     b->dev.counters.interrupts++;
     b->config.on_irq(b->config.on_irq_ctx);
@@ -231,7 +231,7 @@ static status_t drive_start(struct virtio_blk *b, const struct pci_dev *pci) {
     if (status == S_OK) status = geometry_read(b);
     if (status == S_OK) status = virtio_queue_make(&b->v);
     if (status == S_OK) status = slots_make(b);
-    if (status == S_OK) status = b->config.env->irq_attach(pci->bdf, on_irq, b);
+    if (status == S_OK) status = virtio_irq_attach(&b->v, on_irq, b);
     if (status == S_OK) virtio_status_add(&b->v, VIRTIO_DRIVER_OK);
     else if (b->v.common.base) virtio_status_add(&b->v, VIRTIO_FAILED);
     return status;

@@ -114,6 +114,18 @@ status_t virtio_queue_make(struct virtio *v) {
     return S_OK;
 }
 
+// 4.1.5.1.2: one vector for the queue, none for changes of the configuration, read back, as
+// the device may have run out of them.
+status_t virtio_irq_attach(struct virtio *v, void (*handler)(void *arg), void *arg) {
+    if (v->env->irq_attach_msix(v->bdf, handler, arg) != S_OK)
+        return v->env->irq_attach(v->bdf, handler, arg);
+    v->msix = true;
+    mmio_set16(v->common.base, VIRTIO_MSIX_CONFIG, VIRTIO_NO_VECTOR);
+    mmio_set16(v->common.base, VIRTIO_QUEUE_SELECT, 0);
+    mmio_set16(v->common.base, VIRTIO_QUEUE_MSIX_VECTOR, 0);
+    return mmio_get16(v->common.base, VIRTIO_QUEUE_MSIX_VECTOR) == 0 ? S_OK : E_NOBUFS;
+}
+
 // Puts a chain of descriptors into the available ring; virtio_notify shows it. 2.6.13.
 void virtio_offer(struct virtio *v, u16 head) {
     v->avail->ring[ring_tail_index(&v->avail_ring)] = head;

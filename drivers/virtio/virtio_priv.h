@@ -21,6 +21,7 @@ struct virtio {
     u32 bdf;
     struct virtio_region common, notify, isr, device;
     u32 notify_multiplier, notify_offset;
+    bool msix;                       // then the ISR is not read
     u64 features;                    // negotiated
     u32 queue_size;
     struct virtq_desc *desc;
@@ -36,6 +37,8 @@ status_t virtio_open(struct virtio *v, const struct pci_dev *dev);
 status_t virtio_negotiate(struct virtio *v, u64 wanted);
 // Queue 0, with as many descriptors as the device has and we take. E_NOMEM, E_NODEV.
 status_t virtio_queue_make(struct virtio *v);
+// Its interrupt: MSI-X where there is one. After the queue is made. E_NOBUFS: no vector.
+status_t virtio_irq_attach(struct virtio *v, void (*handler)(void *arg), void *arg);
 void virtio_status_add(struct virtio *v, u8 bits);
 // Asks for a reset; done when virtio_is_reset.
 void virtio_reset_begin(struct virtio *v);

@@ -23,12 +23,14 @@ enum virtio_common {                 // 4.1.4.3; the width of each is its own
     VIRTIO_MSIX_CONFIG = 0x10, VIRTIO_NUM_QUEUES = 0x12,                   // 16
     VIRTIO_STATUS = 0x14,                                                  // 8
     VIRTIO_QUEUE_SELECT = 0x16, VIRTIO_QUEUE_SIZE = 0x18,                  // 16
+    VIRTIO_QUEUE_MSIX_VECTOR = 0x1a,                                       // 16
     VIRTIO_QUEUE_ENABLE = 0x1c, VIRTIO_QUEUE_NOTIFY_OFF = 0x1e,            // 16
     VIRTIO_QUEUE_DESC = 0x20, VIRTIO_QUEUE_DRIVER = 0x28, VIRTIO_QUEUE_DEVICE = 0x30,   // 64
     VIRTIO_COMMON_BYTES = 0x38,
 };
 enum virtio_status { VIRTIO_ACKNOWLEDGE = 1, VIRTIO_DRIVER = 2, VIRTIO_DRIVER_OK = 4,
                      VIRTIO_FEATURES_OK = 8, VIRTIO_NEEDS_RESET = 64, VIRTIO_FAILED = 128 };
+#define VIRTIO_NO_VECTOR 0xffffu     // 4.1.5.1.2
 #define VIRTIO_F_VERSION_1 BIT(32)
 
 // 2.6.5 descriptors, 2.6.6 available ring, 2.6.8 used ring.

@@ -149,7 +149,7 @@ __attribute__((format(printf, 1, 2))) static void env_log(const char *format, ..
     model.log_lines++;
 }
 const struct hw_env model_env = {env_dma_alloc, env_mmio_map, env_now, env_delay, env_irq,
-                                 env_log};
+                                 NULL, env_log};
 
 static u32 bar0, command;
 static u32 cfg_read(u32 bdf, u32 offset) {

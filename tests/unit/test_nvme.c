@@ -152,7 +152,11 @@ static status_t irq_attach(u32 bdf, void (*handler)(void *arg), void *arg) {
     return S_OK;
 }
 static void say(const char *format, ...) { (void)format; }
-static const struct hw_env env = {dma_alloc, mmio_map, now_ns, delay_us, irq_attach, say};
+static status_t no_msix(u32 bdf, void (*handler)(void *arg), void *arg) {
+    (void)bdf, (void)handler, (void)arg;
+    return E_NODEV;
+}
+static const struct hw_env env = {dma_alloc, mmio_map, now_ns, delay_us, irq_attach, no_msix, say};
 static u32 bar, command;
 static u32 cfg_read(u32 bdf, u32 at) {
     (void)bdf;

@@ -120,6 +120,30 @@ START_TEST(msi) {
 }
 END_TEST
 
+START_TEST(msix) {
+    const u32 bdf = PCI_BDF(2, 0, 0);
+    struct pci_msix m;
+    ck_assert_int_eq(pci_msix_find(&cfg, bdf, &m), E_NODEV);
+    fns[2].reg[0xd0 / 4] |= 0xe000;
+    fns[2].reg[0xe0 / 4] = 0xc0040011;                     // enabled and masked by someone; 5
+    fns[2].reg[0xe4 / 4] = 0x1fb0 | 4;                     // in BAR 4
+    ck_assert_int_eq(pci_msix_find(&cfg, bdf, &m), S_OK);
+    ck_assert_uint_eq(m.cap, 0xe0);
+    ck_assert_uint_eq(m.entries, 5);
+    ck_assert_uint_eq(m.table.v, 0x1c0001fb0ull);
+    pci_msix_enable(&cfg, bdf, &m);
+    ck_assert_uint_eq(fns[2].reg[0xe0 / 4], 0x80040011);
+    ck_assert_uint_ne(fns[2].reg[1] & (1 << 10), 0);
+    fns[2].reg[0xe4 / 4] = 0x1ffb0;                        // the sixth is beyond BAR 0's end
+    fns[2].reg[0xe0 / 4] = 0x00050011;
+    ck_assert_int_eq(pci_msix_find(&cfg, bdf, &m), E_NODEV);
+    fns[2].reg[0xe4 / 4] = 2;                              // an I/O BAR
+    ck_assert_int_eq(pci_msix_find(&cfg, bdf, &m), E_NODEV);
+    fns[2].reg[0xe4 / 4] = 7;                              // there is no BAR 7
+    ck_assert_int_eq(pci_msix_find(&cfg, bdf, &m), E_NODEV);
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("pci");
     TCase *t = tcase_create("pci");
@@ -128,6 +152,7 @@ int main(void) {
     tcase_add_test(t, scan_ends_on_a_bridge_loop);
     tcase_add_test(t, bars);
     tcase_add_test(t, msi);
+    tcase_add_test(t, msix);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
