@@ -127,7 +127,21 @@ static void smp_init(const struct acpi_info *acpi) {
 
 static void serial_interrupt(void *port) { serial_receive(port ? SERIAL_COM2 : SERIAL_COM1); }
 
+static void kbd_interrupt(void *unused) {
+    (void)unused;
+    kbd_receive();
+}
+
+static void kbd_start(void) {
+    if (!kbd_init()) return;
+    if (irq_attach_isa(kbd_irq_line(), kbd_interrupt, NULL, EDGE_CONSOLE))
+        klog("keyboard: no interrupt line; it is not used");
+    else klog("keyboard: PS/2, US layout");
+    kbd_receive();                   // what came before the line was open raises no edge
+}
+
 static void console_input_init(void) {
+    kbd_start();
     serial_init(SERIAL_COM2);
     for (u64 port = SERIAL_COM1; port < SERIAL_COUNT; port++) {
         if (!serial_present((enum serial_port)port)) continue;
@@ -136,6 +150,13 @@ static void console_input_init(void) {
             klog("COM%lu: no interrupt line; it takes no input", port + 1);
         else serial_irq_enable((enum serial_port)port);
     }
+}
+
+// What was logged before there was a screen.
+static void screen_replay(void) {
+    char text[256];
+    u64 from = 0, len;
+    while ((len = klog_read(&from, text, sizeof text)) != 0) screen_write(text, len);
 }
 
 static void screen_attach(void) {
@@ -149,17 +170,23 @@ static void screen_attach(void) {
         .bits_per_pixel = fb->bits_per_pixel, .text = text, .red_shift = fb->red_shift,
         .green_shift = fb->green_shift, .blue_shift = fb->blue_shift,
     };
-    if (!screen_init(&config))
+    if (!screen_init(&config)) {
         klog("screen: %u bits a pixel cannot be drawn on", fb->bits_per_pixel);
-    else klog("screen: %u x %u%s", fb->width, fb->height, text ? " cells" : " pixels");
+        return;
+    }
+    screen_replay();
+    klog("screen: %u x %u%s", fb->width, fb->height, text ? " cells" : " pixels");
 }
 
 static void interrupts_init(struct acpi_info *acpi) {
     if (acpi_parse(boot_info.rsdp, boot_info.rsdp_bytes, kmap_memory, acpi))
         klog("acpi: no MADT; one CPU, no device interrupts but MSI");
     pic_mask();
-    lapic_init(lapic_is_x2apic() ? NULL : mmio_map(paddr(lapic_base_pa()), PAGE_SIZE));
+    if (options.x2apic && !cpu_features.x2apic) klog("apic=x2apic: this CPU has none");
+    const bool x2apic = lapic_is_x2apic() || (options.x2apic && cpu_features.x2apic);
+    lapic_init(x2apic ? NULL : mmio_map(paddr(lapic_base_pa()), PAGE_SIZE), x2apic);
     lapic_cpu_init();
+    if (x2apic) klog("apic: x2APIC");
     lapic_timer_calibrate(time_now_ns);
     irq_init(acpi);
     timers_cpu_init();

@@ -117,6 +117,10 @@ static bool set_ip(struct options *o, struct word v) { return read_ipv4(v, &o->i
 static bool set_join_wait(struct options *o, struct word v) {
     return read_u32(v, JOIN_WAIT_MAX_S, &o->join_wait_s);
 }
+static bool set_apic(struct options *o, struct word v) {
+    o->x2apic = word_is(v, "x2apic");
+    return o->x2apic || word_is(v, "firmware");
+}
 static bool set_selftest(struct options *o, struct word v) {
     static const char *const names[] = {"panic", "assert", "overflow", "write-text", "timers",
                                         "kicks", "sync", "sync-fault"};
@@ -141,6 +145,7 @@ static const struct option_row {
     {"net.mtu", "0 or 576 to 9000", set_mtu},
     {"ip", "an IPv4 address such as 10.7.0.70", set_ip},
     {"join.wait", "0 to 3600", set_join_wait},
+    {"apic", "firmware or x2apic", set_apic},
     {"selftest", "panic, assert, overflow, write-text, timers, kicks, sync, sync-fault",
      set_selftest},
 };

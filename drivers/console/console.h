@@ -1,5 +1,5 @@
-// The node's console: COM1 and, where there is one, the screen. Output is called under
-// the log's lock (kernel/klog.c); input arrives by interrupt.
+// The node's console: COM1 and, where there is one, the screen with a keyboard. Output is
+// called under the log's lock (kernel/klog.c); input arrives by interrupt.
 #pragma once
 
 #include "base/status.h"
@@ -19,6 +19,12 @@ void serial_irq_enable(enum serial_port port);
 int serial_read(enum serial_port port);              // next byte received, -1: none
 u8 serial_irq_line(enum serial_port port);           // ISA interrupt
 u64 serial_dropped(enum serial_port port);           // times that the UART lost bytes
+
+bool kbd_init(void);                 // the keyboard behind an i8042; false: none
+void kbd_receive(void);              // interrupt context
+int kbd_read(void);                  // next byte typed, -1: none
+u8 kbd_irq_line(void);
+u64 kbd_dropped(void);               // keys lost, for nobody read
 
 struct screen_config {
     volatile void *pixels;           // or text cells

@@ -1,5 +1,6 @@
-// The screen: EGA text cells or an RGB framebuffer, as the loader left it. A plain
-// terminal: newline, return, backspace, tab, scrolling; escape sequences are skipped.
+// The screen: EGA text cells or an RGB framebuffer, as the loader left it. A small
+// terminal: newline, return, backspace, tab, scrolling, and of ECMA-48's sequences those that
+// move the cursor or erase; the others are skipped. The cursor's cell is inverted (pixels only).
 // The text is kept in `shadow`, so nothing is read back from the card, and scrolling
 // draws only cells that change. Called under the log's lock.
 #include "drivers/console/console.h"
@@ -10,12 +11,15 @@
 #define COLUMNS_MAX 256u
 #define ROWS_MAX 128u
 #define GREY 0xbbu
+#define PARAMETERS_MAX 2u
+#define PARAMETER_MAX 9999u
 
 static struct screen_config screen;
 static bool screen_on;
 static u32 columns, rows, column, row;
 static u8 shadow[ROWS_MAX][COLUMNS_MAX];
 static enum { ESC_NONE, ESC_SEEN, ESC_CSI } escape;
+static u32 parameter[PARAMETERS_MAX], parameter_count;
 
 static void draw_pixel(volatile u8 *at, u32 color) {
     const u32 bytes = (screen.bits_per_pixel + 7u) / 8;
@@ -26,7 +30,7 @@ static void draw_pixel(volatile u8 *at, u32 color) {
     for (u32 i = 0; i < bytes; i++) at[i] = (u8)(color >> 8 * i);
 }
 
-static void draw_glyph(u32 x, u32 y, u8 c) {
+static void draw_glyph(u32 x, u32 y, u8 c, bool cursor) {
     const u32 ink = GREY << screen.red_shift | GREY << screen.green_shift |
                     GREY << screen.blue_shift;
     const u32 bytes = (screen.bits_per_pixel + 7u) / 8;
@@ -36,8 +40,9 @@ static void draw_glyph(u32 x, u32 y, u8 c) {
         volatile u8 *at = (volatile u8 *)screen.pixels +
                           (u64)(y * FONT_HEIGHT + line) * screen.pitch_bytes +
                           (u64)x * FONT_WIDTH * bytes;
+        const u32 bits = cursor ? ~(u32)glyph[line] : glyph[line];
         for (u32 i = 0; i < FONT_WIDTH; i++, at += bytes)
-            draw_pixel(at, glyph[line] >> (FONT_WIDTH - 1 - i) & 1 ? ink : 0);
+            draw_pixel(at, bits >> (FONT_WIDTH - 1 - i) & 1 ? ink : 0);
     }
 }
 
@@ -47,7 +52,7 @@ static void cell_set(u32 x, u32 y, u8 c) {
     if (screen.text)
         ((volatile u16 *)screen.pixels)[y * (screen.pitch_bytes / 2) + x] =
             (u16)(TEXT_ATTRIBUTE | c);
-    else draw_glyph(x, y, c);
+    else draw_glyph(x, y, c, false);
 }
 
 // Takes the screen over and clears it.
@@ -76,14 +81,66 @@ static void newline(void) {
         for (u32 x = 0; x < columns; x++) cell_set(x, y, y + 1 < rows ? shadow[y + 1][x] : ' ');
 }
 
-// Whether c belongs to an escape sequence, which is skipped.
+static void erase(u32 from_x, u32 from_y, u32 to_x, u32 to_y) {
+    for (u32 y = from_y; y <= to_y; y++)
+        for (u32 x = y == from_y ? from_x : 0; x < (y == to_y ? to_x : columns); x++)
+            cell_set(x, y, ' ');
+}
+
+static u32 parameter_or(u32 index, u32 otherwise) {
+    return index < parameter_count && parameter[index] ? parameter[index] : otherwise;
+}
+
+// The end of a sequence: ECMA-48 8.3 CUU, CUD, CUF, CUB, CUP, ED, EL.
+static void sequence(u8 final) {
+    const u32 n = parameter_or(0, 1), what = parameter_or(0, 0);
+    switch (final) {
+    case 'A': row -= n < row ? n : row; break;
+    case 'B': row = row + n < rows ? row + n : rows - 1; break;
+    case 'C': column = column + n < columns ? column + n : columns - 1; break;
+    case 'D': column -= n < column ? n : column; break;
+    case 'H':
+        row = (n < rows ? n : rows) - 1;
+        column = parameter_or(1, 1) < columns ? parameter_or(1, 1) - 1 : columns - 1;
+        break;
+    case 'J':
+        if (what == 0) erase(column, row, columns, rows - 1);
+        else erase(0, 0, what == 1 ? column + 1 : columns, what == 1 ? row : rows - 1);
+        break;
+    case 'K': erase(what == 0 ? column : 0, row, what == 1 ? column + 1 : columns, row); break;
+    default: break;
+    }
+}
+
+static void parameter_take(u8 c) {
+    if (c == ';') {
+        parameter_count = parameter_count ? parameter_count + 1 : 2;
+        if (parameter_count > PARAMETERS_MAX) parameter_count = PARAMETERS_MAX;
+        return;
+    }
+    if (c < '0' || c > '9') return;
+    const u32 i = parameter_count ? parameter_count - 1 : 0;
+    parameter_count = i + 1;
+    parameter[i] = parameter[i] * 10 + c - '0';
+    if (parameter[i] > PARAMETER_MAX) parameter[i] = PARAMETER_MAX;
+}
+
+// Whether c belongs to an escape sequence.
 static bool escape_takes(u8 c) {
     if (escape == ESC_NONE) {
         if (c == 27) escape = ESC_SEEN;
         return c == 27;
     }
-    if (escape == ESC_SEEN) escape = c == '[' ? ESC_CSI : ESC_NONE;
-    else if (c >= 0x40 && c <= 0x7e) escape = ESC_NONE;
+    if (escape == ESC_SEEN) {
+        escape = c == '[' ? ESC_CSI : ESC_NONE;
+        parameter_count = 0;
+        for (u32 i = 0; i < PARAMETERS_MAX; i++) parameter[i] = 0;
+    } else if (c >= 0x40 && c <= 0x7e) {
+        escape = ESC_NONE;
+        sequence(c);
+    } else {
+        parameter_take(c);
+    }
     return true;
 }
 
@@ -97,7 +154,13 @@ static void put(u8 c) {
     if (column >= columns) newline();
 }
 
+static void cursor_show(bool on) {
+    if (!screen.text) draw_glyph(column, row, shadow[row][column], on);
+}
+
 void screen_write(const char *text, u64 len_bytes) {
-    if (!screen_on) return;
+    if (!screen_on || len_bytes == 0) return;
+    cursor_show(false);
     for (u64 i = 0; i < len_bytes; i++) put((u8)text[i]);
+    cursor_show(true);
 }

@@ -1,7 +1,7 @@
 // Finds PCI functions and reads what drivers need of their configuration space.
 // Called at boot by kernel/net.c and by whoever routes interrupts; one CPU, no lock.
 // All loops end: 256 buses once each, 48 capabilities, 6 BARs.
-// Spec: PCI Local Bus 3.0 section 6.1 (header), 6.2.5 (BARs), 6.7 (list), 6.8.1 (MSI), 6.8.2 (MSI-X).
+// Spec: PCI Local Bus 3.0 6.1 (header), 6.2.5 (BARs), 6.7 (list), 6.8.1 (MSI), 6.8.2 (MSI-X).
 #include "drivers/pci/pci.h"
 
 #include "base/bits.h"

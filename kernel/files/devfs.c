@@ -1,7 +1,7 @@
 // /dev: null, zero, full, random, urandom, console, tty, com2, bench (kernel/bench.c), and
-// links into /proc/self/fd. The console is COM1 and the screen under the line discipline
-// (tty.c); com2 is the second serial port, raw; run is the same port, there only where the
-// option run=com2 and this node being node 0 make it the run channel. Called through
+// links into /proc/self/fd. The console is COM1, the keyboard and the screen under the line
+// discipline (tty.c); com2 is the second serial port, raw; run is the same port, there only
+// where the option run=com2 and this node being node 0 make it the run channel. Called through
 // file_call and at the edge for input; lock: files_lock.
 #include "base/string.h"
 #include "drivers/console/console.h"
@@ -62,12 +62,18 @@ static void console_signal(void *ctx, u32 pgid, u32 sig) {
     signal_raise_group(pgid, sig, (struct signal_info){.code = SI_KERNEL});
 }
 
+// The next byte of the console's line: COM1's, then the keyboard's.
+static int console_byte(void) {
+    const int c = serial_read(SERIAL_COM1);
+    return c >= 0 ? c : kbd_read();
+}
+
 // At the edge after input arrived: through the line discipline, and wakes readers.
 static void console_edge(void) {
     bool ready = false, raw = false;
     int c;
     spin_lock(&files_lock);
-    while (tty_has_room(&console_tty) && (c = serial_read(SERIAL_COM1)) >= 0)
+    while (tty_has_room(&console_tty) && (c = console_byte()) >= 0)
         ready |= tty_input(&console_tty, (u8)c);
     while (com2_tail - com2_head < COM2_PENDING_MAX && (c = serial_read(SERIAL_COM2)) >= 0) {
         com2_bytes[com2_tail++ % COM2_PENDING_MAX] = (u8)c;

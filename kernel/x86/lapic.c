@@ -47,16 +47,17 @@ static void set(u32 reg, u32 value) {
 u64 lapic_base_pa(void) { return rdmsr(MSR_APIC_BASE) & APIC_BASE_MASK; }
 bool lapic_is_x2apic(void) { return (rdmsr(MSR_APIC_BASE) & APIC_BASE_X2APIC) != 0; }
 
-void lapic_init(volatile void *mmio) {
+// use_x2apic: the firmware left it so, or the CPU has it and it is wanted
+void lapic_init(volatile void *mmio, bool use_x2apic) {
     lapic_mmio = mmio;
-    x2apic = lapic_is_x2apic();
+    x2apic = use_x2apic;
 }
 
 // Turns the calling CPU's on: NMI at LINT1, everything else masked.
 void lapic_cpu_init(void) {
     u64 base = rdmsr(MSR_APIC_BASE) | APIC_BASE_ENABLE;
-    if (x2apic) base |= APIC_BASE_X2APIC;        // as CPU 0, where firmware chose it
-    wrmsr(MSR_APIC_BASE, base);
+    wrmsr(MSR_APIC_BASE, base);                  // 11.12.5: enabled first, then x2APIC
+    if (x2apic) wrmsr(MSR_APIC_BASE, base | APIC_BASE_X2APIC);
     set(LAPIC_TPR, 0);
     set(LAPIC_LVT_TIMER, LVT_MASKED | TRAP_TIMER);
     set(LAPIC_LVT_LINT0, LVT_MASKED);

@@ -3,8 +3,8 @@
 
 #include "base/types.h"
 
-// First CPU: registers mapped at mmio (unused in x2APIC mode). Each CPU: lapic_cpu_init.
-void lapic_init(volatile void *mmio);
+// First CPU: registers mapped at mmio, or x2APIC mode for all. Each CPU: lapic_cpu_init.
+void lapic_init(volatile void *mmio, bool use_x2apic);
 void lapic_cpu_init(void);
 u64 lapic_base_pa(void);
 bool lapic_is_x2apic(void);

@@ -1,0 +1,257 @@
+#!/usr/bin/env python3
+"""What real machines have and the other tests' guests have not: q35 with 8 CPUs and memory
+above 4 GiB, NUMA tables, an IOMMU, MSI and MSI-X beside INTx, no serial port (screen and
+keyboard alone), a USB stick, BIOS and UEFI. TAP. Waits for what is seen, never for a time;
+LIMIT_S is a hang detector."""
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+from boot import IMAGE, OVMF, ROOT, Boot, Tap
+import screen
+
+LIMIT_S = 240
+FONT = os.path.join(ROOT, "build/gen/font.c")
+MAC = "52:54:00:49:53:01"            # node 0 of boot.py's cluster.conf
+KEYS = {" ": "spc", "\n": "ret", "$": "shift-4", "(": "shift-9", ")": "shift-0", "*": "shift-8",
+        "+": "shift-equal", "/": "slash", ".": "dot", "|": "shift-backslash", "-": "minus",
+        ">": "shift-dot", "=": "equal", "\b": "backspace", ";": "semicolon", "'": "apostrophe",
+        '"': "shift-apostrophe", "_": "shift-minus", "?": "shift-slash", "&": "shift-7", "\x03": "ctrl-c"}
+
+
+def key_of(character):
+    """QEMU's name of the key (with its modifier) that types a character."""
+    if character.isupper():
+        return "shift-" + character.lower()
+    return KEYS.get(character, character)
+
+
+class Monitor:
+    """QEMU's machine protocol on a unix socket."""
+
+    def __init__(self, path, process):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        while True:
+            try:
+                self.socket.connect(path)
+                break
+            except (FileNotFoundError, ConnectionRefusedError):
+                if process.poll() is not None:
+                    raise RuntimeError("QEMU ended at once") from None
+                time.sleep(0.05)     # until QEMU has made its socket
+        self.file = self.socket.makefile("rw", encoding="utf-8")
+        self.file.readline()
+        self.run("qmp_capabilities")
+
+    def run(self, command, **arguments):
+        self.file.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+        self.file.flush()
+        while True:
+            answer = json.loads(self.file.readline())
+            if "error" in answer:
+                raise RuntimeError(answer["error"]["desc"])
+            if "return" in answer:
+                return answer["return"]
+
+    def human(self, line):
+        return self.run("human-monitor-command", **{"command-line": line})
+
+
+class Screen:
+    """A guest that has a screen and a keyboard and nothing else."""
+
+    def __init__(self, folder, extra, image=None, uefi=False):
+        self.folder, self.text, self.lines = folder, "", []
+        self.font = screen.font_read(FONT)
+        boot = Boot(folder, extra=extra, uefi=uefi, smp=2) if image is None else None
+        words = boot.words if boot else image
+        if boot:
+            at = words.index("-serial")
+            words = words[:at] + words[at + 2:]
+        path = os.path.join(folder, "monitor")
+        if os.path.exists(path):
+            os.unlink(path)
+        self.process = subprocess.Popen(
+            words + ["-serial", "none", "-qmp", f"unix:{path},server=on,wait=off"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        self.monitor = Monitor(path, self.process)
+
+    def look(self):
+        path = os.path.join(self.folder, "screen.ppm")
+        self.monitor.run("screendump", filename=path)
+        with open(path, "rb") as file:
+            try:
+                self.lines = screen.text(file.read(), self.font)
+            except ValueError:
+                self.lines = []      # before the mode is set
+        self.text = "\n".join(self.lines).rstrip("\n")
+        return self.text
+
+    def wait(self, pattern):
+        """True once a line of the screen matches."""
+        deadline = time.monotonic() + LIMIT_S
+        while time.monotonic() < deadline and self.process.poll() is None:
+            if re.search(pattern, self.look(), re.M):
+                return True
+            time.sleep(0.1)          # between two looks
+        return False
+
+    def press(self, text):
+        for character in text:
+            self.monitor.human(f"sendkey {key_of(character)} 1")
+            # The next key only once the last one was released.
+            self.monitor.run("query-status")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+
+def boots(tap, folder, name, wanted, **options):
+    """One guest that boots; every pattern of `wanted` is on its console."""
+    boot = Boot(folder, machine="q35", **options)
+    boot.run("CPUs, ")
+    missing = [p for p in wanted if not re.search(p, boot.text, re.M)]
+    if "PANIC" in boot.text:
+        missing.append("a boot without PANIC")
+    tap.result(not missing, name if not missing else f"{name} (missing: {missing})", boot)
+
+
+def numa(smp, nodes=2):
+    words = ["-m", "6G"]
+    each = smp // nodes
+    for n in range(nodes):
+        words += ["-object", f"memory-backend-ram,id=m{n},size=3G", "-numa",
+                  f"node,nodeid={n},cpus={n * each}-{n * each + each - 1},memdev=m{n}"]
+    return words + ["-numa", "dist,src=0,dst=1,val=20"]
+
+
+def drives(folder):
+    words = []
+    for n, device in enumerate(("nvme,serial=a", "virtio-blk-pci", "virtio-blk-pci,vectors=0")):
+        path = os.path.join(folder, f"drive{n}")
+        with open(path, "wb") as file:
+            file.truncate(4 << 20)
+        words += ["-drive", f"if=none,id=d{n},format=raw,file={path}",
+                  "-device", f"{device},drive=d{n}"]
+    return words
+
+
+def cards(*models):
+    words = []
+    for n, model in enumerate(models):
+        words += ["-netdev", f"hubport,hubid=0,id=hub{n}", "-device",
+                  f"{model},netdev=hub{n},mac={MAC[:-2]}{n + 1:02x},romfile="]
+    return words
+
+
+def machines(tap, folder):
+    big = r"^\[.*memory: 6[01]\d\d MiB of RAM"
+    up8 = r"node up: 8 CPUs"
+    for uefi in (False, True):
+        name = "UEFI" if uefi else "BIOS"
+        if uefi and not os.path.exists(OVMF):
+            tap.result(True, "q35 with 8 CPUs and 6 GiB, UEFI", skip="no OVMF here")
+            continue
+        boots(tap, folder, f"{name}: 8 CPUs, 6 GiB", [big, up8], smp=8, uefi=uefi,
+              extra=("-cpu", "max", "-m", "6G"))
+        boots(tap, folder, f"{name}: 8 CPUs, 6 GiB in two NUMA nodes (SRAT, SLIT)", [big, up8],
+              smp=8, uefi=uefi, extra=["-cpu", "max"] + numa(8))
+        boots(tap, folder, f"{name}: intel-iommu with interrupt remapping offered, all cards",
+              [r"node up: 2 CPUs", r"eth0: .*82574", r"^.*nvme0n1: ", r"^.*vdb: "], smp=2,
+              uefi=uefi, extra=["-cpu", "max", "-machine", "kernel-irqchip=split", "-device",
+                                "intel-iommu,intremap=on"] + drives(folder) + cards("e1000e"))
+
+
+def interrupts(tap, folder):
+    boot = Boot(folder, machine="q35", smp=2,
+                extra=["-cpu", "max"] + drives(folder) + cards("e1000e", "e1000"))
+    command = ("dd if=/dev/zero of=/nodes/0/dev/nvme0n1 bs=64k count=16 conv=notrunc,fsync && "
+               "dd if=/dev/zero of=/nodes/0/dev/vda bs=64k count=16 conv=notrunc,fsync && "
+               "dd if=/dev/zero of=/nodes/0/dev/vdb bs=64k count=16 conv=notrunc,fsync && "
+               "echo wrote $((6 * 7))\n")
+    ok = boot.run("wrote 42\n", prompt=" # ", typed=command)
+    tap.result(ok, "drives with MSI-X and a drive with INTx alone write and flush", boot)
+    modes = [mode for mode, _ in re.findall(r"irq: [0-9a-f:.]+: (MSI-X|MSI), vector (\d+)",
+                                            boot.text)]
+    tap.result(sorted(modes) == ["MSI", "MSI-X", "MSI-X"],
+               f"MSI: 82574L; MSI-X: NVMe and virtio; INTx: 82540EM and virtio ({modes})", boot)
+
+
+def x2apic(tap, folder):
+    """QEMU's TCG has it from version 9 on."""
+    name = "x2APIC: switched on by apic=x2apic, 8 CPUs, timers and IPIs by MSRs"
+    boot = Boot(folder, machine="q35", smp=8, options="apic=x2apic selftest=kicks",
+                extra=("-cpu", "max,+x2apic"))
+    ok = boot.run("selftest: kicks ok")
+    if "doesn't support requested feature: CPUID.01H:ECX.x2apic" in boot.text:
+        tap.result(True, name, skip="this QEMU's TCG has no x2APIC")
+    else:
+        tap.result(ok and "apic: x2APIC" in boot.text, name, boot)
+
+
+def typed(tap, guest, what):
+    tap.result(guest.wait(r"^\[.*isthmus: booting") and "isthmus: node up" in guest.look() or
+               guest.wait("isthmus: node up"), f"{what}: the boot is on the screen", guest)
+    tap.result(guest.wait(r"~ # ?$"), f"{what}: the prompt is on the screen", guest)
+    guest.press("echo Key $((6*7)) 'A_b|C'\n")
+    tap.result(guest.wait(r"^Key 42 A_b\|C$"), f"{what}: typed keys reach the shell", guest)
+
+
+def screens(tap, folder):
+    for uefi in (False, True):
+        if uefi and not os.path.exists(OVMF):
+            tap.result(True, "screen alone, UEFI", skip="no OVMF here")
+            continue
+        what = f"no COM1, {'UEFI' if uefi else 'BIOS'}"
+        with Screen(folder, ("-cpu", "max"), uefi=uefi) as guest:
+            typed(tap, guest, what)
+            guest.press("echo wrong\b\b\b\b\bright; sleep 1000\n")
+            ok = guest.wait(r"^right$")
+            guest.press("\x03")
+            guest.press("echo after $?\n")
+            tap.result(ok and guest.wait(r"^after 130$"),
+                       f"{what}: backspace erases, control-C interrupts", guest)
+            guest.press("clear\n")
+            tap.result(guest.wait(r"\A~ # ?$"), f"{what}: clear clears", guest)
+            tap.result("\ufffd" not in guest.text, f"{what}: every cell is a glyph", guest)
+
+
+def sticks(tap, folder):
+    """The image itself, as `make iso` leaves it, on a USB stick and no other drive."""
+    for uefi in (False, True):
+        what = f"USB stick, {'UEFI' if uefi else 'BIOS'}"
+        if uefi and not os.path.exists(OVMF):
+            tap.result(True, what, skip="no OVMF here")
+            continue
+        stick = os.path.join(folder, "stick.img")
+        shutil.copy(IMAGE, stick)
+        words = ["qemu-system-x86_64", "-accel", "tcg", "-M", "q35", "-cpu", "max", "-smp", "2",
+                 "-m", "512", "-display", "none", "-no-reboot", "-nodefaults", "-vga", "std",
+                 "-drive", f"if=none,id=u,file={stick},format=raw", "-device", "qemu-xhci",
+                 "-device", "usb-storage,drive=u,bootindex=0"]
+        with Screen(folder, (), image=words + (["-bios", OVMF] if uefi else [])) as guest:
+            typed(tap, guest, what)
+
+
+def main():
+    tap = Tap()
+    only = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as folder:
+        for part in (machines, interrupts, x2apic, screens, sticks):
+            if not only or part.__name__ in only:
+                part(tap, folder)
+    print(f"1..{tap.count}")
+
+
+if __name__ == "__main__":
+    main()
