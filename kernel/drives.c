@@ -83,6 +83,15 @@ static void drives_edge(void) {
     if (more) drives_poll_soon();
 }
 
+// See drives.h. Drive by drive.
+status_t drives_sync_all(u64 *ticket) {
+    for (u32 i = 0; i < drive_count; i++) {
+        const status_t status = drive_sync(&drives[i], ticket);
+        if (status != S_OK) return status;
+    }
+    return S_OK;
+}
+
 // --- boot ---
 
 static bool drive_found(void *ctx, const struct pci_dev *pci) {
@@ -210,7 +219,6 @@ void drives_init(void) {
     drive_env.irq_attach = attach;
     drive_env.irq_attach_msix = attach_msix;
     pci_scan(&pci_cfg_ports, drive_found, NULL);
-    drivefs_init();
     if (drive_count == 0) return;
     const u64 buffer_bytes = BLK_FRAMES_MAX * PAGE_SIZE;
     const paddr_t buffer = frame_alloc_contiguous(BLK_FRAMES_MAX, FRAME_DMA);

@@ -53,6 +53,8 @@ void drive_pump(struct drive *d, u64 now_ns);    // starts what is due
 struct drive_index { u64 pa; u32 set_count; };
 struct drive_index drive_index(void);
 
-// kernel/files/drivefs.c: the files of /nodes/N/dev. Boot.
-void drivefs_init(void);
+// All writes up to the first call of it are on all drives. As drive_sync.
+status_t drives_sync_all(u64 *ticket);
+
+// kernel/files/drivefs.c: the files in /nodes/N/dev. Boot.
 void drivefs_add(struct drive *d);

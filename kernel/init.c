@@ -9,6 +9,7 @@
 #include "kernel/boot_info.h"
 #include "kernel/cluster.h"
 #include "kernel/drives.h"
+#include "kernel/files/nodedev.h"
 #include "kernel/init.h"
 #include "kernel/irq.h"
 #include "kernel/klog.h"
@@ -230,6 +231,7 @@ _Noreturn void kernel_main(u64 mbi_pa) {
     cluster_init(proc_descs, proc_count);
     placement_init();
     bench_init();
+    nodedev_init();
     drives_init();
     klog("isthmus: node up: %u CPUs, %lu MiB free, TSC %lu MHz", cpu_count,
          frame_count_free() >> 8, time_tsc_hz() / 1000000);

@@ -1,12 +1,12 @@
-// /nodes/N/dev: this node's drives and partitions as block device files. The directory is
-// this node's root object, so other nodes walk to it by name without asking. Called through
-// file_call; lock: files_lock. What is read and written goes through kernel/drive_cache.c.
+// This node's drives and partitions as block device files in /nodes/N/dev (nodedev.c). Called
+// through file_call; lock: files_lock. What is read and written goes through
+// kernel/drive_cache.c.
 //
 // A file opened with O_EXCL for writing claims its bytes of the drive, as a mount does; a
 // second claim of any of them gets EBUSY.
 #include "base/string.h"
 #include "kernel/drives.h"
-#include "kernel/files/object.h"
+#include "kernel/files/nodedev.h"
 #include "kernel/remote_drive.h"
 #include "kernel/time.h"
 #include "mm/kmem.h"
@@ -22,18 +22,13 @@ struct drive_file {
     bool claimed;
 };
 
-static struct object directory;
 static struct drive_file *files[DRIVES_MAX * (GPT_PARTS_MAX + 1)];
 static u32 file_count;
 
 static void fill_attr(const struct drive_file *f, struct p9_attr *a) {
-    *a = (struct p9_attr){.valid = P9_GETATTR_BASIC, .qid_path = f ? f->minor + 2 : 1,
-        .mode = f ? S_IFBLK | 0660 : S_IFDIR | 0755, .nlink = f ? 1 : 2, .blksize = PAGE_SIZE,
-        .qid_type = f ? 0 : 0x80};
-    if (!f) return;
-    a->rdev = BLOCK_MAJOR << 8 | f->minor;
-    a->size = f->bytes;
-    a->blocks = f->bytes >> 9;
+    *a = (struct p9_attr){.valid = P9_GETATTR_BASIC, .qid_path = f->minor + 2,
+        .mode = S_IFBLK | 0660, .nlink = 1, .blksize = PAGE_SIZE,
+        .rdev = BLOCK_MAJOR << 8 | f->minor, .size = f->bytes, .blocks = f->bytes >> 9};
 }
 
 // --- files ---
@@ -120,77 +115,6 @@ static status_t file_call_drive(struct object *o, struct p9_call *c) {
 static void keep(struct object *o) { (void)o; }  // the table's own reference stays
 static const struct object_ops file_ops = {"drive", file_call_drive, keep};
 
-// --- the directory ---
-
-static status_t dir_walk(struct p9_call *c) {
-    if (!strcmp(c->name, ".") || !strcmp(c->name, "..")) {
-        c->made = object_root_id(node_id, OBJECT_ROOT_DEV);
-        fill_attr(NULL, &c->attr);
-        return S_OK;
-    }
-    for (u32 i = 0; i < file_count; i++) {
-        if (strcmp(files[i]->name, c->name)) continue;
-        object_get(&files[i]->object);
-        c->made = object_id_of(&files[i]->object);
-        fill_attr(files[i], &c->attr);
-        return S_OK;
-    }
-    return E_NOENT;
-}
-
-static status_t dir_read(struct p9_call *c) {
-    for (u64 i = c->offset; i < file_count + 2; i++) {
-        struct p9_attr a;
-        fill_attr(i < 2 ? NULL : files[i - 2], &a);
-        const char *name = i == 0 ? "." : i == 1 ? ".." : files[i - 2]->name;
-        if (!data_dirent(c, a.qid_path, i + 1, a.mode, name)) break;
-        c->value = i + 1;
-    }
-    return S_OK;
-}
-
-// All writes up to the first call of it, drive by drive.
-static status_t dir_sync(struct p9_call *c) {
-    for (u32 i = 0; i < drive_count; i++) {
-        const status_t status = drive_sync(&drives[i], &c->value);
-        if (status != S_OK) return status;
-    }
-    return S_OK;
-}
-
-static status_t dir_call(struct object *o, struct p9_call *c) {
-    switch (c->type) {
-    case P9_TWALK: return dir_walk(c);
-    case P9_TREADDIR: return dir_read(c);
-    case P9_TREAD: return E_ISDIR;
-    case P9_TLOPEN:
-        return c->flags & O_ACCMODE ? E_ISDIR : ofd_open(o, c->flags, c);
-    case P9_TGETATTR: fill_attr(NULL, &c->attr); return S_OK;
-    case P9_TSETATTR: return E_PERM;
-    case P9_TCLUNK: return S_OK;
-    case P9_TFSYNC: return dir_sync(c);
-    case P9_TPOLL: c->result = c->flags & (POLLIN | POLLOUT); return S_OK;
-    case P9_TSTATFS:
-        c->statfs = (struct p9_statfs){.type = 0x9fa0, .bsize = PAGE_SIZE};
-        return S_OK;
-    case P9_TIOCTL: return E_NOTTY;
-    case P9_TREADLINK: return E_INVAL;
-    case P9_TPAGE: return E_NODEV;
-    default: return E_PERM;
-    }
-}
-
-static const struct object_ops dir_ops = {"nodedev", dir_call, keep};
-
-// Boot, before the first process.
-void drivefs_init(void) {
-    spin_lock(&files_lock);
-    const status_t status = object_add(&directory, &dir_ops);
-    ASSERT(status == S_OK);
-    object_set_root(OBJECT_ROOT_DEV, &directory);
-    spin_unlock(&files_lock);
-}
-
 static void file_add(struct drive *d, const char *name, u64 first_byte, u64 bytes) {
     struct drive_file *f = kmem_alloc(sizeof *f);
     if (!f || object_add(&f->object, &file_ops) != S_OK) return;
@@ -200,6 +124,7 @@ static void file_add(struct drive *d, const char *name, u64 first_byte, u64 byte
     f->bytes = bytes;
     f->minor = file_count;
     files[file_count++] = f;
+    (void)nodedev_add(name, &f->object);         // room for all drives and their partitions
 }
 
 // The files of a drive and its partitions. Boot; files_lock held.
