@@ -130,9 +130,10 @@ static u32 size_class(const struct proc_desc *d) {
 static void thaw(struct proc *p, status_t why) {
     spin_lock(&proc_lock);
     p->cl.frozen = p->cl.giving = false;
-    migrate_settle(p, why);
     p->state = PROC_WAITING;
     proc_become_ready(p);
+    where_runs(p);
+    migrate_settle(p, why);
     spin_unlock(&proc_lock);
     remote_page_thawed(p);
     migrate_counters.thawed++;
@@ -368,6 +369,7 @@ static void host_start(void *ctx, u32 index) {
     d->pages_remote += d->pages_resident;
     d->pages_resident = 0;
     d->account.moves++;
+    d->stay++;
     lenders_write(p);
     placement_arrived(p);
     remote_page_translate_root(p, p->cl.giver);
@@ -376,11 +378,12 @@ static void host_start(void *ctx, u32 index) {
     p->state = PROC_WAITING;
     proc_become_ready(p);
     remote_page_begin(p);
-    child_back(d->pid);
+    where_runs(p);
+    move_request_look(d->pid);
     spin_unlock(&proc_lock);
     wait_alarm_changed(p);
     migrate_counters.adopted++;
-    where_tell(d->pid, (u8)node_id);
+    where_tell_here(d);
 }
 
 // Taken out of the shared queue by this node itself: goes on where it was.
@@ -413,10 +416,9 @@ static void host_given(void *ctx, u32 index, u8 node) {
     placement_left(p);
     remote_page_given(p);
     p->cl.frozen = false;
-    migrate_settle(p, S_OK);
-    p->cl.result_ready = false;
-    where_set(proc_desc(p)->pid, node);
+    where_set(proc_desc(p)->pid, node, proc_desc(p)->stay + 1);
     child_away_add(proc_desc(p));
+    migrate_settle(p, S_OK);
     spin_unlock(&proc_lock);
     children_tell(proc_desc(p)->pid, node);
 }
@@ -437,8 +439,8 @@ static void host_lost(void *ctx, u32 index, u8 node) {
     klog("lost: process %u (%s) with node %u\n", d->pid, d->name, node);
     migrate_counters.lost++;
     spin_lock(&proc_lock);
-    where_set(d->pid, WHERE_NONE);
-    child_lost(d->pid, node);
+    where_forget(d->pid);
+    child_lost(d->pid);
     spin_unlock(&proc_lock);
 }
 
@@ -502,7 +504,7 @@ static u64 deadline_ns(void *ctx) {
     u64 moves_at = list_empty(&migrate_moves) ? ~0ull : now + RETRY_NS;
     u64 exits_at = whereabouts_deadline_ns(now);
     u64 drains_at = remote_page_waits() ? now + RETRY_NS : ~0ull;
-    return MIN(moves_at, MIN(exits_at, drains_at));
+    return MIN(MIN(moves_at, move_request_deadline_ns()), MIN(exits_at, drains_at));
 }
 
 static void member_changed(void *ctx, u32 node, bool up) {

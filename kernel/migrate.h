@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernel/proc.h"
+#include "proto/cluster/cluster_msg.h"
 #include "proto/cluster/node.h"
 
 #define MOVE_AUTO 0xfe                   // a target: it stays, and is placed by the rule
@@ -14,12 +15,15 @@ void migrate_init(void);
 // `echo TEXT > /proc/PID/node` by the process asker_pid (0: nobody). files_lock held.
 // S_OK, S_RESTART (the caller waits), or why it does not move.
 status_t migrate_request(u32 asker_pid, u32 pid, const char *text);
-// A request that came from another node. net_lock held.
-void migrate_asked(u8 from, u32 pid, u8 target);
+// A request that came from node `from`. True: it is taken or answered; false: the process is
+// not here, and who called passes it on. net_lock held.
+bool migrate_asked(u8 from, u32 pid, u8 target);
 // The rule's move of a process here; proc_lock held. S_RESTART: placement_settled follows.
 status_t migrate_auto(struct proc *p, u8 target);
-// What became of a request that we sent to another node. net_lock held.
-void migrate_answered(u32 pid, status_t status);
+// Tells `asker` what became of its request. net_lock held, proc_lock not.
+void migrate_answer(u8 asker, u32 pid, u8 target, status_t status);
+// MSG_MOVED: what became of a request of ours. net_lock held.
+void migrate_answered(const struct cluster_msg *m);
 
 struct migrate_counters {
     u64 frozen, given, adopted, thawed, images_freed, lost, killed, refused_busy;

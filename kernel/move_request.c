@@ -1,5 +1,6 @@
 // Requests to move a process (`echo N > /proc/PID/node`): begun here where it runs here,
-// asked of the node where it runs else; who asked waits and is told what became of it.
+// asked of the node where it runs else; who asked waits and is told what became of it. A
+// process that is on its way is looked for again until it is somewhere.
 // Callers: procfs (files_lock held), whereabouts.c (net_lock), migrate.c.
 // Locks: struct proc's `cl`, asks under proc_lock; sending under net_lock.
 #include "kernel/migrate_priv.h"
@@ -7,7 +8,6 @@
 #include "base/string.h"
 #include "kernel/cluster.h"
 #include "kernel/files/object.h"
-#include "kernel/owner.h"
 #include "kernel/placement.h"
 #include "kernel/time.h"
 #include "kernel/whereabouts.h"
@@ -15,22 +15,36 @@
 
 #define ASKS_MAX 32u
 #define ASK_MAX_NS (2 * MOVE_WAIT_MAX_NS)  // a request and its hops
+#define ASK_AGAIN_NS 2000000ull            // how often a process on its way is looked for
 
-// A request sent to the node where the process runs.
+enum ask_state {
+    ASK_LOOK,                        // where is it? At look_at_ns, or when something is told
+    ASK_HERE,                        // here; its move has begun (cl.wanted)
+    ASK_SEND, ASK_OUT,               // `node` is to be asked; was asked
+    ASK_DONE,                        // `status` waits for its asker
+};
+
 struct ask {
-    bool used, sent, done;
+    bool used;
+    enum ask_state state;
     u32 pid, asker_pid;
     u8 target, node;
     status_t status;
-    u64 deadline_ns;                 // answered by then, or, once done, taken by then
+    u64 look_at_ns;
+    u64 deadline_ns;                 // but for ASK_HERE: done by then; once done, taken by then
 };
 
 static struct ask asks[ASKS_MAX];
+static u64 asks_at_ns = ~0ull;       // when to run them next; atomic
 static struct wait_list move_wait = WAIT_LIST_INIT(move_wait);
-static bool asks_to_send, askers_to_wake;
+static bool askers_to_wake;
 
 static void netpoll_soon(void) {
     __atomic_fetch_or(&cpu_this()->edge_work, EDGE_NETPOLL, __ATOMIC_RELAXED);
+}
+
+static void asks_run_at(u64 ns) {
+    if (ns < asks_at_ns) __atomic_store_n(&asks_at_ns, ns, __ATOMIC_RELAXED);
 }
 
 static status_t target_parse(const char *text, u8 *target) {
@@ -55,20 +69,26 @@ static void migrate_auto_end(struct proc *p, status_t status) {
     p->cl.automatic = p->cl.wanted = p->freeze_wanted = false;
 }
 
-// A new request; p lives here. proc_lock held.
-static status_t move_begin(struct proc *p, u32 asker_pid, u8 asker_node, u8 target) {
+// Somebody's move is under way, which ends first; the rule's makes way. proc_lock held.
+static bool other_move(struct proc *p) {
+    migrate_auto_end(p, E_BUSY);
+    return p->cl.wanted;
+}
+
+static void pin(struct proc *p, u8 target) {
+    proc_desc(p)->node_wanted = target == NODE_ANY || target == MOVE_AUTO ? ~0u : target;
+}
+
+// A new request; p lives here. S_RESTART: begun, and settled later. proc_lock held.
+static status_t move_begin(struct proc *p, u8 asker_node, u8 target) {
     struct proc_cluster *cl = &p->cl;
-    if (cl->wanted && !cl->automatic) return E_BUSY;
     if (target != NODE_ANY && !cluster_is_up(target)) return E_HOSTUNREACH;
-    if (p->state == PROC_ZOMBIE || p->state == PROC_NEW) return E_SRCH;
+    if (p->state == PROC_ZOMBIE) return E_SRCH;
     if ((proc_desc(p)->pid & 0xffff) == 1) return E_BUSY;   // each node's init stays
-    if (cl->wanted) migrate_auto_end(p, E_BUSY);             // the rule's move makes way
     cl->wanted = true;
     cl->automatic = false;
-    cl->result_ready = false;
     cl->refused = S_OK;
     cl->target = target;
-    cl->asker_pid = asker_pid;
     cl->asker_node = asker_node;
     cl->deadline_ns = time_now_ns() + MOVE_WAIT_MAX_NS;
     list_push_back(&migrate_moves, &cl->move);
@@ -78,195 +98,186 @@ static status_t move_begin(struct proc *p, u32 asker_pid, u8 asker_node, u8 targ
     return S_RESTART;
 }
 
-static status_t request_here(struct proc *p, u32 asker_pid, u8 target) {
-    struct proc_cluster *cl = &p->cl;
-    if (cl->result_ready && cl->asker_pid == asker_pid) {
-        cl->result_ready = false;
-        return cl->result;
-    }
-    if (cl->wanted && cl->asker_pid == asker_pid) return S_RESTART;
-    if (target == node_id) migrate_auto_end(p, E_BUSY);
-    const status_t s = target != node_id ? move_begin(p, asker_pid, WHERE_NONE, target)
-                       : cl->wanted ? E_BUSY : S_OK;
-    if (s == S_RESTART || s == S_OK)
-        proc_desc(p)->node_wanted = target == NODE_ANY ? ~0u : target;
-    return s;
-}
-
 // The rule moves p, which lives here, to `target`. S_RESTART: it is under way and ends by
 // placement_settled. proc_lock held.
 status_t migrate_auto(struct proc *p, u8 target) {
-    status_t s = move_begin(p, 0, WHERE_NONE, target);
+    if (p->cl.wanted) return E_BUSY;
+    status_t s = move_begin(p, WHERE_NONE, target);
     if (s == S_RESTART) p->cl.automatic = true;
     return s;
 }
 
-static struct proc *image_find(u32 pid) {
-    struct proc *found = NULL;
-    for (u32 i = 0; i < proc_count; i++) {
-        if (procs[i].state != PROC_AWAY || procs[i].cl.ended) continue;
-        if (proc_descs[i].pid != pid) continue;
-        found = &procs[i];
-        if (found->cl.frozen) return found;
-    }
-    return found;
+// --- requests of this node ------------------------------------------------------------------
+
+static void ask_done(struct ask *a, status_t status) {
+    a->state = ASK_DONE;
+    a->status = status;
+    a->deadline_ns = time_now_ns() + ASK_MAX_NS;
+    // Nobody takes the answer of one that moved itself: its call runs again where it went.
+    if (a->asker_pid == a->pid && status == S_OK) a->used = false;
+    askers_to_wake = true;
+    asks_run_at(0);
+    netpoll_soon();
 }
 
-static struct ask *ask_find(u32 pid, u32 asker_pid) {
+// It is here. A move that is under way already ends first: then it is looked for again.
+static void ask_here(struct ask *a, struct proc *p) {
+    a->look_at_ns = ~0ull;
+    if (a->target != MOVE_AUTO && other_move(p)) return;
+    const bool stays = a->target == node_id || a->target == MOVE_AUTO;
+    status_t s = stays ? S_OK : move_begin(p, WHERE_NONE, a->target);
+    if (s == S_RESTART || s == S_OK) pin(p, a->target);
+    if (s == S_RESTART) a->state = ASK_HERE;
+    else ask_done(a, s);
+}
+
+static void ask_there(struct ask *a, const struct where_found *found) {
+    // It is away, as wanted. A guess from the pid alone is asked: nobody may have it.
+    if (a->target == NODE_ANY && found->kind == WHERE_THERE) {
+        ask_done(a, S_OK);
+    } else if (!cluster_is_up(found->node)) {
+        ask_done(a, E_HOSTUNREACH);
+    } else {
+        a->node = found->node;
+        a->state = ASK_SEND;
+        asks_run_at(0);
+        netpoll_soon();
+    }
+}
+
+static void ask_look(struct ask *a) {
+    const struct where_found found = where_look(a->pid);
+    switch (found.kind) {
+    case WHERE_HERE: ask_here(a, proc_find(a->pid)); return;
+    case WHERE_TRANSIT: a->look_at_ns = time_now_ns() + ASK_AGAIN_NS; return;
+    case WHERE_THERE:
+    case WHERE_GUESS: ask_there(a, &found); return;
+    case WHERE_GONE: ask_done(a, E_SRCH); return;
+    }
+}
+
+static struct ask *ask_find(u32 pid, u32 asker_pid, u8 target) {
     for (u32 i = 0; i < ASKS_MAX; i++)
-        if (asks[i].used && asks[i].pid == pid && asks[i].asker_pid == asker_pid) return &asks[i];
+        if (asks[i].used && asks[i].pid == pid && asks[i].asker_pid == asker_pid &&
+            asks[i].target == target)
+            return &asks[i];
     return NULL;
 }
 
-static status_t ask_begin(u32 pid, u32 asker_pid, u8 node, u8 target) {
-    if (!cluster_is_up(node)) return E_HOSTUNREACH;
+static struct ask *ask_new(u32 pid, u32 asker_pid, u8 target) {
     for (u32 i = 0; i < ASKS_MAX; i++) {
         if (asks[i].used) continue;
-        asks[i] = (struct ask){.used = true, .pid = pid, .asker_pid = asker_pid,
-                               .node = node, .target = target,
+        asks[i] = (struct ask){.used = true, .pid = pid, .asker_pid = asker_pid, .target = target,
                                .deadline_ns = time_now_ns() + ASK_MAX_NS};
-        asks_to_send = true;
-        netpoll_soon();
-        return S_RESTART;
+        return &asks[i];
     }
-    return E_AGAIN;
+    return NULL;
 }
 
-// The process is not here, or frozen here on its way.
-static status_t request_away(u32 asker_pid, u32 pid, u8 target) {
-    struct proc *p = image_find(pid);
-    u8 at = where_pid(pid);
-    if (p) {
-        u64 word = proc_owner_word(p);
-        bool runs_there = owner_state(word) == OWNER_RUNNING && owner_node(word) != node_id;
-        if (!runs_there) return asker_pid == pid ? S_OK : S_RESTART;
-        if (at == node_id) at = owner_node(word);
+// proc_lock held.
+static status_t request(u32 asker_pid, u32 pid, u8 target) {
+    struct ask *a = ask_find(pid, asker_pid, target);
+    if (!a) {
+        // What moved itself asks from where it went.
+        if (asker_pid == pid && where_look(pid).kind != WHERE_HERE) return S_OK;
+        a = ask_new(pid, asker_pid, target);
+        if (!a) return E_AGAIN;
+        ask_look(a);
     }
-    struct ask *ask = ask_find(pid, asker_pid);
-    if (ask && ask->done) {
-        ask->used = false;
-        return ask->status;
+    if (!a->used) return S_OK;
+    if (a->state != ASK_DONE) {
+        asks_run_at(MIN(a->look_at_ns, a->deadline_ns));
+        return S_RESTART;
     }
-    if (asker_pid == pid) return S_OK;     // it asks from where it went
-    if (ask) return S_RESTART;
-    if (at == WHERE_NONE || at == node_id) return E_SRCH;
-    // A guess from the pid alone is asked there: nobody may have it.
-    if (target == NODE_ANY && (p || where_told(pid))) return S_OK;
-    return ask_begin(pid, asker_pid, at, target == NODE_ANY ? at : target);
+    a->used = false;
+    return a->status;
 }
 
 // See migrate.h. Waits on move_wait, but for a process that moves itself: that one goes to
 // the edge, where it is frozen, and its call runs again at the other end.
 status_t migrate_request(u32 asker_pid, u32 pid, const char *text) {
     u8 target = MOVE_AUTO;
-    bool automatic = strncmp(text, "auto", 4) == 0;
-    status_t s = automatic ? S_OK : target_parse(text, &target);
+    status_t s = strncmp(text, "auto", 4) == 0 ? S_OK : target_parse(text, &target);
     if (s != S_OK) return s;
     spin_lock(&proc_lock);
-    struct proc *p = proc_find(pid);
-    if (automatic && p) {
-        proc_desc(p)->node_wanted = ~0u;
-    } else {
-        s = p ? request_here(p, asker_pid, target) : request_away(asker_pid, pid, target);
-    }
-    bool self = p && p == proc_current() && asker_pid == pid;
+    s = request(asker_pid, pid, target);
+    const bool self = asker_pid == pid && proc_find(pid) && proc_find(pid) == proc_current();
     spin_unlock(&proc_lock);
     if (s == S_RESTART && !self) file_wait(&move_wait);
     return s;
 }
 
-void migrate_asked(u8 from, u32 pid, u8 target) {
+void migrate_answered(const struct cluster_msg *m) {
+    const struct msg_process *p = &m->process;
     spin_lock(&proc_lock);
-    struct proc *p = proc_find(pid);
-    status_t s = E_SRCH;
-    if (p) {
-        const bool stays = target == node_id || target == MOVE_AUTO;
-        if (target == node_id) migrate_auto_end(p, E_BUSY);
-        s = stays ? S_OK : move_begin(p, 0, from, target);
-        if (s == S_RESTART || s == S_OK)
-            proc_desc(p)->node_wanted = target == MOVE_AUTO ? ~0u : target;
-    }
-    spin_unlock(&proc_lock);
-    if (s == S_RESTART) return;
-    struct cluster_msg m = {.type = MSG_MOVED, .status = s, .process = {.pid = pid}};
-    (void)cluster_send(from, &m);
-}
-
-void migrate_answered(u32 pid, status_t status) {
-    spin_lock(&proc_lock);
-    for (u32 i = 0; i < ASKS_MAX; i++) {
-        if (!asks[i].used || asks[i].done || asks[i].pid != pid) continue;
-        asks[i].done = true;
-        asks[i].status = status;
-        asks[i].deadline_ns = time_now_ns() + ASK_MAX_NS;
-        askers_to_wake = true;
-    }
-    spin_unlock(&proc_lock);
-}
-
-// The request on p has come to an end. Its asker, here or on another node, is told.
-// net_lock and proc_lock held.
-void migrate_settle(struct proc *p, status_t status) {
-    struct proc_cluster *cl = &p->cl;
-    list_remove(&cl->move);
-    p->freeze_wanted = false;
-    if (!cl->wanted) return;
-    cl->wanted = false;
-    migrate_auto_end(p, status);
-    cl->result = status;
-    cl->result_ready = cl->asker_pid != 0;
-    askers_to_wake = true;
-    if (cl->asker_node == WHERE_NONE) return;
-    struct cluster_msg m = {.type = MSG_MOVED, .status = status,
-                            .process = {.pid = proc_desc(p)->pid}};
-    (void)cluster_send(cl->asker_node, &m);
-    cl->asker_node = WHERE_NONE;
-}
-
-static void asks_send(void) {
-    struct ask copy[ASKS_MAX];
-    u32 count = 0;
-    spin_lock(&proc_lock);
-    asks_to_send = false;
-    for (u32 i = 0; i < ASKS_MAX; i++) {
-        if (!asks[i].used || asks[i].sent) continue;
-        asks[i].sent = true;
-        copy[count++] = asks[i];
-    }
-    spin_unlock(&proc_lock);
-    for (u32 i = 0; i < count; i++) {
-        struct cluster_msg m = {.type = MSG_MOVE,
-                                .process = {.pid = copy[i].pid, .node = copy[i].target,
-                                            .asker = node_id}};
-        (void)cluster_send(copy[i].node, &m);
-    }
-}
-
-#define EXPIRE_PERIOD_NS 100000000ull    // each poll would cost every packet
-
-// An answer that does not come is E_TIMEDOUT; one that nobody takes is thrown away.
-static void asks_expire(u64 now_ns) {
-    static u64 look_at_ns;
-    if (now_ns < look_at_ns) return;
-    look_at_ns = now_ns + EXPIRE_PERIOD_NS;
-    spin_lock(&proc_lock);
+    if (m->status == S_OK && p->stay && p->node < NODES_MAX)
+        where_set(p->pid, (u8)p->node, p->stay);
     for (u32 i = 0; i < ASKS_MAX; i++) {
         struct ask *a = &asks[i];
-        if (!a->used || now_ns < a->deadline_ns) continue;
-        if (a->done) a->used = false;
-        a->done = true;
-        a->status = E_TIMEDOUT;
-        a->deadline_ns = now_ns + ASK_MAX_NS;
-        askers_to_wake = true;
+        if (!a->used || a->state != ASK_OUT || a->pid != p->pid) continue;
+        if (a->target != NODE_ANY && a->target != p->node) continue;
+        if (m->status != E_AGAIN) {
+            ask_done(a, m->status);
+            continue;
+        }
+        a->state = ASK_LOOK;
+        a->look_at_ns = time_now_ns() + ASK_AGAIN_NS;
+        asks_run_at(a->look_at_ns);
     }
     spin_unlock(&proc_lock);
 }
 
-// Sends what was asked of other nodes. net_lock held.
-void move_request_poll(u64 now_ns) {
-    if (asks_to_send) asks_send();
-    asks_expire(now_ns);
+void move_request_look(u32 pid) {
+    for (u32 i = 0; i < ASKS_MAX; i++) {
+        if (!asks[i].used || asks[i].state != ASK_LOOK || asks[i].pid != pid) continue;
+        asks[i].look_at_ns = 0;
+        asks_run_at(0);
+        netpoll_soon();
+    }
 }
+
+// Runs what is due; fills `out` with those to send. Returns how many. proc_lock held.
+static u32 asks_step(u64 now_ns, struct ask out[ASKS_MAX]) {
+    u32 count = 0;
+    __atomic_store_n(&asks_at_ns, ~0ull, __ATOMIC_RELAXED);
+    for (u32 i = 0; i < ASKS_MAX; i++) {
+        struct ask *a = &asks[i];
+        if (!a->used) continue;
+        if (a->state != ASK_HERE && now_ns >= a->deadline_ns) {
+            if (a->state == ASK_DONE) {
+                a->used = false;
+                continue;
+            }
+            ask_done(a, a->state == ASK_LOOK ? E_BUSY : E_TIMEDOUT);
+        }
+        if (a->state == ASK_LOOK && now_ns >= a->look_at_ns) ask_look(a);
+        if (!a->used) continue;
+        if (a->state == ASK_SEND) {
+            a->state = ASK_OUT;
+            out[count++] = *a;
+        }
+        if (a->state == ASK_LOOK) asks_run_at(a->look_at_ns);
+        if (a->state != ASK_HERE) asks_run_at(a->deadline_ns);
+    }
+    return count;
+}
+
+// Looks for what is due, sends what is to be asked of other nodes. net_lock held.
+void move_request_poll(u64 now_ns) {
+    struct ask out[ASKS_MAX];
+    if (now_ns < __atomic_load_n(&asks_at_ns, __ATOMIC_RELAXED)) return;
+    spin_lock(&proc_lock);
+    const u32 count = asks_step(now_ns, out);
+    spin_unlock(&proc_lock);
+    for (u32 i = 0; i < count; i++) {
+        u8 target = out[i].target == NODE_ANY ? out[i].node : out[i].target;
+        struct cluster_msg m = {.type = MSG_MOVE, .process = {.pid = out[i].pid, .node = target,
+                                                              .asker = node_id}};
+        (void)cluster_send(out[i].node, &m);
+    }
+}
+
+u64 move_request_deadline_ns(void) { return __atomic_load_n(&asks_at_ns, __ATOMIC_RELAXED); }
 
 // Wakes those whose requests came to an end. net_lock held, proc_lock not.
 void move_request_wake(void) {
@@ -280,6 +291,58 @@ void move_request_wake(void) {
 
 // Requests that `node` had are answered E_HOSTUNREACH. net_lock held.
 void move_request_peer_down(u8 node) {
+    spin_lock(&proc_lock);
     for (u32 i = 0; i < ASKS_MAX; i++)
-        if (asks[i].used && asks[i].node == node) migrate_answered(asks[i].pid, E_HOSTUNREACH);
+        if (asks[i].used && asks[i].state == ASK_OUT && asks[i].node == node)
+            ask_done(&asks[i], E_HOSTUNREACH);
+    spin_unlock(&proc_lock);
+}
+
+// --- requests of other nodes ----------------------------------------------------------------
+
+static void answer(u8 asker, const struct cluster_msg *m) {
+    if (asker == node_id) migrate_answered(m);
+    else (void)cluster_send(asker, m);
+}
+
+void migrate_answer(u8 asker, u32 pid, u8 target, status_t status) {
+    const struct cluster_msg m = {.type = MSG_MOVED, .status = status,
+                                  .process = {.pid = pid, .node = target}};
+    answer(asker, &m);
+}
+
+bool migrate_asked(u8 from, u32 pid, u8 target) {
+    spin_lock(&proc_lock);
+    struct proc *p = proc_find(pid);
+    status_t s = S_OK;
+    // Another move ends first; a request of this very node's, passed round, begins here.
+    if (p && (from == node_id || (target != MOVE_AUTO && other_move(p)))) s = E_AGAIN;
+    else if (p && target != node_id && target != MOVE_AUTO) s = move_begin(p, from, target);
+    if (p && (s == S_RESTART || s == S_OK)) pin(p, target);
+    spin_unlock(&proc_lock);
+    if (p && s != S_RESTART) migrate_answer(from, pid, target, s);
+    return p != NULL;
+}
+
+// The request on p has come to an end. Its asker, here or on another node, is told.
+// net_lock and proc_lock held.
+void migrate_settle(struct proc *p, status_t status) {
+    struct proc_cluster *cl = &p->cl;
+    const u32 pid = proc_desc(p)->pid;
+    list_remove(&cl->move);
+    p->freeze_wanted = false;
+    if (!cl->wanted) return;
+    cl->wanted = false;
+    migrate_auto_end(p, status);
+    for (u32 i = 0; i < ASKS_MAX; i++)
+        if (asks[i].used && asks[i].state == ASK_HERE && asks[i].pid == pid)
+            ask_done(&asks[i], status);
+    move_request_look(pid);
+    if (cl->asker_node == WHERE_NONE) return;
+    const bool left = status == S_OK && p->state == PROC_AWAY;
+    const struct cluster_msg m = {.type = MSG_MOVED, .status = status,
+                                  .process = {.pid = pid, .node = cl->target,
+                                              .stay = left ? proc_desc(p)->stay + 1 : 0}};
+    (void)cluster_send(cl->asker_node, &m);
+    cl->asker_node = WHERE_NONE;
 }

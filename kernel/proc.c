@@ -19,6 +19,7 @@
 #include "kernel/x86/msr.h"
 #include "mm/kmap.h"
 #include "mm/kmem.h"
+#include "proto/cluster/where.h"
 #include "sched/runq.h"
 
 #define PROC_COUNT_DEFAULT 1024u
@@ -33,6 +34,7 @@ u32 proc_count;
 u32 node_id;
 struct proc_hooks proc_hooks;
 static u32 next_number = 1;
+static u64 pid_round;                    // how often the numbers began anew
 
 static void shadow_init(struct proc *p, u32 index) {
     p->index = index;
@@ -68,13 +70,13 @@ void proc_init(void) {
 
 struct proc *proc_current(void) { return cpu_this()->current; }
 
-// The process with that pid on this node, zombies too; NULL: none. proc_lock held.
+// The process with that pid on this node, zombies too; NULL: none, or one that is being made
+// or comes from another node and has not run here yet. proc_lock held.
 struct proc *proc_find(u32 pid) {
-    for (u32 i = 0; i < proc_count; i++) {
-        if (procs[i].state != PROC_FREE && procs[i].state != PROC_AWAY &&
-            proc_descs[i].pid == pid && pid) {
-            return &procs[i];
-        }
+    for (u32 i = 0; i < proc_count && pid; i++) {
+        const enum proc_state state = procs[i].state;
+        if (state == PROC_FREE || state == PROC_AWAY || state == PROC_NEW) continue;
+        if (proc_descs[i].pid == pid) return &procs[i];
     }
     return NULL;
 }
@@ -82,7 +84,10 @@ struct proc *proc_find(u32 pid) {
 static u32 pid_new(void) {
     for (u32 tries = 0; tries < PID_NUMBER_MAX; tries++) {
         u32 number = next_number++;
-        if (next_number > PID_NUMBER_MAX) next_number = 2;
+        if (next_number > PID_NUMBER_MAX) {
+            next_number = 2;
+            pid_round++;
+        }
         u32 pid = node_id << PID_NODE_SHIFT | number;
         bool taken = false;
         for (u32 i = 0; i < proc_count && !taken; i++) {
@@ -139,8 +144,7 @@ struct proc *proc_alloc(void) {
     }
     d->version = PROC_DESC_VERSION;
     d->pid = pid;
-    d->birth_node = node_id;
-    d->tgid_threads = 1;
+    d->stay = pid_round << STAY_ROUND_SHIFT;
     d->wait.nr = -1;
     d->start_ns = time_now_ns();
     d->rlimit_nofile = HANDLES_MAX;

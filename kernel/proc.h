@@ -22,10 +22,9 @@ struct wait_list { struct list_node head; };
 
 // The cluster part's view of a process here (kernel/migrate.c, kernel/remote_page.c).
 struct proc_cluster {
-    bool wanted;                     // somebody asked it to move; below until it is settled
-    bool automatic;                  // the rule did
+    bool wanted;                     // it is to move to `target`, until that is settled
+    bool automatic;                  // the rule wants it
     bool frozen, giving;             // off the CPUs to move; handed to the machines
-    bool result_ready;               // `result` waits for its asker
     bool from_queue;                 // counts against what this node may take
     bool in_cluster;                 // lenders hold something of it
     bool free_wanted;                // its place is free once they are released
@@ -35,8 +34,7 @@ struct proc_cluster {
     bool ended;                      // what still comes is thrown away
     bool children_coming;            // its giver still names its children: whereabouts.c
     u8 target, giver, asker_node;
-    u32 asker_pid;
-    status_t refused, result;
+    status_t refused;
     u64 deadline_ns, freeze_tsc;
     u64 fresh_until_ns;              // then the drain begins anyway
     u32 fresh_fetches;               // READs that its first instruction needed
@@ -144,8 +142,8 @@ struct proc_hooks {
     bool (*freeze)(struct proc *p);
     // `echo TEXT > /proc/PID/node` by asker_pid; pid may be on any node. files_lock held.
     status_t (*node_write)(u32 asker_pid, u32 pid, const char *text);
-    // The node that runs pid; NODE_ANY (0xff): none does. proc_lock held.
-    u8 (*where)(u32 pid);
+    // Whether pid may be alive, and the node that runs it then. proc_lock held.
+    bool (*where)(u32 pid, u8 *node);
     // At the edge of a process that may go on. No lock held.
     void (*edge)(struct proc *p);
     // p ends: before its parent is told. proc_lock held.

@@ -111,8 +111,7 @@ struct proc_desc {
     u32 version;                     // PROC_DESC_VERSION
     u32 size_class;                  // log2 of resident pages, a hint for takers
     u32 pid, ppid, pgid, sid;        // unique in the cluster
-    u32 birth_node;                  // keeps the location word of this pid
-    u32 tgid_threads;                // threads in this address space
+    u64 stay;                        // grows with each node it runs on (proto/cluster/where.h)
     u32 uid, gid;
     u32 umask;
     u32 flags;                       // enum proc_flags

@@ -1,9 +1,9 @@
 // Which node a process is on, and what nodes tell each other about one. A process that
 // never moved is where its pid says it was born; for the others every node keeps a hint,
-// told at each adoption. A message for a process that is not here is passed on by the
-// hint, at most HOPS_MAX times. A child that ended away from its parent is told to the
-// parent's node until that answers; the parent's node keeps a record of each child that
-// lives elsewhere, for wait4.
+// told at each adoption; proto/cluster/where.c decides. A message for a process that is not
+// here is passed on by the hint, at most HOPS_MAX times. A child that ended away from its
+// parent is told to the parent's node until that answers; the parent's node keeps a record of
+// each child that lives elsewhere, for wait4: an end without one has been taken before.
 // Locks: all tables under proc_lock; sending under net_lock.
 #include "kernel/whereabouts.h"
 
@@ -11,6 +11,7 @@
 #include "kernel/cluster.h"
 #include "kernel/klog.h"
 #include "kernel/migrate.h"
+#include "kernel/owner.h"
 #include "kernel/signal.h"
 #include "kernel/x86/cpu.h"
 
@@ -23,11 +24,11 @@
 #define EXIT_TRIES_MAX 100u
 #define SIGNALS_MAX 64u
 #define SIGNAL_REPEAT_NS 2000000ull
-#define ENDS_SEEN 256u
 #define PID_NODE_SHIFT 16
 
-struct hint { u32 pid; u8 node; };
-struct child_away { bool used, ended; u32 pid, ppid, pgid; i32 wait_status; u64 cpu_ns; };
+struct hint { u64 stay; u32 pid; u8 node; };
+// said: its parent has had its SIGCHLD.
+struct child_away { bool used, ended, said; u32 pid, ppid, pgid; i32 wait_status; u64 cpu_ns; };
 struct exit_note { bool used; u32 tries; u64 next_ns; struct msg_process p; };
 struct signal_note { u32 pid, signal; };
 
@@ -37,8 +38,6 @@ static u32 children_end;             // no place from here on was ever used
 static struct exit_note exit_notes[EXITS_MAX];
 static struct signal_note signal_notes[SIGNALS_MAX];
 static u32 signal_count, exit_count;
-static u32 ends_seen[ENDS_SEEN];         // pids whose end was taken: a repeat is thrown away
-static u32 ends_next;
 
 static void netpoll_soon(void) {
     __atomic_fetch_or(&cpu_this()->edge_work, EDGE_NETPOLL, __ATOMIC_RELAXED);
@@ -58,20 +57,46 @@ static struct hint *hint_find(u32 pid, bool make) {
     return room ? room : &hints[pid * 2654435761u & (HINTS_MAX - 1)];
 }
 
-u8 where_pid(u32 pid) {
-    if (proc_find(pid)) return (u8)node_id;
-    const struct hint *h = hint_find(pid, false);
-    if (h) return h->node;
-    u32 birth = pid >> PID_NODE_SHIFT;
-    return birth < NODES_MAX ? (u8)birth : WHERE_NONE;
+// Where pid is, as far as this node can say: see where_decide. proc_lock held.
+struct where_found where_look(u32 pid) {
+    const u32 birth = pid >> PID_NODE_SHIFT;
+    const struct hint *h = pid ? hint_find(pid, false) : NULL;
+    struct where_seen seen = {.self = (u8)node_id, .hint = h ? h->node : WHERE_NONE,
+                              .birth = pid && birth < NODES_MAX ? (u8)birth : WHERE_NONE};
+    for (u32 i = 0; i < proc_count && pid; i++) {
+        if (procs[i].state == PROC_FREE || proc_descs[i].pid != pid) continue;
+        if (procs[i].state == PROC_NEW) {
+            seen.arriving = true;
+        } else if (procs[i].state != PROC_AWAY) {
+            seen.lives = true;
+        } else if (procs[i].cl.frozen) {
+            seen.frozen = true;
+            seen.word = proc_owner_word(&procs[i]);
+        }
+    }
+    return where_decide(&seen);
 }
 
-bool where_told(u32 pid) { return hint_find(pid, false) != NULL; }
+// The hook of procfs.
+static bool where_known(u32 pid, u8 *node) {
+    const struct where_found found = where_look(pid);
+    *node = found.node;
+    return found.kind != WHERE_GONE;
+}
 
-void where_set(u32 pid, u8 node) {
-    struct hint *h = hint_find(pid, node != WHERE_NONE);
-    if (!h) return;
-    *h = (struct hint){node == WHERE_NONE ? 0 : pid, node};
+static bool in_transit(u32 pid) { return where_look(pid).kind == WHERE_TRANSIT; }
+
+// pid went to `node`, its `stay`th; what is known of a later one is kept. proc_lock held.
+void where_set(u32 pid, u8 node, u64 stay) {
+    struct hint *h = hint_find(pid, true);
+    if (h->pid == pid && !where_newer(stay, h->stay)) return;
+    *h = (struct hint){stay, pid, node};
+}
+
+// pid has ended. proc_lock held.
+void where_forget(u32 pid) {
+    struct hint *h = hint_find(pid, false);
+    if (h) *h = (struct hint){0, 0, WHERE_NONE};
 }
 
 static void send_all(const struct cluster_msg *m) {
@@ -79,20 +104,21 @@ static void send_all(const struct cluster_msg *m) {
         if (node != node_id && cluster_is_up(node)) (void)cluster_send(node, m);
 }
 
-// It is frozen here, and may be on its way. proc_lock held.
-static bool in_transit(u32 pid) {
-    for (u32 i = 0; i < proc_count; i++)
-        if (procs[i].state == PROC_AWAY && procs[i].cl.frozen && proc_descs[i].pid == pid)
-            return true;
-    return false;
-}
-
-void where_tell(u32 pid, u8 node) {
-    struct cluster_msg m = {.type = MSG_LOCATION, .process = {.pid = pid, .node = node}};
+// The process of d runs on this node now: all members are told. net_lock held, not proc_lock.
+void where_tell_here(const struct proc_desc *d) {
+    struct cluster_msg m = {.type = MSG_LOCATION,
+                            .process = {.pid = d->pid, .node = node_id, .stay = d->stay}};
     spin_lock(&proc_lock);
-    where_set(pid, node);
+    where_set(d->pid, (u8)node_id, d->stay);
     spin_unlock(&proc_lock);
     send_all(&m);
+}
+
+static status_t exit_take(const struct msg_process *m);
+
+static void exit_note_drop(struct exit_note *n) {
+    n->used = false;
+    exit_count--;
 }
 
 // --- children that live elsewhere ---------------------------------------------------------
@@ -117,47 +143,73 @@ static void child_add(const struct msg_process *m) {
     bool ended = m->ended || (c->used && c->ended);
     i32 status = m->ended ? m->wait_status : c->wait_status;
     u64 cpu_ns = m->ended ? m->cpu_ns : c->cpu_ns;
-    *c = (struct child_away){true, ended, m->pid, m->ppid, m->pgid, status, cpu_ns};
+    *c = (struct child_away){true, ended, c->used && c->said, m->pid, m->ppid, m->pgid, status,
+                             cpu_ns};
 }
 
+// Also where the parent is on its way: it is named to the parent's next node with the others.
 void child_away_add(const struct proc_desc *d) {
-    if (!proc_find(d->ppid)) return;
+    const enum where_kind parent = where_look(d->ppid).kind;
+    if (parent != WHERE_HERE && parent != WHERE_TRANSIT) return;
     child_add(&(struct msg_process){.pid = d->pid, .ppid = d->ppid, .pgid = d->pgid});
 }
 
-void child_back(u32 pid) {
+static void child_back(u32 pid) {
     struct child_away *c = child_find(pid);
     if (c) c->used = false;
 }
 
-static void child_ended(u32 pid, i32 wait_status, u64 cpu_ns) {
-    struct child_away *c = child_find(pid);
-    struct proc *parent = c ? proc_find(c->ppid) : NULL;
-    if (!c) return;
-    c->ended = true;
-    c->wait_status = wait_status;
-    c->cpu_ns = cpu_ns;
+// Tells the parent of an ended child, if it lives here and knows all its children; else that
+// waits until it does. A parent that has ended itself wants no word. proc_lock held.
+static void child_say(struct child_away *c) {
+    struct proc *parent = proc_find(c->ppid);
+    if (!parent && in_transit(c->ppid)) return;
     if (!parent || parent->state == PROC_ZOMBIE) {
         c->used = false;
         return;
     }
-    i32 sig = wait_status & 0x7f;
-    struct signal_info info = {.code = sig ? CLD_KILLED : CLD_EXITED, .pid = (i32)pid,
-                               .status = sig ? sig : (wait_status >> 8) & 0xff};
+    i32 sig = c->wait_status & 0x7f;
+    struct signal_info info = {.code = sig ? CLD_KILLED : CLD_EXITED, .pid = (i32)c->pid,
+                               .status = sig ? sig : (c->wait_status >> 8) & 0xff};
+    c->said = true;
     signal_raise_locked(parent, SIGCHLD, info);
     wait_wake_all_locked(&parent->child_wait);
 }
 
-void child_lost(u32 pid, u8 node) {
-    (void)node;
-    child_ended(pid, SIGKILL, 0);
+static void child_ended(struct child_away *c, i32 wait_status, u64 cpu_ns) {
+    if (c->ended) return;
+    c->ended = true;
+    c->wait_status = wait_status;
+    c->cpu_ns = cpu_ns;
+    child_say(c);
+}
+
+void child_lost(u32 pid) {
+    struct child_away *c = child_find(pid);
+    if (c) child_ended(c, SIGKILL, 0);
+}
+
+// Ends of p's children that were not told because p was on its way. proc_lock held.
+static void children_say(const struct proc *p) {
+    const u32 ppid = proc_desc(p)->pid;
+    for (u32 i = 0; i < children_end; i++) {
+        struct child_away *c = &children[i];
+        if (c->used && c->ended && !c->said && c->ppid == ppid) child_say(c);
+    }
 }
 
 // A process that came here knows all its children from now on. proc_lock held.
 static void children_known(struct proc *p) {
     p->cl.children_coming = false;
+    if (p->state != PROC_NEW) children_say(p);
     wait_wake_all_locked(&p->child_wait);
     netpoll_soon();                              // it may be moved on
+}
+
+// p runs here, for the first time or again after a move that failed. proc_lock held.
+void where_runs(struct proc *p) {
+    child_back(proc_desc(p)->pid);
+    if (!p->cl.children_coming) children_say(p);
 }
 
 // wait4 over children elsewhere: E_CHILD none matches; S_RESTART: all live; S_OK: *out.
@@ -199,16 +251,14 @@ static void children_here_tell(u32 ppid, u8 node) {
     }
 }
 
-// Those that ended while the parent was on its way: their notes say how, and go to where
-// it is now.
+// Those that ended here since the parent runs there.
 static void exit_notes_tell(u32 ppid, u8 node) {
     for (u32 i = 0; i < EXITS_MAX && exit_count; i++) {
         spin_lock(&proc_lock);
         struct exit_note *n = &exit_notes[i];
-        bool mine = n->used && n->p.ppid == ppid;
-        struct cluster_msg m = {.type = MSG_CHILD, .process = {
-            .pid = n->p.pid, .ppid = ppid, .pgid = n->p.pgid}};
-        if (mine) n->next_ns = 0;
+        const bool mine = n->used && n->p.ppid == ppid;
+        const struct cluster_msg m = {.type = MSG_CHILD, .process = n->p};
+        if (mine) exit_note_drop(n);
         spin_unlock(&proc_lock);
         if (mine) (void)cluster_send(node, &m);
     }
@@ -240,11 +290,14 @@ void children_tell(u32 ppid, u8 node) {
 // The process side's hook: p ended here and its parent is not here. proc_lock held.
 static void exited_away(struct proc *p, i32 wait_status) {
     const struct proc_desc *d = proc_desc(p);
+    const struct msg_process end = {.pid = d->pid, .ppid = d->ppid, .pgid = d->pgid, .ended = 1,
+                                    .wait_status = wait_status, .cpu_ns = d->account.cpu_ns};
+    const enum where_kind parent = where_look(d->ppid).kind;
+    if (parent == WHERE_TRANSIT) child_add(&end);        // it goes with the parent's others
+    if (parent == WHERE_TRANSIT || parent == WHERE_GONE) return;
     for (u32 i = 0; i < EXITS_MAX; i++) {
         if (exit_notes[i].used) continue;
-        exit_notes[i] = (struct exit_note){.used = true, .p = {
-            .pid = d->pid, .ppid = d->ppid, .pgid = d->pgid, .ended = 1,
-            .wait_status = wait_status, .cpu_ns = d->account.cpu_ns}};
+        exit_notes[i] = (struct exit_note){.used = true, .p = end};
         exit_count++;
         netpoll_soon();
         return;
@@ -262,64 +315,56 @@ static status_t signal_note(u32 pid, u32 signal) {
 static status_t kill_away(struct proc *caller, u32 pid, u32 signal) {
     (void)caller;
     spin_lock(&proc_lock);
-    u8 node = where_pid(pid);
-    bool there = in_transit(pid) ||
-                 (node != WHERE_NONE && node != node_id && cluster_is_up(node));
-    status_t s = !there ? E_SRCH : signal ? signal_note(pid, signal) : S_OK;
+    const struct where_found found = where_look(pid);
+    const bool there = found.kind == WHERE_THERE || found.kind == WHERE_GUESS;
+    const bool gone = found.kind == WHERE_GONE || (there && !cluster_is_up(found.node));
+    status_t s = gone ? E_SRCH : signal ? signal_note(pid, signal) : S_OK;
     spin_unlock(&proc_lock);
     if (s == S_OK) netpoll_soon();
     return s;
 }
 
-static void pass_on(u32 pid, const struct cluster_msg *m) {
+// Sends m on towards pid. E_AGAIN: it is here, on its way, or was not found in HOPS_MAX.
+static status_t pass_on(u32 pid, const struct cluster_msg *m) {
     spin_lock(&proc_lock);
-    u8 node = where_pid(pid);
-    status_t why_not = in_transit(pid) ? E_BUSY : E_SRCH;
+    const struct where_found found = where_look(pid);
     spin_unlock(&proc_lock);
-    if (node == WHERE_NONE || node == node_id || m->process.hops >= HOPS_MAX) {
-        if (m->type != MSG_MOVE) return;
-        struct cluster_msg no = {.type = MSG_MOVED, .status = why_not, .process = {.pid = pid}};
-        (void)cluster_send(m->process.asker, &no);
-        return;
-    }
+    if (found.kind == WHERE_GONE) return E_SRCH;
+    if (found.kind != WHERE_THERE && found.kind != WHERE_GUESS) return E_AGAIN;
+    if (m->process.hops >= HOPS_MAX) return E_AGAIN;
     struct cluster_msg next = *m;
     next.process.hops++;
-    (void)cluster_send(node, &next);
+    return cluster_send(found.node, &next);
 }
 
-static bool here(u32 pid) {
-    spin_lock(&proc_lock);
-    bool found = proc_find(pid) != NULL;
-    spin_unlock(&proc_lock);
-    return found;
+// A child's end, for a parent that lives here. S_OK: taken, now or before (so that a repeat
+// is no second end: the child has no record any more); E_AGAIN: to be told again.
+static status_t exit_take(const struct msg_process *m) {
+    const struct proc *parent = proc_find(m->ppid);
+    struct child_away *c = child_find(m->pid);
+    if (!parent || parent->cl.children_coming || in_transit(m->pid)) return E_AGAIN;
+    if (c) child_ended(c, m->wait_status, m->cpu_ns);
+    where_forget(m->pid);
+    return S_OK;
 }
 
 static void rx_exit(const struct cluster_msg *m) {
-    if (!here(m->process.ppid)) {
-        pass_on(m->process.ppid, m);
-        return;
-    }
     spin_lock(&proc_lock);
-    bool seen = false;
-    for (u32 i = 0; i < ENDS_SEEN; i++) seen |= ends_seen[i] == m->process.pid;
-    if (!seen) {
-        ends_seen[ends_next++ % ENDS_SEEN] = m->process.pid;
-        child_add(&m->process);
-        child_ended(m->process.pid, m->process.wait_status, m->process.cpu_ns);
-        where_set(m->process.pid, WHERE_NONE);
-    }
+    const bool here = proc_find(m->process.ppid) != NULL;
+    status_t s = here ? exit_take(&m->process) : E_AGAIN;
     spin_unlock(&proc_lock);
-    struct cluster_msg ack = {.type = MSG_EXIT_ACK, .process = {.pid = m->process.pid}};
-    send_all(&ack);
+    if (!here) s = pass_on(m->process.ppid, m);
+    // E_SRCH: its parent has ended, and nobody waits.
+    const struct cluster_msg ack = {.type = MSG_EXIT_ACK, .process = {.pid = m->process.pid}};
+    if ((here && s == S_OK) || s == E_SRCH) send_all(&ack);
 }
 
 static void rx_exit_ack(u32 pid) {
     spin_lock(&proc_lock);
     for (u32 i = 0; i < EXITS_MAX; i++) {
-        if (!exit_notes[i].used || exit_notes[i].p.pid != pid) continue;
-        exit_notes[i].used = false;
-        exit_count--;
+        if (exit_notes[i].used && exit_notes[i].p.pid == pid) exit_note_drop(&exit_notes[i]);
     }
+    where_forget(pid);
     spin_unlock(&proc_lock);
 }
 
@@ -331,20 +376,38 @@ static void rx_signal(const struct cluster_msg *m) {
     bool kept = !p && in_transit(m->process.pid) &&
                 signal_note(m->process.pid, m->process.signal) == S_OK;
     spin_unlock(&proc_lock);
-    if (!p && !kept) pass_on(m->process.pid, m);
+    if (!p && !kept) (void)pass_on(m->process.pid, m);
 }
 
-// A child of a process that came here; pid 0: that was all of them.
+// The process of that pid whose children are being named, though it may not run here yet.
+static struct proc *child_parent(u32 pid) {
+    for (u32 i = 0; i < proc_count; i++) {
+        const enum proc_state state = procs[i].state;
+        if (state == PROC_FREE || state == PROC_AWAY || proc_descs[i].pid != pid) continue;
+        if (procs[i].cl.children_coming) return &procs[i];
+    }
+    return NULL;
+}
+
+// A child of a process that came here; pid 0: that was all of them, and those that ended
+// are told to it.
 static void rx_child(const struct msg_process *m) {
     spin_lock(&proc_lock);
     if (m->pid == 0) {
-        struct proc *parent = proc_find(m->ppid);
+        struct proc *parent = child_parent(m->ppid);
         if (parent) children_known(parent);
     } else if (!proc_find(m->pid)) {
         child_add(m);
-        if (m->ended) child_ended(m->pid, m->wait_status, m->cpu_ns);
     }
     spin_unlock(&proc_lock);
+}
+
+static void rx_move(const struct cluster_msg *m) {
+    const struct msg_process *p = &m->process;
+    if (p->asker >= NODES_MAX || (p->node >= NODES_MAX && p->node != MOVE_AUTO)) return;
+    if (migrate_asked((u8)p->asker, p->pid, (u8)p->node)) return;
+    const status_t s = pass_on(p->pid, m);
+    if (s != S_OK) migrate_answer((u8)p->asker, p->pid, (u8)p->node, s == E_SRCH ? s : E_AGAIN);
 }
 
 static void rx(u8 from, const struct cluster_msg *m) {
@@ -353,15 +416,11 @@ static void rx(u8 from, const struct cluster_msg *m) {
     switch (m->type) {
     case MSG_LOCATION:
         spin_lock(&proc_lock);
-        where_set(p->pid, (u8)p->node);
+        if (p->node < NODES_MAX) where_set(p->pid, (u8)p->node, p->stay);
         spin_unlock(&proc_lock);
         return;
-    case MSG_MOVE:
-        if (p->asker >= NODES_MAX || (p->node >= NODES_MAX && p->node != MOVE_AUTO)) return;
-        if (here(p->pid)) migrate_asked((u8)p->asker, p->pid, (u8)p->node);
-        else pass_on(p->pid, m);
-        return;
-    case MSG_MOVED: migrate_answered(p->pid, m->status); return;
+    case MSG_MOVE: rx_move(m); return;
+    case MSG_MOVED: migrate_answered(m); return;
     case MSG_SIGNAL: rx_signal(m); return;
     case MSG_EXIT: rx_exit(m); return;
     case MSG_EXIT_ACK: rx_exit_ack(p->pid); return;
@@ -370,25 +429,34 @@ static void rx(u8 from, const struct cluster_msg *m) {
     }
 }
 
+// Sends one note, or takes it where the parent is here again. proc_lock held; *node: where it
+// is to be sent, WHERE_NONE: nowhere.
+static void exit_note_step(struct exit_note *n, u64 now_ns, u8 *node) {
+    const struct where_found parent = where_look(n->p.ppid);
+    n->next_ns = now_ns + EXIT_REPEAT_NS;
+    switch (parent.kind) {
+    case WHERE_GONE: exit_note_drop(n); return;  // nobody waits
+    case WHERE_HERE:
+        if (exit_take(&n->p) == S_OK) exit_note_drop(n);
+        return;
+    case WHERE_TRANSIT: return;
+    case WHERE_THERE:
+    case WHERE_GUESS:
+        // A parent that never answers: nobody waits.
+        if (++n->tries > EXIT_TRIES_MAX) exit_note_drop(n);
+        else *node = parent.node;
+    }
+}
+
 static void exits_send(u64 now_ns) {
     for (u32 i = 0; i < EXITS_MAX && exit_count; i++) {
+        u8 node = WHERE_NONE;
         spin_lock(&proc_lock);
         struct exit_note *n = &exit_notes[i];
-        bool due = n->used && now_ns >= n->next_ns;
-        struct cluster_msg m = {.type = MSG_EXIT, .process = n->p};
-        u8 node = due ? where_pid(n->p.ppid) : WHERE_NONE;
-        if (due) {
-            n->next_ns = now_ns + EXIT_REPEAT_NS;
-            // A parent on no node any more, or one that never answers: nobody waits.
-            if (++n->tries > EXIT_TRIES_MAX || node == WHERE_NONE) {
-                n->used = false;
-                exit_count--;
-                due = false;
-            }
-        }
+        const struct cluster_msg m = {.type = MSG_EXIT, .process = n->p};
+        if (n->used && now_ns >= n->next_ns) exit_note_step(n, now_ns, &node);
         spin_unlock(&proc_lock);
-        if (due && node != node_id) (void)cluster_send(node, &m);
-        if (due && node == node_id) rx_exit(&m);
+        if (node != WHERE_NONE) (void)cluster_send(node, &m);
     }
 }
 
@@ -422,12 +490,14 @@ void where_peer_down(u8 node) {
     spin_lock(&proc_lock);
     for (u32 i = 0; i < children_end; i++) {
         struct child_away *c = &children[i];
-        if (c->used && !c->ended && where_pid(c->pid) == node) child_ended(c->pid, SIGKILL, 0);
+        if (!c->used || c->ended) continue;
+        const struct where_found found = where_look(c->pid);
+        if (found.node == node && found.kind != WHERE_TRANSIT) child_ended(c, SIGKILL, 0);
     }
     for (u32 i = 0; i < proc_count; i++)
         if (procs[i].cl.children_coming && procs[i].cl.giver == node) children_known(&procs[i]);
     for (u32 i = 0; i < HINTS_MAX; i++)
-        if (hints[i].pid && hints[i].node == node) hints[i] = (struct hint){0, WHERE_NONE};
+        if (hints[i].pid && hints[i].node == node) hints[i] = (struct hint){0, 0, WHERE_NONE};
     spin_unlock(&proc_lock);
 }
 
@@ -436,5 +506,5 @@ void whereabouts_init(void) {
     proc_hooks.exited_remote = exited_away;
     proc_hooks.kill_remote = kill_away;
     proc_hooks.child_wait_away = child_wait_away;
-    proc_hooks.where = where_pid;
+    proc_hooks.where = where_known;
 }

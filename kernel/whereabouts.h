@@ -4,26 +4,24 @@
 
 #include "kernel/proc.h"
 #include "proto/cluster/cluster_msg.h"
-
-#define WHERE_NONE 0xff
+#include "proto/cluster/where.h"
 
 void whereabouts_init(void);
-// The node that runs pid, as far as known here. proc_lock held.
-u8 where_pid(u32 pid);
-// Somebody has told where pid is: where_pid is more than a guess. proc_lock held.
-bool where_told(u32 pid);
-// It runs on `node` now (WHERE_NONE: it ended). proc_lock held.
-void where_set(u32 pid, u8 node);
-// The same, and tells the other members. net_lock held, proc_lock not.
-void where_tell(u32 pid, u8 node);
+// Where pid is, as far as this node can say. proc_lock held.
+struct where_found where_look(u32 pid);
+// It went to `node` for its `stay`th stay. proc_lock held.
+void where_set(u32 pid, u8 node, u64 stay);
+void where_forget(u32 pid);                          // it has ended; proc_lock held
+// It runs here now: the members are told. net_lock held, proc_lock not.
+void where_tell_here(const struct proc_desc *d);
+// It runs here, new or again: so do its children's ends reach it. proc_lock held.
+void where_runs(struct proc *p);
 void where_peer_down(u8 node);                       // net_lock held
 
 // A child whose parent is or was here lives on another node. proc_lock held.
 void child_away_add(const struct proc_desc *d);
-// It is here again. proc_lock held.
-void child_back(u32 pid);
-// pid died with `node`. proc_lock held.
-void child_lost(u32 pid, u8 node);
+// pid died with its node. proc_lock held.
+void child_lost(u32 pid);
 // Parent moved: its children known here are told to its new node. net_lock held.
 void children_tell(u32 ppid, u8 node);
 

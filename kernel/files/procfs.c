@@ -168,11 +168,11 @@ static status_t show_maps(u64 pid, struct text *t) {
 }
 
 static bool known_anywhere(u64 pid, u8 *node) {
+    *node = (u8)node_id;
     spin_lock(&proc_lock);
-    bool here = proc_find((u32)pid) != NULL;
-    *node = here ? (u8)node_id : proc_hooks.where ? proc_hooks.where((u32)pid) : NODE_ANY;
+    bool known = proc_hooks.where ? proc_hooks.where((u32)pid, node) : proc_find((u32)pid) != NULL;
     spin_unlock(&proc_lock);
-    return here || (*node != NODE_ANY && *node != node_id);
+    return known;
 }
 
 // A process of another node: what is known of it here is where it is.
@@ -286,8 +286,9 @@ static const struct synth_entry away_entries[] = {
 };
 static const struct synth_entry away_dir = {.name = "", .mode = S_IFDIR | 0555,
                                             .children = away_entries, .alive = pid_known};
+// It may move between the walk to its directory and the walk to a file of it.
 static const struct synth_entry pid_dir = {.name = "", .mode = S_IFDIR | 0555,
-                                           .children = pid_entries, .alive = pid_alive};
+                                           .children = pid_entries, .alive = pid_known};
 
 // --- /proc itself ---
 
@@ -385,7 +386,8 @@ static bool list_pid(u64 arg, u32 i, char *name, u32 *mode) {
     bool found = false;
     spin_lock(&proc_lock);
     for (u32 j = 0; j < proc_count && !found; j++) {
-        if (procs[j].state == PROC_FREE || procs[j].state == PROC_AWAY || i--) continue;
+        const enum proc_state state = procs[j].state;
+        if (state == PROC_FREE || state == PROC_AWAY || state == PROC_NEW || i--) continue;
         ksnprintf(name, P9_NAME_MAX, "%u", proc_descs[j].pid);
         found = true;
     }

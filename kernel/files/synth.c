@@ -176,7 +176,6 @@ static status_t do_read(struct synth_node *n, struct p9_call *c) {
 static status_t do_write(struct synth_node *n, struct p9_call *c) {
     char text[SYNTH_WRITE_MAX + 1];
     if (!n->entry->write) return E_ACCES;
-    if (!alive(n)) return E_SRCH;
     if (c->count > SYNTH_WRITE_MAX) return E_INVAL;
     data_get(c, 0, text, c->count);
     text[c->count] = 0;

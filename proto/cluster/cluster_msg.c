@@ -107,6 +107,7 @@ static void walk_process(struct walk *w, struct msg_process *p) {
     walk_u32(w, &p->ended);
     walk_status(w, &p->wait_status);
     walk_u64(w, &p->cpu_ns);
+    walk_u64(w, &p->stay);
 }
 
 static void walk_body(struct walk *w, struct cluster_msg *m) {

@@ -24,14 +24,15 @@ enum cluster_msg_type {
     MSG_RELEASE_ACK,    // image: it is freed
     MSG_REFUSE,         // image, status: I give ADOPTING back
     MSG_ADOPTED,        // image: a hint to look at the word
-    MSG_LOCATION,       // process.pid runs on process.node now: a hint
+    MSG_LOCATION,       // process.pid runs on process.node now, its `stay`th: a hint
     MSG_STATUS_ASK,
     MSG_STATUS,
     MSG_CALL,           // file call: segments, then an unmodified 9P message
     MSG_REPLY,
     // About one process (body: process). Those with hops are passed on towards its node.
     MSG_MOVE,           // asks its node to move pid to `node`
-    MSG_MOVED,          // what came of that: pid, status
+    MSG_MOVED,          // what came of that: pid, node asked for, status, stay; E_AGAIN: ask
+                        // again, it is on its way
     MSG_SIGNAL,         // raise `signal` in pid
     MSG_EXIT,           // pid ended with wait_status; for its parent ppid
     MSG_EXIT_ACK,       // pid
@@ -76,6 +77,7 @@ struct cluster_msg {
             u32 ended;                // CHILD: wait_status is valid
             i32 wait_status;
             u64 cpu_ns;
+            u64 stay;                 // where.h
         } process;
         struct { u32 count; u64 word[STATUS_WORDS]; } stat;
         struct {

@@ -1,6 +1,7 @@
 // Glue between the machines of one node: queue operations, hand-overs out and in, and
 // what messages, completions and ticks do to them. See node.h for who calls and locks.
 // Includes sched/dqueue.h, which is as pure as this folder.
+// tidy: long, because taking, giving and looking for work settle each other.
 #include "proto/cluster/node.h"
 
 #include "base/string.h"

@@ -49,8 +49,9 @@ def busybox_steps(run, path):
              "sha256sum < /tmp/in.gz; rm /tmp/in.gz", f"0\n{packed}  -\n")
     run.step("a pipe of 12 MiB from node 1 to node 0, both ends moved",
              "on 1 cat /tmp/in /tmp/in /tmp/in /tmp/in > /tmp/fifo.out & wait $!; "
-             "( on 1 cat /tmp/in /tmp/in /tmp/in /tmp/in & echo $! > /tmp/left; wait ) | "
-             "sha256sum & s=$!; shuttle $(cat /tmp/left) 2 2 2>/dev/null; "
+             "rm -f /tmp/left; ( on 1 cat /tmp/in /tmp/in /tmp/in /tmp/in & echo $! > /tmp/left; "
+             "wait ) | sha256sum & s=$!; until [ -s /tmp/left ]; do sleep 0.05; done; "
+             "shuttle $(cat /tmp/left) 2 2 2>/dev/null; "
              "shuttle $s 3 2 2>/tmp/late; grep -v 'No such process' /tmp/late; "
              "wait $s; echo $?; sha256sum < /tmp/fifo.out; rm /tmp/fifo.out",
              f"{four_times(path)}  -\n0\n{four_times(path)}  -\n")
