@@ -704,6 +704,7 @@ bool remote_files_settled(struct proc *p) {
     LIST_FOR_EACH_SAFE(it, journal) {
         struct remote_call *r = LIST_ENTRY(it, struct remote_call, link);
         if (!r->done && r->req) p9_client_flush(&client, r->req);
+        if (r->done && r->serial == 0) call_free(r);   // a fault's: it faults again there
     }
     struct leaving *l = &leavings[p->index];
     if (!list_empty(journal)) {
