@@ -375,7 +375,8 @@ static void fetch(struct sim_node *n, u32 index, u32 page) {
 void model_fetched(struct sim_node *n, u32 index, status_t status) {
     struct place *p = &n->place[index];
     p->fetching = false;
-    if (status == E_IO)
+    // Its holder died before it heard of us: it answers so to our HOLDER, and kill follows.
+    if (status == E_IO && !sim.proc[p->pid].explained)
         sim_fail("pid %u: node %u took its image back under us", p->pid, p->fetch_node);
     if (status != S_OK) frame_free(n, p->fetch_addr);
     if (p->state == PLACE_ENDING) {
