@@ -64,9 +64,17 @@ static enum resp_step duplicate_read(struct resp_ctx *c, const struct rc_resp_sa
     return end(c, RESP_DUP_READ);
 }
 
+// The newest executed, but never one that only its own response may acknowledge: Linux's rxe
+// completes an atomic by a plain ACK of its PSN, without the result (9.7.5.1.2: READs and
+// atomics are not coalesced).
+static u32 duplicate_ack_psn(const struct rc_resp *r, u32 psn) {
+    if (psn_diff(psn, r->own_answer_psn) <= 0) return psn;
+    return psn_add(r->epsn, PSN_MASK);
+}
+
 static enum resp_step step_duplicate(struct resp_ctx *c) {
     if (!(c->pkt->flags & (OPF_READ | OPF_ATOMIC))) {
-        c->act->psn = psn_add(c->r->epsn, PSN_MASK);             // the newest executed
+        c->act->psn = duplicate_ack_psn(c->r, c->pkt->psn);
         return end(c, RESP_DUP_ACK);
     }
     const struct rc_resp_saved *s = saved_find(c->r, c->pkt->psn);
@@ -151,6 +159,7 @@ void rc_resp_start(struct rc_resp *r, const struct rc_resp_attr *attr) {
     memset(r, 0, sizeof *r);
     r->attr = *attr;
     r->epsn = attr->rq_psn & PSN_MASK;
+    r->own_answer_psn = psn_add(r->epsn, PSN_MASK);
     r->fresh = true;
 }
 
@@ -167,9 +176,10 @@ void rc_resp_check(struct rc_resp *r, const struct roce_pkt *pkt, bool recv_post
 static void save(struct rc_resp *r, const struct roce_pkt *pkt, const struct rc_resp_act *act,
                  u32 count) {
     if (r->attr.max_dest_rd_atomic == 0) return;
+    r->own_answer_psn = psn_add(pkt->psn, count - 1);
     r->saved[r->saved_next] = (struct rc_resp_saved){
         .used = true, .atomic = act->verdict == RESP_ATOMIC, .first_psn = pkt->psn,
-        .last_psn = psn_add(pkt->psn, count - 1), .rkey = pkt->rkey, .len = pkt->dma_len,
+        .last_psn = r->own_answer_psn, .rkey = pkt->rkey, .len = pkt->dma_len,
         .va = pkt->va, .orig = act->orig};
     r->saved_next = (r->saved_next + 1) % r->attr.max_dest_rd_atomic;
 }

@@ -42,6 +42,7 @@ struct rc_resp {
     u32 message;                   // OPF_SEND or OPF_WRITE while inside one, else 0
     bool nak_sent;                 // one NAK or RNR until the expected packet comes
     bool fresh;                    // no request accepted yet
+    u32 own_answer_psn;            // last PSN of the newest READ or atomic
     u64 va;                        // WRITE: where the next packet goes
     u32 rkey, left, offset;        // WRITE: bytes left; bytes of the message that came
     u32 saved_next;
