@@ -6,13 +6,16 @@
 
 #include "base/string.h"
 #include "drivers/rdma/soft.h"
+#include "kernel/beat.h"
 #include "kernel/cluster_priv.h"
 #include "kernel/klog.h"
 #include "kernel/net.h"
 #include "kernel/options.h"
 #include "kernel/placement.h"
 #include "kernel/proc.h"
+#include "kernel/panic.h"
 #include "kernel/random.h"
+#include "kernel/rebirth.h"
 #include "kernel/trap.h"
 #include "kernel/x86/words.h"
 #include "mm/frame.h"
@@ -126,6 +129,13 @@ static bool find_self(void) {
 static void poll(void *ctx, u64 now_ns);
 static u64 deadline_ns(void *ctx);
 
+// Members that have a card of their own to READ by see why; then the card stops.
+static void on_panic(const char *cause) {
+    (void)cause;
+    word_add(&cpu_word_ops, &cluster.words->heartbeat, PULSE_DEAD);
+    net_stop();
+}
+
 void cluster_init(void *descs, u32 desc_count) {
     cluster.incarnation = nonzero_random();
     cluster.node = frames_for(sizeof *cluster.node, FRAME_KERNEL);
@@ -156,6 +166,8 @@ void cluster_init(void *descs, u32 desc_count) {
         member_peer_init(&cluster.peers[i].member, 0);
         cluster.peers[i].down_since_ns = time_now_ns();
     }
+    panic_hook = on_panic;
+    beat_init();
     net_add_poller(poll, deadline_ns, NULL);
     proc_hooks.idle = cluster_work_wanted;
     if (member && join_init() == S_OK)
@@ -209,8 +221,9 @@ u32 cluster_incarnation(u32 node) {
 // Keys are here both ways and all pairs are ready.
 void peer_joined(struct peer *p) {
     member_joined(&p->member);
-    p->probe_at_ns = cluster.now_ns + LINK_PROBE_NS;
+    pulse_begin(&p->pulse, cluster.now_ns);
     cluster.counters.joins++;
+    cluster.view++;
     __atomic_or_fetch(&cluster.known, BIT(p->node), __ATOMIC_RELEASE);
     __atomic_or_fetch(&cluster.up, BIT(p->node), __ATOMIC_RELEASE);
     klog("cluster: node %u joined, %u members", p->node, cluster_member_count());
@@ -245,6 +258,8 @@ void peer_close(struct peer *p) {
     if (was != MEMBER_UP) return;
     cluster.counters.downs++;
     p->down_since_ns = cluster.now_ns;
+    p->fenced = p->them.incarnation;
+    cluster.view++;
     cluster_node_peer_down(cluster.node, p->node);
     if (cluster.bulk.peer_down) cluster.bulk.peer_down(cluster.bulk.ctx, p->node);
     status_peer_down(p);
@@ -280,6 +295,66 @@ static void orphans_fail(void) {
     }
 }
 
+u64 peer_bound_ns(const struct peer *p) {
+    return pulse_bound_ns(&p->pulse, options.dead_after, options.dead_floor_s * NS_PER_S);
+}
+
+void cluster_sides(struct member_side *us) {
+    us->members = (u8)cluster_member_count();
+    us->lowest = (u8)__builtin_ctzll(up_mask());
+}
+
+// Looks how a peer that is up does, and asks it when that is due.
+static void pulse_check(struct peer *p, u64 now_ns) {
+    const enum pulse_verdict v = pulse_verdict(&p->pulse, p->last_seen_ns, peer_bound_ns(p),
+                                               now_ns);
+    if (v != PULSE_ALIVE) peer_fail(p, pulse_verdict_name(v), 0);
+    else if (pulse_due(&p->pulse, now_ns)) probe_post(p);
+}
+
+// This node itself stood still (a debugger, a paused virtual machine): those who waited for
+// it longer than the bound have fenced it. So it fences them before it does anything else,
+// above all before it sends: what it was about to do counts as never done.
+static void stood_still(u64 now_ns) {
+    const u64 still_ns = now_ns - cluster.now_ns;
+    if (cluster.now_ns == 0 || still_ns <= options.dead_floor_s * NS_PER_S) return;
+    u32 peers = 0;
+    for (u64 left = cluster.live; left != 0; left &= left - 1) {
+        struct peer *p = &cluster.peers[__builtin_ctzll(left)];
+        if (p->member.state < MEMBER_KEYS || still_ns <= peer_bound_ns(p)) continue;
+        peer_fail(p, "this node stood still, ms", (i32)(still_ns / NS_PER_MS));
+        peers++;
+    }
+    if (peers == 0) return;
+    cluster.counters.stood_still++;
+    klog("cluster: this node stood still for %lu ms: it is fenced, and fences %u members",
+         (u64)(still_ns / NS_PER_MS), peers);
+}
+
+void cluster_rebirth(u32 node) {
+    if (cluster.reborn_for == 0) cluster.reborn_for = node + 1;
+}
+
+// All peers are closed, and the machines know: the next call comes from a new incarnation.
+static void rebirth(void) {
+    const u32 node = cluster.reborn_for - 1;
+    cluster.reborn_for = 0;
+    for (u64 left = cluster.live; left != 0; left &= left - 1) {
+        struct peer *p = &cluster.peers[__builtin_ctzll(left)];
+        if (p->member.state != MEMBER_DOWN) {
+            peer_fail(p, "this node joins as new", 0);
+            peer_close(p);
+        }
+        p->fenced = 0;
+    }
+    cluster.incarnation = nonzero_random();
+    cluster.node->incarnation = cluster.incarnation;
+    cluster.counters.rebirths++;
+    const u32 ended = rebirth_reap(node);
+    klog("cluster: joins as new, incarnation %016lx: %u processes that node %u's side counts as "
+         "dead are ended", cluster.incarnation, ended, node);
+}
+
 static void tick(u64 now_ns) {
     if (now_ns < cluster.tick_at_ns) return;
     cluster.tick_at_ns = now_ns + CLUSTER_TICK_NS;
@@ -287,18 +362,19 @@ static void tick(u64 now_ns) {
     look_again();
     placement_tick();
     if (cluster.rdma == NULL) return;
-    word_add(rdma_word_ops(cluster.rdma), &cluster.words->heartbeat, 1);
+    beat_tick();
     join_tick(now_ns);
     for (u32 i = 0; i < NODES_MAX; i++) {
         struct peer *p = &cluster.peers[i];
         if (p->member.state == MEMBER_KEYS && now_ns >= p->keys_until_ns)
             peer_fail(p, "the exchange of keys did not end", 0);
-        if (p->member.state == MEMBER_UP && now_ns >= p->probe_at_ns) probe_post(p);
+        if (p->member.state == MEMBER_UP) pulse_check(p, now_ns);
     }
 }
 
 static void poll(void *ctx, u64 now_ns) {
     (void)ctx;
+    stood_still(now_ns);
     cluster.now_ns = now_ns;
     cluster.more = false;
     for (u64 left = cluster.live; left != 0; left &= left - 1)
@@ -309,6 +385,7 @@ static void poll(void *ctx, u64 now_ns) {
         if (p->failing) peer_close(p);
         else link_flush(p);
     }
+    if (cluster.reborn_for != 0) rebirth();
     orphans_fail();
     if (__atomic_exchange_n(&cluster.work_wanted, 0, __ATOMIC_ACQUIRE))
         cluster_node_work(cluster.node);

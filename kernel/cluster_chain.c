@@ -118,15 +118,19 @@ void chain_fail_all(struct peer *p) {
 
 // Reads the peer's heartbeat: one that is gone breaks the pair by this at the latest.
 void probe_post(struct peer *p) {
-    p->probe_at_ns = cluster.now_ns + LINK_PROBE_NS;
-    if (p->probing || p->failing) return;
+    if (p->pulse.out || p->failing) return;
     struct rdma_send_wr wr = {
         .wr_id = wr_id(WR_PROBE, 0), .num_sge = 1, .opcode = RDMA_WR_RDMA_READ,
         .send_flags = RDMA_SEND_SIGNALED, .rkey = p->keys.shared.rkey,
         .remote_addr = p->keys.shared.address + p->keys.heartbeat};
     wr.sge[0] = (struct rdma_sge){(u64)&p->memory->words[WORD_PROBE], 8, rdma_mr_lkey(p->local)};
-    p->probing = rdma_post_send(p->qp[QP_CONTROL], &wr) == S_OK;
+    if (rdma_post_send(p->qp[QP_CONTROL], &wr) != S_OK) return;      // full: it is asked again
+    pulse_asked(&p->pulse, peer_bound_ns(p), cluster.now_ns);
     cluster.counters.probes++;
+}
+
+void probe_done(struct peer *p) {
+    pulse_answered(&p->pulse, p->memory->words[WORD_PROBE], cluster.now_ns);
 }
 
 // --- pages -------------------------------------------------------------------------------

@@ -14,7 +14,6 @@
 #define PSN_BITS 0xffffffu
 #define RD_ATOMIC 16u
 #define CM_RETRIES 7u
-#define ACK_TIMEOUT 16u              // 268 ms; eight of them and the peer is dead
 #define RNR_TIMER 12u                // 0.64 ms
 
 static struct member_peer strangers;   // for the rate of log lines alone
@@ -30,7 +29,8 @@ static struct rdma_conn_param param_of(const struct peer *p, const void *data, u
     return (struct rdma_conn_param){
         .private_data = data, .private_len = len, .responder_resources = RD_ATOMIC,
         .initiator_depth = RD_ATOMIC, .retry_count = CM_RETRIES, .rnr_retry = 7,
-        .ack_timeout = ACK_TIMEOUT, .min_rnr_timer = RNR_TIMER,
+        .ack_timeout = pulse_timeout_code(options.dead_floor_s * NS_PER_S),
+        .min_rnr_timer = RNR_TIMER,
         .access_flags = link_access(QP_CONTROL), .cm_flags = CM_LISTEN_DREQ_IS_HINT,
         .start_psn = p->us.start_psn, .path_mtu = p->mtu};
 }
@@ -42,7 +42,8 @@ static status_t us_begin(struct peer *p) {
     p->qp[QP_CONTROL] = link_create_qp(p, QP_CONTROL);
     if (p->qp[QP_CONTROL] == NULL) return E_NOBUFS;
     p->us = (struct member_side){.id = cluster.self, .incarnation = cluster.incarnation,
-                                 .ipv4 = cluster.ipv4};
+                                 .ipv4 = cluster.ipv4, .fenced = p->fenced};
+    cluster_sides(&p->us);
     random_fill(p->us.nonce, sizeof p->us.nonce);
     p->us.qpn = rdma_qp_num(p->qp[QP_CONTROL]);
     do p->us.start_psn = rng_u32(&kernel_rng) & PSN_BITS;
@@ -152,6 +153,25 @@ static void proved(struct peer *p) {
     if (status != S_OK) peer_fail(p, "no room for its keys", status);
 }
 
+// Both sides are proved. One of them has fenced the other as it is: what ran beyond counts as
+// dead on either side. True: no join; the smaller side has to be a new incarnation first. The
+// caller tells the answering side by RTU, so that it can prove which it is.
+static bool healed(struct peer *p) {
+    u8 rtu[MEMBER_RTU_BYTES];
+    const struct member_proof proof = proof_of(p);
+    if (!member_healed(&p->us, &p->them)) return false;
+    const bool smaller = member_is_smaller(&p->us, &p->them);
+    if (member_may_log(&p->member, MEMBER_HEALED, time_now_ns()))
+        klog("cluster: a cut from node %u is over: %u members here, %u there; the %s side joins "
+             "as new", p->node, p->us.members, p->them.members, smaller ? "own" : "other");
+    member_rtu_pack(&proof, rtu);
+    if (p->active) rdma_establish(p->id, rtu, sizeof rtu, time_now_ns());
+    else refuse(p->id, MEMBER_HEALED);
+    if (smaller) cluster_rebirth(p->node);
+    peer_close(p);
+    return true;
+}
+
 // We called, REP is here and the pair is up on our side.
 static void on_response(struct peer *p, const struct rdma_cm_event *ev) {
     u8 rtu[MEMBER_RTU_BYTES];
@@ -165,6 +185,7 @@ static void on_response(struct peer *p, const struct rdma_cm_event *ev) {
         refuse_key(p);
         return;
     }
+    if (healed(p)) return;
     member_rtu_pack(&proof, rtu);
     if (rdma_establish(p->id, rtu, sizeof rtu, time_now_ns()) != S_OK) peer_close(p);
     else proved(p);
@@ -178,6 +199,7 @@ static void on_established(struct peer *p, const struct rdma_cm_event *ev) {
         refuse_key(p);
         return;
     }
+    if (healed(p)) return;
     if (rdma_establish(p->id, NULL, 0, time_now_ns()) != S_OK) peer_close(p);
     else proved(p);
 }

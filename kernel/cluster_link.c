@@ -6,6 +6,7 @@
 #include "base/string.h"
 #include "kernel/cluster_priv.h"
 #include "kernel/klog.h"
+#include "kernel/options.h"
 #include "kernel/random.h"
 #include "kernel/x86/words.h"
 #include "mm/frame.h"
@@ -17,7 +18,6 @@
 #define WORDS_AT 0ull                // iova of struct cluster_words in the shared region
 #define OWNERS_AT PAGE_SIZE          // and of the descriptors, whose first word is the owner
 #define PSN_BITS 0xffffffu
-#define PAIR_TIMEOUT 16u
 #define BENCH_TIMEOUT 20u             // 4.3 s: a starved peer is no reason to repeat
 #define PAIR_RETRIES 7u
 #define PAIR_RNR_TIMER 12u
@@ -140,7 +140,7 @@ status_t link_open(struct peer *p) {
     ring_init(&p->bulk_msgs, LINK_BULK_MSGS);
     ring_init(&p->chains_ring, LINK_CHAINS);
     p->msgs_sent = 0;
-    p->keys_here = p->probing = p->bulk_full = p->roster_here = false;
+    p->keys_here = p->bulk_full = p->roster_here = false;
     p->moves_used = 0;
     p->replies_used = 0;
     p->qp_ready[QP_CONTROL] = true;
@@ -260,7 +260,8 @@ static status_t pair_connect(struct peer *p, u8 purpose, u32 own_psn, const stru
     if (status != S_OK) return status;
     attr = (struct rdma_qp_attr){
         .qp_state = RDMA_QPS_RTS, .sq_psn = own_psn,
-        .timeout = purpose == QP_BENCH ? BENCH_TIMEOUT : PAIR_TIMEOUT,
+        .timeout = purpose == QP_BENCH ? BENCH_TIMEOUT
+                                       : pulse_timeout_code(options.dead_floor_s * NS_PER_S),
         .retry_cnt = PAIR_RETRIES, .rnr_retry = 7, .max_rd_atomic = PAIR_RD_ATOMIC};
     status = rdma_modify_qp(qp, &attr, RDMA_QP_STATE | RDMA_QP_SQ_PSN | RDMA_QP_TIMEOUT |
                             RDMA_QP_RETRY_CNT | RDMA_QP_RNR_RETRY | RDMA_QP_MAX_QP_RD_ATOMIC);
@@ -393,7 +394,7 @@ static void complete(struct peer *p, const struct rdma_wc *wc) {
         p->msgs_sent--;
         break;
     case WR_RECV: control_received(p, wc, index); break;
-    case WR_PROBE: p->probing = false; break;
+    case WR_PROBE: probe_done(p); break;
     case WR_PAGE: page_done(p, index); break;
     case WR_BULK_MSG: bulk_msg_done(p); break;
     case WR_BULK_RECV:

@@ -16,6 +16,7 @@
 #include "drivers/rdma/rdma_cm.h"
 #include "kernel/cluster.h"
 #include "proto/cluster/member.h"
+#include "proto/cluster/pulse.h"
 
 #define LINK_PORT 9564u              // RDMA CM's TCP port space; members alone talk to it
 #define LINK_SQ 256u                 // send queue of the control pair
@@ -25,7 +26,6 @@
 #define LINK_BULK_MSGS 64u           // CLUSTER_BULK_CREDITS requests, replies, flushes
 #define LINK_CQE 1024u               // all that one peer's queues can complete at once
 #define LINK_KEYS_NS (10ull * 1000 * 1000 * 1000)   // from proof to up, at most
-#define LINK_PROBE_NS (1000ull * 1000 * 1000)       // keep-alive READs
 #define CLUSTER_TICK_NS (100ull * 1000 * 1000)
 
 _Static_assert(LINK_CHAINS > NODE_PUTS_MAX + NODE_INS_MAX + 1 + LOAD_OPS_MAX,
@@ -79,8 +79,9 @@ struct peer {
     bool keys_here;
     bool failing;                    // closed at the end of this round of the poll
     char why[64];
-    u64 keys_until_ns, probe_at_ns, last_seen_ns;
-    bool probing;
+    u64 keys_until_ns, last_seen_ns;
+    struct pulse pulse;
+    u64 fenced;                      // its incarnation that this node has fenced; 0: none
     bool roster_here;                // it has told what nodes it knows
     u64 down_since_ns;               // or since this node's boot
     struct ring msgs;                // memory->msg; sent ones first
@@ -102,8 +103,8 @@ struct peer {
 };
 
 struct cluster_counters {
-    u64 joins, refused, downs, page_reads, page_stale, probes, msgs_out, msgs_in, msgs_bad,
-        chains, bulk_out, bulk_in, moves;
+    u64 joins, refused, downs, stood_still, rebirths, page_reads, page_stale, probes, msgs_out,
+        msgs_in, msgs_bad, chains, bulk_out, bulk_in, moves;
 };
 
 // This node's words that members reach by READ and atomics: one frame.
@@ -127,6 +128,8 @@ struct cluster {
     struct peer peers[NODES_MAX];
     u64 live;                        // bit n: peers[n] has a CQ
     u64 up;                          // bit n: node n is up, itself included; read atomically
+    u64 view;                        // counts who came and went
+    u32 reborn_for;                  // node + 1 whose side of a cut is the larger; 0: none
     u64 known;                       // bit n: in cluster.conf, or has been a member
     u64 tick_at_ns, now_ns;
     bool more;                       // completions were left to the next round
@@ -148,6 +151,11 @@ struct peer *peer_up(u32 node);      // NULL: not up
 void peer_fail(struct peer *p, const char *why, i32 code);
 void peer_close(struct peer *p);
 void peer_joined(struct peer *p);
+// After this round all peers are closed and this node is a new incarnation; `node` is of
+// the larger side of a cut that is over.
+void cluster_rebirth(u32 node);
+void cluster_sides(struct member_side *us);  // fills members and lowest
+u64 peer_bound_ns(const struct peer *p);     // how long its silence may last
 
 status_t join_init(void);
 void join_tick(u64 now_ns);
@@ -171,6 +179,7 @@ void chain_flush(struct peer *p);
 void chain_done(struct peer *p, u32 index);
 void chain_fail_all(struct peer *p);
 void probe_post(struct peer *p);
+void probe_done(struct peer *p);
 void page_done(struct peer *p, u32 index);
 void page_fail_all(struct peer *p);
 

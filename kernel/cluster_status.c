@@ -7,6 +7,7 @@
 #include "kernel/cluster_priv.h"
 #include "kernel/klog.h"
 #include "kernel/net.h"
+#include "kernel/obituary.h"
 #include "kernel/options.h"
 #include "kernel/trap.h"
 #include "kernel/x86/cpu.h"
@@ -65,6 +66,7 @@ static void add_machines(void) {
     ADD("", n, offers); ADD("", n, offers_repeated); ADD("", n, adopted); ADD("", n, dropped);
     ADD("adoptions_", n, refused); ADD("", n, thawed); ADD("", n, given); ADD("", n, released);
     ADD("", n, lost); ADD("", n, bad_msg); ADD("", n, stray_msg);
+    ADD("", &cluster, view); ADD("", c, stood_still); ADD("", c, rebirths);
     ADD("", c, joins); ADD("joins_", c, refused); ADD("", c, downs); ADD("", c, page_reads);
     ADD("", c, page_stale); ADD("", c, probes); ADD("", c, msgs_out); ADD("", c, msgs_in);
     ADD("", c, msgs_bad); ADD("", c, chains); ADD("", c, bulk_out); ADD("", c, bulk_in);
@@ -211,6 +213,7 @@ u64 cluster_status_text(u32 node, char *to, u64 size_bytes) {
     const int n = ksnprintf(to, size_bytes, "state: %s\naddress: %pI\nmac: %pM\n",
                             state_of(node), &ip, cluster_conf.node[node].mac);
     t.at = MIN((u64)n, size_bytes - 1);
+    t.at += obituary_text(node, to + t.at, size_bytes - t.at);
     if (!cluster_is_up(node)) return t.at;
     spin_lock(&status_lock);
     const struct snapshot *s = &snapshots[node];

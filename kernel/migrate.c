@@ -11,6 +11,7 @@
 #include "kernel/klog.h"
 #include "kernel/migrate_priv.h"
 #include "kernel/net.h"
+#include "kernel/obituary.h"
 #include "kernel/owner.h"
 #include "kernel/perf.h"
 #include "kernel/placement.h"
@@ -436,7 +437,7 @@ static void host_image_free(void *ctx, u32 index) {
 static void host_lost(void *ctx, u32 index, u8 node) {
     (void)ctx;
     struct proc_desc *d = proc_desc(&procs[index]);
-    klog("lost: process %u (%s) with node %u\n", d->pid, d->name, node);
+    obituary_add(d->pid, d->name, node, "it ran there");
     migrate_counters.lost++;
     spin_lock(&proc_lock);
     where_forget(d->pid);
@@ -447,8 +448,11 @@ static void host_lost(void *ctx, u32 index, u8 node) {
 static void host_kill(void *ctx, u32 index) {
     (void)ctx;
     struct proc *p = &procs[index];
-    klog("lost: process %u (%s) has pages on a node that is gone\n", proc_desc(p)->pid,
-         proc_desc(p)->name);
+    const struct proc_desc *d = proc_desc(p);
+    u32 node = p->cl.giver;
+    for (u32 i = 0; i < d->lender_count && i < PROC_LENDERS_MAX; i++)
+        if (!cluster_is_up(d->lender[i].node)) node = d->lender[i].node;
+    obituary_add(d->pid, d->name, node, "it had pages there");
     migrate_counters.killed++;
     spin_lock(&proc_lock);
     signal_raise_locked(p, SIGKILL, (struct signal_info){.code = SI_KERNEL});

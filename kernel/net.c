@@ -102,7 +102,7 @@ static bool card_found(void *ctx, const struct pci_dev *pci) {
     return net_card_count == NET_CARDS_MAX;
 }
 
-// The cluster part puts its own hook here, which ends in net_stop too.
+// Until the cluster part puts its own hook here.
 static void net_panic(const char *cause) {
     (void)cause;
     net_stop();

@@ -16,6 +16,10 @@
 #define MTU_MAX 9000u
 #define JOIN_WAIT_DEFAULT_S 60u
 #define JOIN_WAIT_MAX_S 3600u
+#define DEAD_AFTER_DEFAULT 100u
+#define DEAD_AFTER_MAX 1000000u
+#define DEAD_FLOOR_DEFAULT_S 3u
+#define DEAD_FLOOR_MAX_S 60u
 
 struct options options;
 struct cluster_conf cluster_conf;
@@ -113,6 +117,12 @@ static bool set_mtu(struct options *o, struct word v) {
     o->mtu = n;
     return true;
 }
+static bool set_dead_after(struct options *o, struct word v) {
+    return read_u32(v, DEAD_AFTER_MAX, &o->dead_after) && o->dead_after > 0;
+}
+static bool set_dead_floor(struct options *o, struct word v) {
+    return read_u32(v, DEAD_FLOOR_MAX_S, &o->dead_floor_s) && o->dead_floor_s > 0;
+}
 static bool set_ip(struct options *o, struct word v) { return read_ipv4(v, &o->ip); }
 static bool set_join_wait(struct options *o, struct word v) {
     return read_u32(v, JOIN_WAIT_MAX_S, &o->join_wait_s);
@@ -143,6 +153,8 @@ static const struct option_row {
     {"run", "com2", set_run},
     {"proc.max", "16 to 65536", set_proc_max},
     {"net.mtu", "0 or 576 to 9000", set_mtu},
+    {"dead.after", "1 to 1000000", set_dead_after},
+    {"dead.floor", "1 to 60", set_dead_floor},
     {"ip", "an IPv4 address such as 10.7.0.70", set_ip},
     {"join.wait", "0 to 3600", set_join_wait},
     {"apic", "firmware or x2apic", set_apic},
@@ -152,7 +164,9 @@ static const struct option_row {
 
 void options_defaults(struct options *o) {
     *o = (struct options){.panic_action = PANIC_HALT, .desc_count = DESC_COUNT_DEFAULT,
-                          .join_wait_s = JOIN_WAIT_DEFAULT_S};
+                          .join_wait_s = JOIN_WAIT_DEFAULT_S,
+                          .dead_after = DEAD_AFTER_DEFAULT,
+                          .dead_floor_s = DEAD_FLOOR_DEFAULT_S};
 }
 
 static bool parse_option(struct word w, struct options *o, char *why) {

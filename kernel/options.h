@@ -15,6 +15,8 @@ struct options {
     u32 desc_count;                  // proc.max=N
     u32 mtu;                         // net.mtu=N, 0: as large as the cards allow
     bool bench_count;                // bench.count=1: kernel/perf.h counts
+    u32 dead_after;                  // dead.after=N: a peer's silence in round trips, and
+    u32 dead_floor_s;                // dead.floor=SECONDS: at least; then it is fenced
     u32 ip;                          // ip=A.B.C.D of a node without a line; 0: see claim.h
     u32 join_wait_s;                 // join.wait=SECONDS: how long such a node asks for an id
     bool place_off;                  // place=off: processes move when told to alone

@@ -11,6 +11,7 @@
 #include "kernel/cluster.h"
 #include "kernel/klog.h"
 #include "kernel/migrate.h"
+#include "kernel/obituary.h"
 #include "kernel/owner.h"
 #include "kernel/signal.h"
 #include "kernel/x86/cpu.h"
@@ -492,7 +493,9 @@ void where_peer_down(u8 node) {
         struct child_away *c = &children[i];
         if (!c->used || c->ended) continue;
         const struct where_found found = where_look(c->pid);
-        if (found.node == node && found.kind != WHERE_TRANSIT) child_ended(c, SIGKILL, 0);
+        if (found.node != node || found.kind == WHERE_TRANSIT) continue;
+        obituary_add(c->pid, "", node, "it ran there");
+        child_lost(c->pid);
     }
     for (u32 i = 0; i < proc_count; i++)
         if (procs[i].cl.children_coming && procs[i].cl.giver == node) children_known(&procs[i]);

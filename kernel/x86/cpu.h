@@ -29,7 +29,7 @@ struct cpu {
 
 enum edge_bits {
     EDGE_NETPOLL = 1, EDGE_TIMER = 2, EDGE_RESCHED = 4, EDGE_STOP = 8, EDGE_CONSOLE = 16,
-    EDGE_DRIVES = 32,
+    EDGE_DRIVES = 32, EDGE_BEAT = 64,
 };
 
 extern struct cpu cpus[CPU_MAX];

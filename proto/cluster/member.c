@@ -9,7 +9,7 @@
 #include "base/string.h"
 
 #define LABEL 16
-#define SIDE_BYTES (1 + 8 + MEMBER_NONCE + 16 + 4 + 4)
+#define SIDE_BYTES (1 + 8 + MEMBER_NONCE + 16 + 4 + 4 + 2 + 8)
 #define PROOF_BYTES (LABEL + 1 + 2 * SIDE_BYTES)
 
 static const char rep_label[LABEL] = "isthmus-join-rep";
@@ -26,18 +26,23 @@ static u64 get_be(const u8 *from, u32 bytes) {
     return v;
 }
 
-// version u8, id u8, zero u16, incarnation u64 big-endian, nonce[16]
+// version u8, id u8, members u8, lowest u8, incarnation u64, nonce[16], fenced u64; big-endian
 static void pack_head(const struct member_side *s, u8 *to) {
     to[0] = MEMBER_VERSION;
     to[1] = s->id;
-    to[2] = to[3] = 0;
+    to[2] = s->members;
+    to[3] = s->lowest;
     put_be(to + 4, s->incarnation, 8);
     memcpy(to + 12, s->nonce, MEMBER_NONCE);
+    put_be(to + 12 + MEMBER_NONCE, s->fenced, 8);
 }
 
 static status_t unpack_head(const u8 *from, u32 len, u32 need, struct member_side *s) {
     if (len < need || from[0] != MEMBER_VERSION || from[1] >= NODES_MAX) return E_PROTO;
     s->id = from[1];
+    s->members = from[2];
+    s->lowest = from[3];
+    s->fenced = get_be(from + 12 + MEMBER_NONCE, 8);
     s->incarnation = get_be(from + 4, 8);
     memcpy(s->nonce, from + 12, MEMBER_NONCE);
     return S_OK;
@@ -62,7 +67,10 @@ static u8 *put_side(u8 *at, const struct member_side *s) {
     at[10] = at[11] = 0xff;
     at = put_be(at + 12, s->ipv4, 4);
     at = put_be(at, s->qpn, 4);
-    return put_be(at, s->start_psn, 4);
+    at = put_be(at, s->start_psn, 4);
+    *at++ = s->members;
+    *at++ = s->lowest;
+    return put_be(at, s->fenced, 8);
 }
 
 static void proof_mac(const struct member_proof *p, const char label[LABEL],
@@ -110,6 +118,18 @@ status_t member_rtu_check(const struct member_proof *p, const u8 *from, u32 len)
     if (len < MEMBER_RTU_BYTES) return E_PROTO;
     proof_mac(p, rtu_label, mac);
     return check(mac, from);
+}
+
+bool member_healed(const struct member_side *us, const struct member_side *them) {
+    return us->fenced == them->incarnation || them->fenced == us->incarnation;
+}
+
+// The side with fewer members; of equal ones the one without the lowest id. Views that
+// overlap (a cut between two of three) can tie in both: then the higher id.
+bool member_is_smaller(const struct member_side *us, const struct member_side *them) {
+    if (us->members != them->members) return us->members < them->members;
+    if (us->lowest != them->lowest) return us->lowest > them->lowest;
+    return us->id > them->id;
 }
 
 // --- one peer ----------------------------------------------------------------------------
@@ -164,6 +184,7 @@ const char *member_state_name(enum member_state s) {
 
 const char *member_reason_name(enum member_reason why) {
     static const char *const names[] = {"no reason given", "not in cluster.conf",
-                                        "calls crossed", "busy", "wrong key"};
-    return (u32)why < 5 ? names[why] : "?";
+                                        "calls crossed", "busy", "wrong key",
+                                        "an id was asked for", "a cut is over"};
+    return (u32)why < 7 ? names[why] : "?";
 }

@@ -6,11 +6,11 @@
 #include "base/status.h"
 #include "base/types.h"
 
-#define MEMBER_VERSION 1
+#define MEMBER_VERSION 2
 #define MEMBER_NONCE 16
 #define MEMBER_KEY 32
 #define MEMBER_MAC 32
-#define MEMBER_REQ_BYTES 28
+#define MEMBER_REQ_BYTES 36
 #define MEMBER_REP_BYTES (MEMBER_REQ_BYTES + MEMBER_MAC)
 #define MEMBER_RTU_BYTES MEMBER_MAC
 
@@ -25,6 +25,8 @@ struct member_side {
     u8 nonce[MEMBER_NONCE];
     u32 ipv4;                    // host byte order; the GID of RoCEv2
     u32 qpn, start_psn;
+    u8 members, lowest;          // how many are up in its view, itself too; their lowest id
+    u64 fenced;                  // incarnation of the other side that it has fenced; 0: none
 };
 
 // HMAC-SHA-256 of len bytes, into mac.
@@ -47,6 +49,11 @@ status_t member_rep_check(const struct member_proof *p, const u8 *from, u32 len)
 void member_rtu_pack(const struct member_proof *p, u8 to[MEMBER_RTU_BYTES]);
 status_t member_rtu_check(const struct member_proof *p, const u8 *from, u32 len);
 
+// A cut heals: one side has fenced this very incarnation of the other, so each has said that
+// what ran at the other is dead. True: `us` is the smaller side and has to join as new.
+bool member_healed(const struct member_side *us, const struct member_side *them);
+bool member_is_smaller(const struct member_side *us, const struct member_side *them);
+
 // --- one peer ----------------------------------------------------------------------------
 enum member_state {
     MEMBER_DOWN,        // waits until call_at_ns
@@ -66,12 +73,13 @@ enum member_answer {
 struct member_peer {
     enum member_state state;
     u64 call_at_ns, wait_ns;
-    u64 logged_ns[4];             // by enum member_reason; 0: never
+    u64 logged_ns[6];             // by enum member_reason; 0: never
 };
 
 enum member_reason {              // first byte of a REJ's private data; a hint only
     MEMBER_STRANGER = 1, MEMBER_CROSSED = 2, MEMBER_BUSY = 3, MEMBER_WRONG_KEY = 4,
     MEMBER_ID_ANSWER = 5,         // not a refusal: ask.h
+    MEMBER_HEALED = 6,            // one side of a cut joins as new first
 };
 
 void member_peer_init(struct member_peer *p, u64 now_ns);

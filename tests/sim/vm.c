@@ -4,12 +4,15 @@
 
 #include "base/string.h"
 #include "drivers/rdma/soft.h"
+#include "kernel/beat.h"
 #include "kernel/bench.h"
 #include "kernel/cluster_priv.h"
 #include "kernel/klog.h"
 #include "kernel/net.h"
+#include "kernel/panic.h"
 #include "kernel/proc.h"
 #include "kernel/random.h"
+#include "kernel/rebirth.h"
 #include "kernel/trap.h"
 #include "kernel/x86/words.h"
 #include "mm/frame.h"
@@ -76,6 +79,11 @@ void status_answer(struct peer *p) { (void)p; }
 void status_take(struct peer *p, const struct cluster_msg *m) { (void)p; (void)m; }
 void status_peer_down(struct peer *p) { (void)p; }
 void nodes_init(void) {}
+void net_stop(void) {}
+void (*panic_hook)(const char *cause);
+void beat_init(void) {}
+void beat_tick(void) { word_add(rdma_word_ops(cluster.rdma), &cluster.words->heartbeat, 1); }
+u32 rebirth_reap(u32 node) { (void)node; return 0; }
 
 // --- what the simulator does with it -----------------------------------------------------
 
@@ -118,6 +126,8 @@ static void vm_boot(const struct vm_boot *b) {
     boot_args = *b;
     vm_map_base = b->map_base;
     cluster_conf = *b->conf;
+    options.dead_after = 100;
+    options.dead_floor_s = 3;
     frame_init(&ram, 1, NULL, 0);
     card_init();
     const paddr_t table = frame_alloc_contiguous(b->desc_count, FRAME_DESC);

@@ -27,8 +27,10 @@ static struct member_proof proof;
 static void setup(void) {
     memset(the_key, 0x5a, sizeof the_key);
     memset(other_key, 0x5b, sizeof other_key);
-    active = (struct member_side){0, 0x1122334455667788ull, {1, 2, 3}, 0x0a070001, 17, 4711};
-    passive = (struct member_side){1, 0x99aabbccddeeff00ull, {9, 8, 7}, 0x0a070002, 18, 815};
+    active = (struct member_side){0, 0x1122334455667788ull, {1, 2, 3}, 0x0a070001, 17, 4711,
+                                  2, 0, 0};
+    passive = (struct member_side){1, 0x99aabbccddeeff00ull, {9, 8, 7}, 0x0a070002, 18, 815,
+                                   2, 1, 77};
     proof = (struct member_proof){the_key, keyed_sum, &active, &passive};
 }
 
@@ -77,7 +79,7 @@ START_TEST(each_field_counts) {
     struct member_side *sides[] = {&active, &passive};
     for (int s = 0; s < 2; s++) {
         struct member_side whole = *sides[s];
-        for (int f = 0; f < 6; f++) {
+        for (int f = 0; f < 9; f++) {
             *sides[s] = whole;
             switch (f) {
             case 0: sides[s]->id ^= 2; break;
@@ -85,6 +87,9 @@ START_TEST(each_field_counts) {
             case 2: sides[s]->nonce[15] ^= 1; break;
             case 3: sides[s]->ipv4 ^= 1; break;
             case 4: sides[s]->qpn ^= 1 << 23; break;
+            case 5: sides[s]->members ^= 1; break;
+            case 6: sides[s]->lowest ^= 1; break;
+            case 7: sides[s]->fenced ^= 1; break;
             default: sides[s]->start_psn ^= 1; break;
             }
             ck_assert_int_eq(member_rep_check(&proof, rep, sizeof rep), E_KEYREJECTED);

@@ -35,7 +35,7 @@ static u32 conf(const char *text, struct cluster_conf *c) {
 START_TEST(options_good) {
     struct options o;
     ck_assert_uint_eq(parse("  rdma.test=1\tpanic=exit run=com2 proc.max=64 net.mtu=4200 "
-                           "ip=10.7.0.70 join.wait=5 ", &o), 0);
+                           "ip=10.7.0.70 join.wait=5 dead.after=50 dead.floor=2 ", &o), 0);
     ck_assert(o.rdma_test);
     ck_assert_uint_eq(o.panic_action, PANIC_EXIT);
     ck_assert_str_eq(o.run, "com2");
@@ -43,6 +43,8 @@ START_TEST(options_good) {
     ck_assert_uint_eq(o.mtu, 4200);
     ck_assert_uint_eq(o.ip, 0x0a070046);
     ck_assert_uint_eq(o.join_wait_s, 5);
+    ck_assert_uint_eq(o.dead_after, 50);
+    ck_assert_uint_eq(o.dead_floor_s, 2);
     ck_assert_uint_eq(parse("", &o), 0);
     ck_assert(!o.rdma_test && o.mtu == 0 && o.run[0] == 0);
 }
@@ -53,7 +55,8 @@ START_TEST(options_bad_are_named_and_change_nothing) {
         "rdma.test=2", "rdma.test=", "rdma.test", "panic=no", "run=com3", "proc.max=15",
         "proc.max=65537", "proc.max=4294967312", "proc.max=-1", "proc.max=0x20", "net.mtu=100",
         "net.mtu=9001", "ip=10.7.0", "ip=1", "join.wait=3601", "join.wait=",
-        "selftest=what", "frobnicate=1", "=1", "=", "rdma.test=1=1", "RDMA.TEST=1",
+        "dead.after=0", "dead.floor=61", "selftest=what", "frobnicate=1", "=1", "=",
+        "rdma.test=1=1", "RDMA.TEST=1",
     };
     for (u32 i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct options o, fresh;
