@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tarfile
 
+from rig import Tap
+
 BUILD = "build/system"
 TIMEOUT_S = 1500                     # a hang detector
 LONG = bool(os.environ.get("ISTHMUS_LONG"))
@@ -23,19 +25,6 @@ CODE_VA, DATA_VA = 0x400000, 0x600000
 
 # write(1, "", 0); exit_group(7): the good program of which all others are spoilt copies.
 CODE = bytes.fromhex("b801000000bf0100000031f631d20f05" "b8e7000000bf070000000f05")
-
-
-class Tap:
-    def __init__(self):
-        self.count = 0
-        self.failed = 0
-
-    def result(self, good, name, detail=""):
-        self.count += 1
-        self.failed += not good
-        print(f"{'ok' if good else 'not ok'} {self.count} - {name}", flush=True)
-        if not good and detail:
-            print("\n".join("# " + line for line in detail.splitlines()[-25:]), flush=True)
 
 
 def elf(ident=b"\x7fELF\x02\x01\x01", kind=2, machine=62, entry=CODE_VA + 0x100, phoff=64,

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import zlib
 
+from rig import Tap
+
 BUILD = "build/system/drives"
 TIMEOUT_S = 600                      # a hang detector
 SECTOR = 512
@@ -32,22 +34,6 @@ errno = "5"
 once = "off"
 sector = "{BAD_WRITE}"
 """
-
-
-class Tap:
-    def __init__(self):
-        self.count = 0
-        self.failed = 0
-
-    def result(self, good, name, detail=""):
-        self.count += 1
-        self.failed += not good
-        print(f"{'ok' if good else 'not ok'} {self.count} - {name}", flush=True)
-        if not good and detail:
-            print("\n".join("# " + line for line in detail.splitlines()[:20]), flush=True)
-
-    def equal(self, got, want, name):
-        self.result(got == want, name, f"want {want!r}\ngot  {got!r}")
 
 
 def gpt_header(at, other, entries_at, blocks, entries):

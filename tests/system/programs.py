@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+from rig import Tap
+
 BUILD = "build/system"
 TIMEOUT_S = 900                      # a hang detector
 INPUT_BYTES = 2 << 20
@@ -36,19 +38,6 @@ COMMANDS = [
     "basename /a/b.c .c",
 ]
 SEPARATOR = "---isthmus-test-"
-
-
-class Tap:
-    def __init__(self):
-        self.count = 0
-        self.failed = 0
-
-    def result(self, good, name, detail=""):
-        self.count += 1
-        self.failed += not good
-        print(f"{'ok' if good else 'not ok'} {self.count} - {name}", flush=True)
-        if not good and detail:
-            print("\n".join("# " + line for line in detail.splitlines()[:20]), flush=True)
 
 
 def build_programs():

@@ -53,6 +53,9 @@ class Tap:
         if not good and detail:
             print("\n".join("# " + line for line in detail.splitlines()[-40:]), flush=True)
 
+    def equal(self, got, want, name):
+        self.result(got == want, name, f"want {want!r}\ngot  {got!r}")
+
     def end(self):
         print(f"1..{self.count}")
         sys.exit(1 if self.failed else 0)

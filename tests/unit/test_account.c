@@ -4,6 +4,7 @@
 #include <check.h>
 
 #include "sched/account.h"
+#include "tests/unit/suite_run.h"
 
 static struct account a;
 static struct prices prices;
@@ -128,9 +129,5 @@ int main(void) {
     tcase_add_test(c, test_prices_are_averages);
     tcase_add_test(c, test_guesses_follow_the_round_trip);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

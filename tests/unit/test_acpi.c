@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "kernel/acpi.h"
+#include "tests/unit/suite_run.h"
 
 static u8 memory[4096];
 #define ROOT_PA 256u
@@ -113,9 +114,5 @@ int main(void) {
     tcase_add_test(t, both_roots);
     tcase_add_test(t, bad_tables);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/cluster/adopt.h"
+#include "tests/unit/suite_run.h"
 
 #define PLACE 5
 
@@ -312,9 +313,5 @@ int main(void) {
     tcase_add_test(t, test_holder_moves);
     tcase_add_test(t, test_release_while_taking_back);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernel/chacha20.h"
+#include "tests/unit/suite_run.h"
 
 START_TEST(rfc8439_2_3_2) {
     u32 key[8];
@@ -38,9 +39,5 @@ int main(void) {
     tcase_add_test(t, rfc8439_2_3_2);
     tcase_add_test(t, rfc8439_a_1_zero_key);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(s);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/cluster/cluster_msg.h"
+#include "tests/unit/suite_run.h"
 
 START_TEST(test_messages) {
     u8 bytes[CLUSTER_MSG_MAX], payload[40] = "an unmodified 9P message";
@@ -82,9 +83,5 @@ int main(void) {
     tcase_add_test(t, test_messages);
     tcase_add_test(t, test_junk);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernel/files/ramfs.h"
+#include "tests/unit/suite_run.h"
 
 static u8 archive[1024];
 static u64 len;
@@ -83,9 +84,5 @@ int main(void) {
     tcase_add_test(c, test_truncated);
     tcase_add_test(c, test_junk);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -7,6 +7,7 @@
 
 #include "kernel/crc.h"
 #include "kernel/x86/cpu.h"
+#include "tests/unit/suite_run.h"
 
 __asm__(".include \"kernel/x86/crc32_pclmul.S\"\n.text\n");
 
@@ -65,9 +66,5 @@ int main(void) {
     tcase_add_test(t, as_the_tables);
     tcase_add_test(t, sse_registers_stay);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "sched/dqueue.h"
+#include "tests/unit/suite_run.h"
 
 #define PLACES 128
 
@@ -250,9 +251,5 @@ int main(void) {
     tcase_add_test(t, test_dead_sleeper);
     tcase_add_test(t, test_direct);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

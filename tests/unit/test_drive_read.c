@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/cluster/drive_read.h"
+#include "tests/unit/suite_run.h"
 
 #define SETS 8u
 #define ENTRIES (SETS * DRIVE_WAYS)
@@ -150,9 +151,5 @@ int main(void) {
     tcase_add_test(c, hits_are_whole_and_not_older_than_the_read);
     tcase_add_test(c, without_changes_it_is_two_steps);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -8,6 +8,7 @@
 
 #include "drivers/e1000/e1000_regs.h"
 #include "tests/unit/e1000_model.h"
+#include "tests/unit/suite_run.h"
 
 static struct netdev *dev;
 static u32 irq_calls, got_count, got_len, sent_calls;
@@ -306,9 +307,5 @@ int main(void) {
     tcase_add_test(t, a_waited_for_frame_interrupts_when_it_left);
     tcase_add_test(t, broken_hardware_is_refused);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(s);
 }

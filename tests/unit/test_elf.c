@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernel/elf.h"
+#include "tests/unit/suite_run.h"
 
 #define FILE_BYTES 0x3000u
 
@@ -89,9 +90,5 @@ int main(void) {
     tcase_add_test(t, test_truncated);
     tcase_add_test(t, test_refused);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -12,6 +12,7 @@
 #include "kernel/uaccess.h"
 #include "mm/frame.h"
 #include "mm/kmem.h"
+#include "tests/unit/suite_run.h"
 
 // --- the kernel around it ---
 
@@ -145,9 +146,5 @@ int main(void) {
     tcase_add_test(t, exclusively_it_is_an_error);
     tcase_add_test(t, the_tries_are_bounded);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(s);
 }

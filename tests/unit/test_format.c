@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernel/klog.h"
+#include "tests/unit/suite_run.h"
 
 #define SAME(...)                                                            \
     do {                                                                     \
@@ -56,9 +57,5 @@ int main(void) {
     tcase_add_test(t, cut_as_the_host);
     tcase_add_test(t, addresses);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

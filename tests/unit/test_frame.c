@@ -8,6 +8,7 @@
 #define DIRECT_MAP_BASE 0x300000000000ull
 #include "mm/frame.c"
 #include "mm/kmem.c"
+#include "tests/unit/suite_run.h"
 
 // One thread: the locks have nothing to do here but be paired.
 static u32 locks_taken;
@@ -152,9 +153,5 @@ int main(void) {
     tcase_add_test(t, heap_sizes_and_reuse);
     tcase_add_test(t, heap_objects_do_not_overlap_and_run_out);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

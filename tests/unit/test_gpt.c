@@ -7,6 +7,7 @@
 
 #include "kernel/gpt.h"
 #include "proto/roce/icrc.h"
+#include "tests/unit/suite_run.h"
 
 #define BLOCKS 2048u
 #define ENTRIES 128u
@@ -172,9 +173,5 @@ int main(void) {
     tcase_add_test(c, more_partitions_than_names);
     tcase_add_test(c, names_are_bounded);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

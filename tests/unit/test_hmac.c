@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernel/hmac.h"
+#include "tests/unit/suite_run.h"
 
 static void check_hex(const u8 mac[32], const char *hex) {
     char got[65];
@@ -36,9 +37,5 @@ int main(void) {
     tcase_add_test(t, empty_text);
     tcase_add_test(t, longer_than_a_block);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(s);
 }

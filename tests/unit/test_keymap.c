@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "drivers/console/keymap.h"
+#include "tests/unit/suite_run.h"
 
 static struct keymap k;
 static char got[256];
@@ -74,9 +75,5 @@ int main(void) {
     tcase_add_test(t, keys_with_sequences);
     tcase_add_test(t, what_means_nothing);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
+    return suite_run(s);
 }

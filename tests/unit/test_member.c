@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/cluster/member.h"
+#include "tests/unit/suite_run.h"
 
 // A keyed sum that depends on each byte and its place: stands in for HMAC-SHA-256, which
 // is tests/unit/test_hmac.c's.
@@ -182,9 +183,5 @@ int main(void) {
     tcase_add_test(t, calls_are_spread_out);
     tcase_add_test(t, log_lines_are_few);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(s);
 }

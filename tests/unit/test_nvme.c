@@ -8,6 +8,7 @@
 #include "drivers/nvme/nvme_regs.h"
 #include "drivers/blkdev.h"
 #include "kernel/x86/mmio.h"
+#include "tests/unit/suite_run.h"
 
 #define BLOCKS 1000u
 #define FRAMES 40u
@@ -402,9 +403,5 @@ int main(void) {
     tcase_add_test(c, interrupts_mask_and_look_again);
     tcase_add_test(c, what_cannot_be_used_is_refused);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -6,6 +6,7 @@
 
 #include "kernel/klog.h"
 #include "kernel/options.h"
+#include "tests/unit/suite_run.h"
 
 static char said[4096];
 static u32 said_count;
@@ -150,9 +151,5 @@ int main(void) {
     tcase_add_test(t, conf_bad_names_the_line);
     tcase_add_test(t, conf_bytes_of_any_kind);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -7,6 +7,7 @@
 
 #include "proto/p9/envelope.h"
 #include "tests/unit/p9_random.h"
+#include "tests/unit/suite_run.h"
 
 static u8 out[8192], again[8192];
 
@@ -330,9 +331,5 @@ int main(void) {
     tcase_add_test(t, envelopes);
     tcase_add_test(t, envelope_of_a_walk_has_attributes);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(s);
 }

@@ -10,6 +10,7 @@
 #include "proto/p9/p9_client.h"
 #include "proto/p9/p9_server.h"
 #include "tests/unit/p9_random.h"
+#include "tests/unit/suite_run.h"
 
 #define QUEUE_MAX 64
 #define REQUESTS 96
@@ -518,9 +519,5 @@ int main(void) {
     tcase_add_test(t, hostile_messages);
     tcase_add_loop_test(t, storms, 0, 20);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(s);
 }

@@ -6,6 +6,7 @@
 
 #include "base/bits.h"
 #include "drivers/pci/pci.h"
+#include "tests/unit/suite_run.h"
 
 struct model_fn { u32 bdf; u32 reg[64]; u32 bar_mask[6]; };
 static struct model_fn fns[4];
@@ -154,9 +155,5 @@ int main(void) {
     tcase_add_test(t, msi);
     tcase_add_test(t, msix);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(s);
 }

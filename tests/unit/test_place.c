@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "sched/place.h"
+#include "tests/unit/suite_run.h"
 
 #define D 64
 #define ALL 0xfull
@@ -390,9 +391,5 @@ int main(void) {
     tcase_add_test(t, test_reserve);
     tcase_add_test(t, test_why_text);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -5,6 +5,7 @@
 
 #include "proto/cluster/member.h"
 #include "proto/cluster/pulse.h"
+#include "tests/unit/suite_run.h"
 
 #define FLOOR (3 * NS_PER_S)
 
@@ -110,9 +111,5 @@ int main(void) {
     tcase_add_test(t, a_word_that_stands_still_is_a_death);
     tcase_add_test(t, one_side_of_a_cut_is_the_smaller);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(s);
 }

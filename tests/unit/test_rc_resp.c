@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "proto/roce/rc_resp.h"
+#include "tests/unit/suite_run.h"
 
 #define START_PSN 0xfffffdu      // the numbers wrap within each test
 
@@ -73,9 +74,5 @@ int main(void) {
     tcase_add_test(t, test_duplicate_write_behind_an_atomic);
     tcase_add_test(t, test_duplicate_write_behind_a_read);
     suite_add_tcase(s, t);
-    SRunner *runner = srunner_create(s);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(s);
 }

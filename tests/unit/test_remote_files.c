@@ -19,6 +19,7 @@
 #include "kernel/x86/cpu.h"
 #include "mm/frame.h"
 #include "mm/kmem.h"
+#include "tests/unit/suite_run.h"
 
 
 // --- the kernel around it, as far as it shows here ---
@@ -626,9 +627,5 @@ int main(void) {
     tcase_add_test(t, a_process_leaves_though_others_go_on_sending);
     tcase_add_test(t, a_page_of_a_remote_file);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(s);
 }

@@ -16,6 +16,7 @@
 #include "drivers/rdma/testsvc.h"
 #include "proto/roce/roce_wire.h"
 #include "rc_pair.h"
+#include "tests/unit/suite_run.h"
 
 const char *__asan_default_options(void);
 const char *__asan_default_options(void) { return "detect_leaks=0"; }   // see pair_free
@@ -433,9 +434,5 @@ int main(void) {
     tcase_add_test(t, rping_rounds);
     tcase_add_test(t, members_macs_are_not_overridden_by_arp);
     tcase_add_test(t, silent_host_blocks_nobody);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

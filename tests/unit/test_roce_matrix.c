@@ -12,6 +12,7 @@
 #include "base/string.h"
 #include "proto/roce/icrc.h"
 #include "rc_pair.h"
+#include "tests/unit/suite_run.h"
 
 const char *__asan_default_options(void);
 const char *__asan_default_options(void) { return "detect_leaks=0"; }   // see pair_free
@@ -155,9 +156,5 @@ int main(void) {
     suite_add_tcase(s, t);
     tcase_add_loop_test(t, answers_are_the_models, 0, 12);
     tcase_add_test(t, multicast_qpn_and_cut_frames);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

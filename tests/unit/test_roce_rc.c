@@ -15,6 +15,7 @@
 #include "proto/roce/packet.h"
 #include "proto/roce/psn.h"
 #include "rc_pair.h"
+#include "tests/unit/suite_run.h"
 
 const char *__asan_default_options(void);
 const char *__asan_default_options(void) { return "detect_leaks=0"; }   // see pair_free
@@ -695,9 +696,5 @@ int main(void) {
     tcase_add_test(t, fence_waits_for_reads);
     tcase_add_test(t, keys_and_numbers_are_random_beyond_65536);
     tcase_add_test(t, page_callback_region_gathers_and_refuses);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

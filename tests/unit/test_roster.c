@@ -10,6 +10,7 @@
 #include "proto/cluster/claim.h"
 #include "proto/cluster/roster.h"
 #include "proto/roce/roce_wire.h"
+#include "tests/unit/suite_run.h"
 
 static struct roster_row rows[NODES_MAX];
 static const u8 mac_a[6] = {2, 0, 0, 0, 0, 0xa}, mac_b[6] = {2, 0, 0, 0, 0, 0xb},
@@ -204,9 +205,5 @@ int main(void) {
     tcase_add_test(t, a_free_address_is_taken_after_three_probes);
     tcase_add_test(t, an_address_in_use_is_left);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(s);
 }

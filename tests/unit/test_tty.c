@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernel/files/tty.h"
+#include "tests/unit/suite_run.h"
 
 static struct tty t;
 static char echoed[256];
@@ -154,9 +155,5 @@ int main(void) {
     tcase_add_test(c, test_room);
     tcase_add_test(c, test_modes);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -8,6 +8,7 @@
 #include "drivers/blkdev.h"
 #include "drivers/virtio/virtio_regs.h"
 #include "kernel/x86/mmio.h"
+#include "tests/unit/suite_run.h"
 
 #define SECTORS 1003u
 #define FRAMES 20u
@@ -375,9 +376,5 @@ int main(void) {
     tcase_add_test(c, interrupts_mask_and_look_again);
     tcase_add_test(c, what_cannot_be_used_is_refused);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

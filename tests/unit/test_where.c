@@ -4,6 +4,7 @@
 #include <check.h>
 
 #include "proto/cluster/where.h"
+#include "tests/unit/suite_run.h"
 
 enum { BIRTH, TAKER, THIRD };
 
@@ -90,9 +91,5 @@ int main(void) {
     tcase_add_test(t, test_taker);
     tcase_add_test(t, test_hints_grow);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }
