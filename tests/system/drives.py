@@ -239,8 +239,8 @@ def main():
     debug = f"blkdebug:{BUILD}/blkdebug.conf:{BUILD}/n1nvme.img"
     done = subprocess.run(
         ["./isthmus", "run", "--nodes", "2", "--append", "place=off", "--timeout",
-         str(TIMEOUT_S), "--logs", f"{BUILD}/logs", "--disk", f"0:{BUILD}/n0nvme.img:nvme", "--disk",
-         f"0:{BUILD}/n0virtio.img:virtio", "--disk", f"1:{BUILD}/n1virtio.img:virtio",
+         str(TIMEOUT_S), "--logs", f"{BUILD}/logs", "--disk", f"0:{BUILD}/n0nvme.img:nvme",
+         "--disk", f"0:{BUILD}/n0virtio.img:virtio", "--disk", f"1:{BUILD}/n1virtio.img:virtio",
          "--disk", f"1:{debug}:nvme", "--add", f"{BUILD}/drive", "--", script.text()],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", errors="replace")
     tap.result(done.returncode == 0, "the script ran to its end", done.stderr)

@@ -39,7 +39,8 @@ def run(count, smp):
     script = SCRIPT.replace("HALF", str(count // 2)).replace("ALL", str(count))
     done = subprocess.run(
         [os.path.join(ROOT, "isthmus"), "run", "--nodes", "2", "--smp", str(smp), "--append",
-         "place=off", "--timeout", LIMIT, "--", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+         "place=off", "--timeout", LIMIT, "--", script], stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout[-3000:]}"
     assert "can't create" not in done.stdout, f"an open failed\n{done.stdout[:300]}"
     jobs = {}
