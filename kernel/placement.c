@@ -163,7 +163,11 @@ static u64 bytes_of(const struct p9_call *c) {
 void placement_used_here(struct proc *p, const struct p9_call *c, const char *server) {
     const enum account_kind kind = strcmp(server, "drive") == 0 ? ACCOUNT_DRIVE
                                    : strcmp(server, "pipe") == 0 ? ACCOUNT_PIPE : ACCOUNT_FILE;
-    const bool due = account_message(&place_of(p)->account, (u8)node_id, kind, bytes_of(c));
+    struct account *a = &place_of(p)->account;
+    // From elsewhere it would most likely be one-sided, so it has that price here as well.
+    const bool one_sided = kind == ACCOUNT_DRIVE && remote_drive_wanted(c);
+    const bool due = one_sided ? account_one_sided(a, (u8)node_id, 2, bytes_of(c))
+                               : account_message(a, (u8)node_id, kind, bytes_of(c));
     if (due) p->placing.due = true;
 }
 
@@ -437,8 +441,14 @@ void placement_peer_down(u8 node) {
     recount_lost = ~0u;
 }
 
+static u64 get_bound(const void *ctx) {
+    (void)ctx;
+    return FIELD_GET(PLACE_CAPACITY_USED, cluster_capacity_own());
+}
+
 void placement_init(void) {
     cluster_load_init();
+    cluster_status_add("cpu_bound", get_bound, NULL);
     cluster_status_add_u64("place_moves", &counters.moves);
     cluster_status_add_u64("place_moved", &counters.moved);
     cluster_status_add_u64("place_refused", &counters.refused);

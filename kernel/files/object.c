@@ -124,7 +124,7 @@ static status_t call_here(struct p9_call *c, struct proc *from) {
         c->status = S_OK;
     } else {
         c->status = o->ops->call(o, c);
-        if (from && c->status != S_RESTART) placement_used_here(from, c, o->ops->name);
+        if (from && c->status != S_RESTART) placement_used_here(from, c, server_name(o));
     }
     spin_unlock(&files_lock);
     return c->status;

@@ -68,6 +68,7 @@ extern struct file_hooks file_hooks;
 
 // Open file descriptions (kernel/files/ofd.c).
 status_t ofd_open(struct object *file, u32 flags, struct p9_call *c);
+const char *server_name(const struct object *o);         // "drive", "pipe", ...; files_lock
 
 // Data of a call.
 u32 data_put(struct p9_call *c, u64 at, const void *from, u64 len_bytes);

@@ -87,6 +87,12 @@ static void ofd_release(struct object *o) {
 
 static const struct object_ops ofd_ops = {"ofd", ofd_call, ofd_release};
 
+// Who serves o, or what o is an open description of. files_lock held.
+const char *server_name(const struct object *o) {
+    return o->ops == &ofd_ops ? CONTAINER_OF(o, struct ofd, object)->file->ops->name
+                              : o->ops->name;
+}
+
 // Makes an open file description over `file` (takes a reference of its own) and names
 // it in c->made. files_lock held. E_NOMEM, E_NFILE.
 status_t ofd_open(struct object *file, u32 flags, struct p9_call *c) {
