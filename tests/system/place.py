@@ -107,7 +107,7 @@ def two_nodes(tap, program):
 
     run = rig.Run(tap, "2 nodes", 2, 1, [(program, "/bin/placed")], place="auto", extra=(
         "--mem", "256M", "--disk", f"0:{drives[0]}", "--disk", f"1:{drives[1]}"))
-    run.library += LIBRARY
+    run.functions += LIBRARY
     far, near = "/nodes/1/dev/nvme0n1", "/nodes/0/dev/nvme0n1"
     run.step("its drive's pages come into the cache", f"placed reads {far} 16 > /tmp/warm; "
              f"placed reads {near} 16 > /tmp/warm; ticks 3", "")
@@ -153,7 +153,7 @@ def spread(tap, program, count, nodes):
     each = f"{count // nodes} " * nodes
     run = rig.Run(tap, f"{nodes} nodes", nodes, 1, [(program, "/bin/placed")], place="auto",
                   extra=("--mem", "192M"))
-    run.library += LIBRARY
+    run.functions += LIBRARY
     start = "i=0; while [ $i -lt COUNT ]; do placed spin & i=$((i + 1)); done 2>/dev/null; "
     # The shell that watches wants a CPU as well, so one or two may still change places.
     run.step(f"{count} CPU-bound programs started on node 0 spread out; without load no move",

@@ -100,7 +100,7 @@ class Run:
         for path, target in files:
             self.words += ["--add", f"{path}:{target}"]
         self.steps = []
-        self.library = LIBRARY       # shell functions for all steps
+        self.functions = LIBRARY       # shell functions for all steps
         self.logs = os.path.join(BUILD, "logs-" + name.replace(" ", "-").replace(",", ""))
 
     def step(self, name, command, check):
@@ -111,7 +111,7 @@ class Run:
 
     def go(self):
         """Runs all steps; returns what the consoles showed."""
-        script = self.library + "".join(
+        script = self.functions + "".join(
             f"echo {SEPARATOR}{i}\n( {command}\n) 2>&1 </dev/null; echo {SEPARATOR}status $?\n"
             for i, (_, command, _) in enumerate(self.steps))
         done = subprocess.run(
