@@ -418,7 +418,7 @@ static void host_given(void *ctx, u32 index, u8 node) {
     remote_page_given(p);
     p->cl.frozen = false;
     where_set(proc_desc(p)->pid, node, proc_desc(p)->stay + 1);
-    child_away_add(proc_desc(p));
+    child_away_add(p);
     migrate_settle(p, S_OK);
     spin_unlock(&proc_lock);
     children_tell(proc_desc(p)->pid, node);
@@ -487,6 +487,7 @@ static void migrate_host(struct cluster_host *host) {
 
 static void on_exit(struct proc *p) {
     taken_less(p);
+    where_ended(p);
     placement_left(p);
     p->cl.ended = true;
     list_remove(&p->cl.move);

@@ -317,6 +317,7 @@ static void reparent_children(struct proc *p) {
     for (u32 i = 0; i < proc_count; i++) {
         if (procs[i].state == PROC_FREE || proc_descs[i].ppid != proc_desc(p)->pid) continue;
         proc_descs[i].ppid = init_pid;
+        procs[i].cl.orphaned = procs[i].state == PROC_AWAY;
         if (procs[i].state == PROC_ZOMBIE && init && init != p)
             wait_wake_all_locked(&init->child_wait);
     }

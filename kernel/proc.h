@@ -33,6 +33,7 @@ struct proc_cluster {
     bool fresh;                      // no instruction has run here yet: the drain waits
     bool ended;                      // what still comes is thrown away
     bool children_coming;            // its giver still names its children: whereabouts.c
+    bool orphaned;                   // its parent ended while it was frozen: to be told so
     u8 target, giver, asker_node;
     status_t refused;
     u64 deadline_ns, freeze_tsc;
@@ -146,7 +147,7 @@ struct proc_hooks {
     bool (*where)(u32 pid, u8 *node);
     // At the edge of a process that may go on. No lock held.
     void (*edge)(struct proc *p);
-    // p ends: before its parent is told. proc_lock held.
+    // p ends, its children here have init for a parent; its own is told next. proc_lock held.
     void (*exiting)(struct proc *p);
     // wait4 over children on other nodes: E_CHILD, S_RESTART, S_OK with *out. proc_lock.
     status_t (*child_wait_away)(const struct proc_desc *me, i64 which, bool take,

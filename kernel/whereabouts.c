@@ -31,7 +31,7 @@ struct hint { u64 stay; u32 pid; u8 node; };
 // said: its parent has had its SIGCHLD.
 struct child_away { bool used, ended, said; u32 pid, ppid, pgid; i32 wait_status; u64 cpu_ns; };
 struct exit_note { bool used; u32 tries; u64 next_ns; struct msg_process p; };
-struct signal_note { u32 pid, signal; };
+struct signal_note { u32 pid, signal, ppid; };   // signal 0: ppid is its parent now
 
 static struct hint hints[HINTS_MAX];
 static struct child_away children[CHILDREN_AWAY_MAX];
@@ -43,6 +43,8 @@ static u32 signal_count, exit_count;
 static void netpoll_soon(void) {
     __atomic_fetch_or(&cpu_this()->edge_work, EDGE_NETPOLL, __ATOMIC_RELAXED);
 }
+
+static u32 init_pid(void) { return node_id << PID_NODE_SHIFT | 1; }
 
 // --- where ------------------------------------------------------------------------------
 
@@ -116,6 +118,7 @@ void where_tell_here(const struct proc_desc *d) {
 }
 
 static status_t exit_take(const struct msg_process *m);
+static void child_say(struct child_away *c);
 
 static void exit_note_drop(struct exit_note *n) {
     n->used = false;
@@ -148,8 +151,37 @@ static void child_add(const struct msg_process *m) {
                              cpu_ns};
 }
 
+// A word for a process elsewhere, to send in the next round. proc_lock held.
+static status_t note_add(const struct signal_note *note) {
+    if (signal_count == SIGNALS_MAX) return E_AGAIN;
+    signal_notes[signal_count++] = *note;
+    return S_OK;
+}
+
+// It has this node's init for a parent. proc_lock held.
+static void orphan_tell(u32 pid) {
+    const struct signal_note note = {.pid = pid, .ppid = init_pid()};
+    if (note_add(&note) != S_OK) klog("wait: no room to tell %u that its parent ended\n", pid);
+    netpoll_soon();
+}
+
+static void child_orphan(struct child_away *c) {
+    c->ppid = init_pid();
+    c->said = false;
+    if (c->ended) child_say(c);
+    else orphan_tell(c->pid);
+}
+
+void where_ended(const struct proc *p) {
+    for (u32 i = 0; i < children_end; i++)
+        if (children[i].used && children[i].ppid == proc_desc(p)->pid) child_orphan(&children[i]);
+}
+
 // Also where the parent is on its way: it is named to the parent's next node with the others.
-void child_away_add(const struct proc_desc *d) {
+void child_away_add(struct proc *p) {
+    const struct proc_desc *d = proc_desc(p);
+    if (p->cl.orphaned) orphan_tell(d->pid);     // it took its descriptor along before
+    p->cl.orphaned = false;
     const enum where_kind parent = where_look(d->ppid).kind;
     if (parent != WHERE_HERE && parent != WHERE_TRANSIT) return;
     child_add(&(struct msg_process){.pid = d->pid, .ppid = d->ppid, .pgid = d->pgid});
@@ -306,20 +338,14 @@ static void exited_away(struct proc *p, i32 wait_status) {
     klog("exit: no room to tell the parent of %u\n", d->pid);
 }
 
-// A signal to send on in the next round. proc_lock held.
-static status_t signal_note(u32 pid, u32 signal) {
-    if (signal_count == SIGNALS_MAX) return E_AGAIN;
-    signal_notes[signal_count++] = (struct signal_note){pid, signal};
-    return S_OK;
-}
-
 static status_t kill_away(struct proc *caller, u32 pid, u32 signal) {
     (void)caller;
     spin_lock(&proc_lock);
     const struct where_found found = where_look(pid);
     const bool there = found.kind == WHERE_THERE || found.kind == WHERE_GUESS;
     const bool gone = found.kind == WHERE_GONE || (there && !cluster_is_up(found.node));
-    status_t s = gone ? E_SRCH : signal ? signal_note(pid, signal) : S_OK;
+    const struct signal_note note = {.pid = pid, .signal = signal};
+    status_t s = gone ? E_SRCH : signal ? note_add(&note) : S_OK;
     spin_unlock(&proc_lock);
     if (s == S_OK) netpoll_soon();
     return s;
@@ -341,8 +367,8 @@ static status_t pass_on(u32 pid, const struct cluster_msg *m) {
 // A child's end, for a parent that lives here. S_OK: taken, now or before (so that a repeat
 // is no second end: the child has no record any more); E_AGAIN: to be told again.
 static status_t exit_take(const struct msg_process *m) {
-    const struct proc *parent = proc_find(m->ppid);
     struct child_away *c = child_find(m->pid);
+    const struct proc *parent = proc_find(c ? c->ppid : m->ppid);
     if (!parent || parent->cl.children_coming || in_transit(m->pid)) return E_AGAIN;
     if (c) child_ended(c, m->wait_status, m->cpu_ns);
     where_forget(m->pid);
@@ -351,7 +377,7 @@ static status_t exit_take(const struct msg_process *m) {
 
 static void rx_exit(const struct cluster_msg *m) {
     spin_lock(&proc_lock);
-    const bool here = proc_find(m->process.ppid) != NULL;
+    const bool here = proc_find(m->process.ppid) || child_find(m->process.pid);
     status_t s = here ? exit_take(&m->process) : E_AGAIN;
     spin_unlock(&proc_lock);
     if (!here) s = pass_on(m->process.ppid, m);
@@ -369,15 +395,17 @@ static void rx_exit_ack(u32 pid) {
     spin_unlock(&proc_lock);
 }
 
-static void rx_signal(const struct cluster_msg *m) {
-    if (m->process.signal == 0 || m->process.signal > SIGNAL_COUNT) return;
+// A signal for a process, or its new parent. What is on its way has it later.
+static void rx_note(const struct cluster_msg *m) {
+    const struct signal_note note = {m->process.pid, m->process.signal, m->process.ppid};
+    if (m->type == MSG_SIGNAL && (note.signal == 0 || note.signal > SIGNAL_COUNT)) return;
     spin_lock(&proc_lock);
-    struct proc *p = proc_find(m->process.pid);
-    if (p) signal_raise_locked(p, m->process.signal, (struct signal_info){.code = SI_KERNEL});
-    bool kept = !p && in_transit(m->process.pid) &&
-                signal_note(m->process.pid, m->process.signal) == S_OK;
+    struct proc *p = proc_find(note.pid);
+    if (p && m->type == MSG_PARENT) proc_desc(p)->ppid = note.ppid;
+    else if (p) signal_raise_locked(p, note.signal, (struct signal_info){.code = SI_KERNEL});
+    bool kept = !p && in_transit(note.pid) && note_add(&note) == S_OK;
     spin_unlock(&proc_lock);
-    if (!p && !kept) (void)pass_on(m->process.pid, m);
+    if (!p && !kept) (void)pass_on(note.pid, m);
 }
 
 // The process of that pid whose children are being named, though it may not run here yet.
@@ -390,6 +418,12 @@ static struct proc *child_parent(u32 pid) {
     return NULL;
 }
 
+// It may have ended before its children were named.
+static bool parent_may_wait(u32 ppid) {
+    const struct proc *parent = proc_find(ppid);
+    return parent ? parent->state != PROC_ZOMBIE : in_transit(ppid);
+}
+
 // A child of a process that came here; pid 0: that was all of them, and those that ended
 // are told to it.
 static void rx_child(const struct msg_process *m) {
@@ -399,6 +433,8 @@ static void rx_child(const struct msg_process *m) {
         if (parent) children_known(parent);
     } else if (!proc_find(m->pid)) {
         child_add(m);
+        struct child_away *c = child_find(m->pid);
+        if (c && !parent_may_wait(m->ppid)) child_orphan(c);
     }
     spin_unlock(&proc_lock);
 }
@@ -422,7 +458,8 @@ static void rx(u8 from, const struct cluster_msg *m) {
         return;
     case MSG_MOVE: rx_move(m); return;
     case MSG_MOVED: migrate_answered(m); return;
-    case MSG_SIGNAL: rx_signal(m); return;
+    case MSG_SIGNAL:
+    case MSG_PARENT: rx_note(m); return;
     case MSG_EXIT: rx_exit(m); return;
     case MSG_EXIT_ACK: rx_exit_ack(p->pid); return;
     case MSG_CHILD: rx_child(p); return;
@@ -470,9 +507,10 @@ static void signals_send(void) {
     signal_count = 0;
     spin_unlock(&proc_lock);
     for (u32 i = 0; i < count; i++) {
-        struct cluster_msg m = {.type = MSG_SIGNAL, .process = {.pid = notes[i].pid,
-                                                                .signal = notes[i].signal}};
-        rx_signal(&m);                  // here, kept, or passed on
+        const struct cluster_msg m = {
+            .type = notes[i].signal ? MSG_SIGNAL : MSG_PARENT,
+            .process = {.pid = notes[i].pid, .signal = notes[i].signal, .ppid = notes[i].ppid}};
+        rx_note(&m);                    // here, kept, or passed on
     }
 }
 

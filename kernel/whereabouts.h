@@ -16,10 +16,12 @@ void where_forget(u32 pid);                          // it has ended; proc_lock 
 void where_tell_here(const struct proc_desc *d);
 // It runs here, new or again: so do its children's ends reach it. proc_lock held.
 void where_runs(struct proc *p);
+// It ends here: its children elsewhere get init for a parent. proc_lock held.
+void where_ended(const struct proc *p);
 void where_peer_down(u8 node);                       // net_lock held
 
-// A child whose parent is or was here lives on another node. proc_lock held.
-void child_away_add(const struct proc_desc *d);
+// p, frozen here till now, lives on another node: its parent may be here. proc_lock held.
+void child_away_add(struct proc *p);
 // pid died with its node. proc_lock held.
 void child_lost(u32 pid);
 // Parent moved: its children known here are told to its new node. net_lock held.

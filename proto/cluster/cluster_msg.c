@@ -137,6 +137,7 @@ static void walk_body(struct walk *w, struct cluster_msg *m) {
     case MSG_SIGNAL:
     case MSG_EXIT:
     case MSG_EXIT_ACK:
+    case MSG_PARENT:
     case MSG_CHILD: walk_process(w, &m->process); return;
     case MSG_STATUS_ASK: return;
     case MSG_STATUS:

@@ -38,6 +38,7 @@ enum cluster_msg_type {
     MSG_EXIT_ACK,       // pid
     MSG_CHILD,          // to the new node of ppid: it has the child pid (wait_status: ended)
     MSG_ROSTER,         // nodes that have no line in cluster.conf: all that the sender knows
+    MSG_PARENT,         // pid's parent ended: it is ppid now
     MSG_TYPES,
 };
 

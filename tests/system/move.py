@@ -10,6 +10,7 @@ import rig
 
 MIB, MOVES = (64, 50) if rig.LONG else (16, 10)
 FILE_BYTES = 3 << 20
+SEEK_MOVES = 200 if rig.LONG else 40
 LINES = 300
 
 
@@ -32,6 +33,11 @@ def outside_steps(run, smp):
         run.step(f"{kind}: moved from outside while it computes",
                  f"hashset-{kind} 4 2500 3 & p=$!; b=$(moves_in); shuttle $p 6 2; "
                  "wait $p; echo $? $(($(moves_in) - b))", want + "0 6\n")
+
+
+def seek_steps(run, nodes):
+    run.step("who looks for a process on its way finds it", f"seek {nodes} {SEEK_MOVES}",
+             "ok found\nok killed\n")
 
 
 def busybox_steps(run, path):
@@ -118,11 +124,13 @@ def zombie_steps(run):
 def two_nodes(tap, smp, path):
     run = rig.Run(tap, f"smp {smp}", 2, smp, [
         (rig.program("hashset"), "/bin/hashset"), (path, "/tmp/in"),
+        (rig.program("seek"), "/bin/seek"),
         *[(rig.program(p, k), f"/bin/{p}-{k}") for p in ("hashset", "moves") for k in rig.KINDS]])
     hashset_steps(run, MIB, MOVES, 2)
     for kind in rig.KINDS if rig.LONG else ("musl",):
         run.step(f"moves.c, {kind}", f"moves-{kind} 2", rig.all_ok)
     outside_steps(run, smp)
+    seek_steps(run, 2)
     busybox_steps(run, path)
     shell_steps(run)
     refusal_steps(run)
@@ -132,9 +140,11 @@ def two_nodes(tap, smp, path):
 
 def three_nodes(tap):
     run = rig.Run(tap, "3 nodes", 3, 1, [(rig.program("hashset"), "/bin/hashset"),
-                                         (rig.program("moves"), "/bin/moves-musl")])
+                                         (rig.program("moves"), "/bin/moves-musl"),
+                                         (rig.program("seek"), "/bin/seek")])
     hashset_steps(run, 4, 12, 3)
     run.step("moves.c round three nodes", "moves-musl 3", rig.all_ok)
+    seek_steps(run, 3)
     run.step("no pair broke", "grep -h -e ^downs: -e ^page_stale: /nodes/*/status | sort -u",
              "downs: 0\npage_stale: 0\n")
     run.go()

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -562,28 +563,31 @@ static int check_parent_moves(void) {
     return 1;
 }
 
+// The orphan is on another node when its parent ends: it is told.
 static int check_orphan(void) {
-    int to[2];
-    CHECK(pipe(to) == 0);
+    int to[2], left[2];
+    char c = 0;
+    CHECK(pipe(to) == 0 && pipe(left) == 0);
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
         close(to[0]);
         pid_t grandchild = fork();
         if (grandchild == 0) {
-            if (hop() != 0) _exit(1);
-            while (getppid() % 65536 != 1) usleep(1000);
+            if (hop() != 0 || write(left[1], "l", 1) != 1) _exit(1);
+            while (getppid() % 65536 != 1) sched_yield();
             (void)!write(to[1], "o", 1);
             _exit(0);
         }
-        _exit(grandchild > 0 ? 0 : 1);
+        _exit(grandchild > 0 && read(left[0], &c, 1) == 1 ? 0 : 1);
     }
     close(to[1]);
     CHECK(status_of(child) == 0);
-    char c = 0;
     CHECK(read(to[0], &c, 1) == 1 && c == 'o');
     CHECK(read(to[0], &c, 1) == 0);
     close(to[0]);
+    close(left[0]);
+    close(left[1]);
     return 1;
 }
 
