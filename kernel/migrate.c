@@ -505,6 +505,8 @@ static void poll(void *ctx, u64 now_ns) {
 
 static u64 deadline_ns(void *ctx) {
     (void)ctx;
+    if (list_empty(&migrate_moves) && !whereabouts_waits() && !remote_page_waits())
+        return move_request_deadline_ns();       // every packet comes this way
     u64 now = time_now_ns();
     u64 moves_at = list_empty(&migrate_moves) ? ~0ull : now + RETRY_NS;
     u64 exits_at = whereabouts_deadline_ns(now);

@@ -519,6 +519,9 @@ void whereabouts_poll(u64 now_ns) {
     exits_send(now_ns);
 }
 
+// Something is to be sent now or again.
+bool whereabouts_waits(void) { return signal_count || exit_count; }
+
 u64 whereabouts_deadline_ns(u64 now_ns) {
     if (signal_count) return now_ns + SIGNAL_REPEAT_NS;      // to processes on their way
     return exit_count ? now_ns + EXIT_REPEAT_NS : ~0ull;

@@ -29,4 +29,5 @@ void children_tell(u32 ppid, u8 node);
 
 // Sends what proc_lock holders left to send; repeats exits not acknowledged. net_lock.
 void whereabouts_poll(u64 now_ns);
+bool whereabouts_waits(void);
 u64 whereabouts_deadline_ns(u64 now_ns);
