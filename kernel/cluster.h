@@ -79,6 +79,9 @@ status_t cluster_send(u32 node, const struct cluster_msg *m);
 // Who takes the messages about one process (MSG_LOCATION, MSG_MOVE .. MSG_CHILD). Boot.
 void cluster_on_process(void (*rx)(u8 from, const struct cluster_msg *m));
 
+// Who takes MSG_REFS. Boot.
+void cluster_on_refs(void (*rx)(u8 from, const struct cluster_msg *m));
+
 // --- remote files (kernel/remote_files.c), on the bulk pair ------------------------------
 struct cluster_bulk_ops {
     void (*peer_up)(void *ctx, u32 node);      // CLUSTER_BULK_CREDITS each way

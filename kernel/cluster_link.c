@@ -220,6 +220,8 @@ void cluster_on_process(void (*rx)(u8 from, const struct cluster_msg *m)) {
     cluster.process = rx;
 }
 
+void cluster_on_refs(void (*rx)(u8 from, const struct cluster_msg *m)) { cluster.refs = rx; }
+
 u32 cluster_frames_key(u32 node) {
     const struct peer *p = peer_up(node);
     return p == NULL ? 0 : rdma_mr_rkey(p->frames);
@@ -341,6 +343,9 @@ static void rx_member(struct peer *p, const struct cluster_msg *m) {
     case MSG_STATUS_ASK: status_answer(p); return;
     case MSG_STATUS: status_take(p, m); return;
     case MSG_ROSTER: roster_take(p, m); return;
+    case MSG_REFS:
+        if (cluster.refs) cluster.refs(p->node, m);
+        return;
     case MSG_LOCATION:
     case MSG_MOVE:
     case MSG_MOVED:

@@ -143,6 +143,7 @@ struct cluster {
     struct cluster_mark offer;
     struct cluster_bulk_ops bulk;
     void (*process)(u8 from, const struct cluster_msg *m);
+    void (*refs)(u8 from, const struct cluster_msg *m);
 };
 extern struct cluster cluster;
 

@@ -7,6 +7,7 @@
 
 #include "base/string.h"
 #include "kernel/cluster.h"
+#include "kernel/files/holders.h"
 #include "kernel/files/object.h"
 #include "kernel/klog.h"
 #include "kernel/migrate_priv.h"
@@ -372,6 +373,7 @@ static void host_start(void *ctx, u32 index) {
     d->account.moves++;
     d->stay++;
     lenders_write(p);
+    holders_taken(p, p->cl.giver);
     placement_arrived(p);
     remote_page_translate_root(p, p->cl.giver);
     spin_lock(&proc_lock);
@@ -421,6 +423,7 @@ static void host_given(void *ctx, u32 index, u8 node) {
     child_away_add(p);
     migrate_settle(p, S_OK);
     spin_unlock(&proc_lock);
+    holders_given(p, node);
     children_tell(proc_desc(p)->pid, node);
 }
 

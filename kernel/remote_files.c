@@ -15,6 +15,7 @@
 // so that a reply is never lost. CLUNK and REF are sent and not waited for.
 // Spec: DESIGN idea 1 and 3 "Messages between nodes".
 #include "base/string.h"
+#include "kernel/files/holders.h"
 #include "kernel/files/object.h"
 #include "kernel/klog.h"
 #include "kernel/net.h"
@@ -647,6 +648,7 @@ static void peer_down(void *ctx, u32 node) {
     remote_serve_peer(node, false);
     p9_client_peer_down(&client, node);
     remote_drive_peer_down(node);
+    holders_peer_down(node);
 }
 
 static void receive(void *ctx, u32 node, u8 *bytes, u32 len_bytes) {
@@ -680,6 +682,7 @@ void remote_files_init(void) {
     for (u32 i = 0; i < proc_count; i++) list_init(&journals[i]);
     p9_client_init(&client, &client_ops, NULL);
     remote_serve_init();
+    holders_init();
     file_hooks.remote_call = remote_call;
     cluster_set_bulk(&bulk_ops);
     net_add_poller(poll, poll_deadline_ns, NULL);

@@ -2,6 +2,7 @@
 // runs the calls on this node's servers through the same file_call as local callers, and
 // moves data by READ and WRITE. Called by remote_files.c. Lock: net_lock; files_lock is
 // taken inside while a call runs. Spec: DESIGN 3 "Messages between nodes".
+#include "kernel/files/holders.h"
 #include "kernel/files/object.h"
 #include "kernel/klog.h"
 #include "kernel/trap.h"
@@ -67,7 +68,9 @@ static status_t serve_execute(void *ctx, struct p9_service *v) {
     (void)ctx;
     if (v->call.object.node != node_id) return E_BADF;
     __atomic_store_n(&parked, true, __ATOMIC_SEQ_CST);
-    return file_call_foreign(&v->call);
+    const status_t status = file_call_foreign(&v->call);
+    if (status == S_OK) holders_called(v->node, &v->call);
+    return status;
 }
 
 static const struct p9_server_ops serve_ops = {

@@ -96,6 +96,17 @@ static void walk_roster(struct walk *w, struct cluster_msg *m) {
     }
 }
 
+static void walk_refs(struct walk *w, struct cluster_msg *m) {
+    walk_u8(w, &m->refs.from);
+    walk_u32(w, &m->refs.incarnation);
+    walk_u32(w, &m->refs.count);
+    if (m->refs.count > MSG_REFS_MAX || m->refs.from >= NODES_MAX) w->bad = true;
+    for (u32 i = 0; !w->bad && i < m->refs.count; i++) {
+        walk_u32(w, &m->refs.entry[i].index);
+        walk_u64(w, &m->refs.entry[i].generation);
+    }
+}
+
 static void walk_process(struct walk *w, struct msg_process *p) {
     walk_u32(w, &p->pid);
     walk_u32(w, &p->ppid);
@@ -145,6 +156,7 @@ static void walk_body(struct walk *w, struct cluster_msg *m) {
         walk_stat(w, m);
         return;
     case MSG_ROSTER: walk_roster(w, m); return;
+    case MSG_REFS: walk_refs(w, m); return;
     case MSG_CALL: walk_call(w, m); return;
     case MSG_REPLY:
         walk_status(w, &m->status);

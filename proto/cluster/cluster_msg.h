@@ -12,6 +12,7 @@
 #define CLUSTER_MSG_HEAD 8
 #define CLUSTER_MSG_MAX 1536      // bytes of any message; larger data moves one-sided
 #define CALL_SEGMENTS_MAX 8       // (address, key, length) of one file call
+#define MSG_REFS_MAX 100u         // references in one message
 #define STATUS_WORDS 176      // figures of /nodes/N/status; all nodes run one image
 
 enum cluster_msg_type {
@@ -39,6 +40,7 @@ enum cluster_msg_type {
     MSG_CHILD,          // to the new node of ppid: it has the child pid (wait_status: ended)
     MSG_ROSTER,         // nodes that have no line in cluster.conf: all that the sender knows
     MSG_PARENT,         // pid's parent ended: it is ppid now
+    MSG_REFS,           // references on the receiver's objects went from a node to the sender
     MSG_TYPES,
 };
 
@@ -85,6 +87,12 @@ struct cluster_msg {
             u32 count;
             struct msg_roster_row { u8 id; struct roster_row row; } entry[NODES_MAX];
         } roster;
+        struct {
+            u8 from;
+            u32 incarnation;          // of `from`, as the sender knows it
+            u32 count;
+            struct msg_ref { u32 index; u64 generation; } entry[MSG_REFS_MAX];
+        } refs;
         struct {
             u32 segment_count;
             struct msg_key segment[CALL_SEGMENTS_MAX];

@@ -16,9 +16,9 @@ sys.path.insert(0, HERE)
 
 from launcher.cluster import Cluster, RunTimeout  # noqa: E402
 from launcher.errors import LaunchError  # noqa: E402
-from launcher.options import Options  # noqa: E402
+from launcher.options import Options, disk_parse  # noqa: E402
 from launcher.run_channel import RunChannel  # noqa: E402
-from rig import Tap  # noqa: E402
+from rig import Tap, program  # noqa: E402
 
 LIMIT = float(os.environ.get("ISTHMUS_LIMIT", "240"))  # a hang detector
 POLL_SECONDS = 0.05
@@ -140,7 +140,99 @@ def check_stopped(tap):
                "stopped: it works again, without the processes of before", output)
 
 
-CHECKS = [check_stopped]
+# --- what the dead held, and who waited for them -------------------------------------------
+
+KILLED = r"""
+on 1 echo warm
+free_before=$(grep ^free: /nodes/0/status)
+on 1 sh -c 'while echo x; do :; done' | cat >/tmp/piped & counter=$!
+(yes; echo "yes $?" >/tmp/yes) | on 1 cat >/dev/null & writer=$!
+on 1 claim /nodes/0/dev/vda hold >/tmp/claim & claimer=$!
+waiter 1 0 >/tmp/waiter & reader=$!
+on 1 sleep 1000 & sleeper=$!
+sleep 1000 & stays=$!
+until [ -s /tmp/claim ] && [ -s /tmp/piped ] && [ -s /tmp/waiter ]; do sleep 0.1; done
+claim /nodes/0/dev/vda
+echo ready
+members_are 1
+wait $counter; echo "counted $(wc -c </tmp/piped)"
+wait $writer; cat /tmp/yes
+wait $claimer; echo "claimer $?"
+wait $reader; echo "reader $? $(cat /tmp/waiter)"
+wait $sleeper; echo "sleeper $?"
+claim /nodes/0/dev/vda
+migrate $stays 1; echo "migrate $?"
+on 1 true; echo "on $?"
+cat /nodes/1/dev/console; echo "console $?"
+kill $stays; wait $stays; echo "stays $?"
+grep refs_of_dead /nodes/0/status
+echo over
+members_are 2
+on 1 echo works again
+"""
+
+
+def check_killed(tap):
+    """Node 1 loses its power while processes there hold ends of pipes, files and a drive of
+    node 0, and others wait for node 1: all of that ends, and node 1 comes back."""
+    with tempfile.NamedTemporaryFile() as disk:
+        disk.truncate(1 << 20)
+        options = {"nodes": 2, "add": [program("claim") + ":/bin/claim",
+                                       program("waiter") + ":/bin/waiter"],
+                   "disk": [disk_parse(f"0:{disk.name}:virtio")]}
+        with Driven(KILLED, **options) as cluster:
+            cluster.output_wait("ready\n")
+            cluster.may_die = {1}
+            cluster.machines[1].kill()
+            cluster.output_wait("over\n")
+            cluster.machines[1].start()
+            cluster.may_die = set()
+            output = cluster.finish()
+    for text, name in (
+            (r"counted [1-9]", "the reader of a pipe sees its end when the writer is dead"),
+            (r"yes 141", "the writer of a pipe gets SIGPIPE when the reader is dead"),
+            (r"(?s)Resource busy.*ready.*claimed", "a claim of the dead is given back"),
+            (r"claimer 137\n", "the claimer has an exit record"),
+            (r"(?s)reader 0 waits.*I/O error",
+             "a read that waits for the dead ends with an error"),
+            (r"sleeper 137\n", "a process of the dead has an exit record"),
+            (r"migrate [1-9]", "a move to the dead is refused"),
+            (r"on 126", "a start on the dead is refused"),
+            (r"console [1-9]", "a file of the dead cannot be opened"),
+            (r"stays 143", "a process that did not move lives on"),
+            (r"refs_of_dead: [1-9]", "references were given back"),
+            (r"works again", "the next incarnation works")):
+        tap.result(re.search(text, output), "killed: " + name, output)
+
+
+THIRD = r"""
+on 1 sh -c 'migrate $$ 2; while echo x; do sleep 0.1; done' | cat >/tmp/piped & counter=$!
+until [ -s /tmp/piped ] && grep -q '^images_freed: [1-9]' /nodes/1/status; do sleep 0.1; done
+echo moved on
+members_are 2
+size=$(wc -c </tmp/piped)
+until [ $(wc -c </tmp/piped) -gt $size ]; do sleep 0.1; done
+echo goes on
+members_are 1
+wait $counter; echo "ended $?"
+"""
+
+
+def check_third(tap):
+    """A process that node 1 gave to node 2 writes to a pipe of node 0. Node 1 dies: it goes
+    on, its end of the pipe is not node 1's any more. Node 2 dies: the pipe's reader ends."""
+    with Driven(THIRD, nodes=3) as cluster:
+        cluster.output_wait("moved on\n")
+        cluster.may_die = {1, 2}
+        cluster.machines[1].kill()
+        cluster.output_wait("goes on\n")
+        cluster.machines[2].kill()
+        output = cluster.finish()
+    tap.result("goes on" in output and "ended 0" in output,
+               "third: an open end goes with its process, and ends with it", output)
+
+
+CHECKS = [check_stopped, check_killed, check_third]
 
 
 def main():

@@ -26,6 +26,9 @@ START_TEST(test_messages) {
             m.roster.count = NODES_MAX;
             m.roster.entry[63].id = 63;
             m.roster.entry[63].row.ipv4 = 0x0a070041;
+        } else if (type == MSG_REFS) {
+            m.refs.count = MSG_REFS_MAX;
+            m.refs.entry[MSG_REFS_MAX - 1].generation = 0x1122334455667788;
         } else if (type == MSG_HOLDER_ACK || type == MSG_REFUSE) {
             m.image = (struct image_id){3, 17, 0xabcdef};
             m.status = E_NOENT;
@@ -40,6 +43,8 @@ START_TEST(test_messages) {
         } else if (type == MSG_HOLDER_ACK) {
             ck_assert_int_eq(out.status, E_NOENT);
             ck_assert_uint_eq(out.image.epoch, 0xabcdef);
+        } else if (type == MSG_REFS) {
+            ck_assert_mem_eq(&out.refs, &m.refs, sizeof m.refs);
         } else if (type == MSG_ROSTER) {
             ck_assert_uint_eq(out.roster.count, NODES_MAX);
             ck_assert_mem_eq(&out.roster.entry[63], &m.roster.entry[63],
