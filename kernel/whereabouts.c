@@ -222,6 +222,16 @@ void child_lost(u32 pid) {
     if (c) child_ended(c, SIGKILL, 0);
 }
 
+// The process of that pid whose children are being named, though it may not run here yet.
+static struct proc *child_parent(u32 pid) {
+    for (u32 i = 0; i < proc_count; i++) {
+        const enum proc_state state = procs[i].state;
+        if (state == PROC_FREE || state == PROC_AWAY || proc_descs[i].pid != pid) continue;
+        if (procs[i].cl.children_coming) return &procs[i];
+    }
+    return NULL;
+}
+
 // Ends of p's children that were not told because p was on its way. proc_lock held.
 static void children_say(const struct proc *p) {
     const u32 ppid = proc_desc(p)->pid;
@@ -229,6 +239,8 @@ static void children_say(const struct proc *p) {
         struct child_away *c = &children[i];
         if (c->used && c->ended && !c->said && c->ppid == ppid) child_say(c);
     }
+    for (u32 i = 0; i < EXITS_MAX && exit_count; i++)
+        if (exit_notes[i].used && exit_notes[i].p.ppid == ppid) exit_notes[i].next_ns = 0;
 }
 
 // A process that came here knows all its children from now on. proc_lock held.
@@ -326,8 +338,11 @@ static void exited_away(struct proc *p, i32 wait_status) {
     const struct msg_process end = {.pid = d->pid, .ppid = d->ppid, .pgid = d->pgid, .ended = 1,
                                     .wait_status = wait_status, .cpu_ns = d->account.cpu_ns};
     const enum where_kind parent = where_look(d->ppid).kind;
-    if (parent == WHERE_TRANSIT) child_add(&end);        // it goes with the parent's others
-    if (parent == WHERE_TRANSIT || parent == WHERE_GONE) return;
+    // Of a parent frozen here: it goes with the parent's others. One that is coming here has
+    // them on its giver's list, and may not come after all: that is told where it is by then.
+    const bool leaving = parent == WHERE_TRANSIT && !child_parent(d->ppid);
+    if (leaving) child_add(&end);
+    if (leaving || parent == WHERE_GONE) return;
     for (u32 i = 0; i < EXITS_MAX; i++) {
         if (exit_notes[i].used) continue;
         exit_notes[i] = (struct exit_note){.used = true, .p = end};
@@ -406,16 +421,6 @@ static void rx_note(const struct cluster_msg *m) {
     bool kept = !p && in_transit(note.pid) && note_add(&note) == S_OK;
     spin_unlock(&proc_lock);
     if (!p && !kept) (void)pass_on(note.pid, m);
-}
-
-// The process of that pid whose children are being named, though it may not run here yet.
-static struct proc *child_parent(u32 pid) {
-    for (u32 i = 0; i < proc_count; i++) {
-        const enum proc_state state = procs[i].state;
-        if (state == PROC_FREE || state == PROC_AWAY || proc_descs[i].pid != pid) continue;
-        if (procs[i].cl.children_coming) return &procs[i];
-    }
-    return NULL;
 }
 
 // It may have ended before its children were named.
