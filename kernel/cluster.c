@@ -259,6 +259,7 @@ void peer_close(struct peer *p) {
     cluster.counters.downs++;
     p->down_since_ns = cluster.now_ns;
     p->fenced = p->them.incarnation;
+    cluster.fenced_at_ns = cluster.now_ns;
     cluster.view++;
     cluster_node_peer_down(cluster.node, p->node);
     if (cluster.bulk.peer_down) cluster.bulk.peer_down(cluster.bulk.ctx, p->node);
@@ -304,6 +305,13 @@ void cluster_sides(struct member_side *us) {
     us->lowest = (u8)__builtin_ctzll(up_mask());
 }
 
+bool cluster_sides_hold(const struct member_side *us, u64 now_ns) {
+    struct member_side now = {0};
+    cluster_sides(&now);
+    return now.members == us->members && now.lowest == us->lowest &&
+           now_ns - cluster.fenced_at_ns > options.dead_floor_s * NS_PER_S + PULSE_PERIOD_MAX_NS;
+}
+
 // Looks how a peer that is up does, and asks it when that is due.
 static void pulse_check(struct peer *p, u64 now_ns) {
     const enum pulse_verdict v = pulse_verdict(&p->pulse, p->last_seen_ns, peer_bound_ns(p),
@@ -335,10 +343,12 @@ void cluster_rebirth(u32 node) {
     if (cluster.reborn_for == 0) cluster.reborn_for = node + 1;
 }
 
-// All peers are closed, and the machines know: the next call comes from a new incarnation.
+// Ends what the other side counts as dead, and all connections: the next call comes from a
+// new incarnation.
 static void rebirth(void) {
     const u32 node = cluster.reborn_for - 1;
     cluster.reborn_for = 0;
+    const u32 ended = rebirth_reap(node);
     for (u64 left = cluster.live; left != 0; left &= left - 1) {
         struct peer *p = &cluster.peers[__builtin_ctzll(left)];
         if (p->member.state != MEMBER_DOWN) {
@@ -350,7 +360,6 @@ static void rebirth(void) {
     cluster.incarnation = nonzero_random();
     cluster.node->incarnation = cluster.incarnation;
     cluster.counters.rebirths++;
-    const u32 ended = rebirth_reap(node);
     klog("cluster: joins as new, incarnation %016lx: %u processes that node %u's side counts as "
          "dead are ended", cluster.incarnation, ended, node);
 }

@@ -155,11 +155,17 @@ static void proved(struct peer *p) {
 
 // Both sides are proved. One of them has fenced the other as it is: what ran beyond counts as
 // dead on either side. True: no join; the smaller side has to be a new incarnation first. The
-// caller tells the answering side by RTU, so that it can prove which it is.
+// caller tells the answering side by RTU, so that it can prove which it is. A view that has not
+// stood for a while says nothing about the sides: they meet again.
 static bool healed(struct peer *p) {
     u8 rtu[MEMBER_RTU_BYTES];
     const struct member_proof proof = proof_of(p);
     if (!member_healed(&p->us, &p->them)) return false;
+    if (!cluster_sides_hold(&p->us, time_now_ns())) {
+        if (!p->active) refuse(p->id, MEMBER_BUSY);
+        peer_close(p);
+        return true;
+    }
     const bool smaller = member_is_smaller(&p->us, &p->them);
     if (member_may_log(&p->member, MEMBER_HEALED, time_now_ns()))
         klog("cluster: a cut from node %u is over: %u members here, %u there; the %s side joins "

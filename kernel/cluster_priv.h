@@ -129,6 +129,7 @@ struct cluster {
     u64 live;                        // bit n: peers[n] has a CQ
     u64 up;                          // bit n: node n is up, itself included; read atomically
     u64 view;                        // counts who came and went
+    u64 fenced_at_ns;                // when the last one went
     u32 reborn_for;                  // node + 1 whose side of a cut is the larger; 0: none
     u64 known;                       // bit n: in cluster.conf, or has been a member
     u64 tick_at_ns, now_ns;
@@ -156,6 +157,8 @@ void peer_joined(struct peer *p);
 // the larger side of a cut that is over.
 void cluster_rebirth(u32 node);
 void cluster_sides(struct member_side *us);  // fills members and lowest
+// They are still true, and nobody was fenced for as long as it takes to notice.
+bool cluster_sides_hold(const struct member_side *us, u64 now_ns);
 u64 peer_bound_ns(const struct peer *p);     // how long its silence may last
 
 status_t join_init(void);

@@ -15,12 +15,19 @@ static u32 count;                    // ever made
 static struct spinlock obituary_lock = SPINLOCK_INIT(LOCK_RANK_STATUS, "obituary");
 
 void obituary_add(u32 pid, const char *name, u32 node, const char *why) {
-    klog("lost: process %u (%s) with node %u: %s", pid, *name ? name : "?", node, why);
+    bool known = false;              // then a second cause is none
     spin_lock(&obituary_lock);
+    for (u32 i = count - MIN(count, RECORDS_MAX); i != count; i++)
+        known |= records[i % RECORDS_MAX].pid == pid && records[i % RECORDS_MAX].node == node;
+    if (known) {
+        spin_unlock(&obituary_lock);
+        return;
+    }
     struct record *r = &records[count++ % RECORDS_MAX];
     *r = (struct record){.pid = pid, .node = node, .why = why};
     memcpy(r->name, name, MIN(strlen(name), sizeof r->name - 1));
     spin_unlock(&obituary_lock);
+    klog("lost: process %u (%s) with node %u: %s", pid, *name ? name : "?", node, why);
 }
 
 u64 obituary_text(u32 node, char *to, u64 size_bytes) {

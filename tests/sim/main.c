@@ -121,6 +121,7 @@ static void conditions_draw(u64 seed, struct sim_stats stats) {
     for (u32 k = 0; k < sim.nodes; k++) sim.node[k].honest = true;
     if (sim.roce) chaos_draw();
     if (sim.roce) roce_begin();
+    cuts_begin();
 }
 
 static void spawns_draw(void) {
@@ -172,8 +173,19 @@ static void spawn(struct event *ev) {
     }
 }
 
+// What a node that stands still would do, it does when it goes on.
+static bool stands_still(struct event *ev) {
+    const bool own = ev->kind == EV_POLL || ev->kind == EV_STEP || ev->kind == EV_TICK ||
+                     ev->kind == EV_END || ev->kind == EV_SPAWN || ev->kind == EV_SENT;
+    const u64 until_ns = own ? cut_stopped_until(ev->node) : 0;
+    if (until_ns == 0) return false;
+    event_push(ev, until_ns + sim_random(NS_PER_MS));
+    return true;
+}
+
 static void run_event(struct event *ev) {
     sim.now_ns = ev->at_ns;
+    if (stands_still(ev)) return;
     sim.events_run++;
     sim.stats.events++;
     switch (ev->kind) {
@@ -190,6 +202,7 @@ static void run_event(struct event *ev) {
     }
     words_check();
     check_running();
+    cuts_explain();
 }
 
 static void stuck(void) {
@@ -228,6 +241,9 @@ static void report(u64 seed, u64 seeds) {
     printf("# %lu events, %lu moves begun, %lu adoptions, %lu pages fetched, %lu nodes killed, "
            "%lu boots, %lu processes ended by a death\n", s->events, s->migrations, s->adoptions,
            s->fetches, s->kills, s->boots, s->lost);
+    if (options.roce)
+        printf("# %lu seeds with a cut or a pause, after which %lu nodes joined as new\n", s->cuts,
+               s->reborn);
     if (options.roce)
         printf("# %lu frames, %lu lost, %lu doubled, %lu late, %lu corrupted; strangers refused "
                "%lu times\n", s->frames, s->frames_lost, s->frames_doubled, s->frames_late,

@@ -219,6 +219,7 @@ static void host_lost(void *ctx, u32 index, u8 node) {
     struct sim_node *n = ctx;
     (void)node;
     must_be_explained(n->place[index].pid, "is reported lost");
+    sim.proc[n->place[index].pid].lost_at |= BIT(self_of(n));
 }
 
 // The end of a process: its word becomes FREE, then its place is free again. The machines
@@ -273,6 +274,19 @@ static const struct cluster_host *model_host(u8 node) {
     return &host;
 }
 
+// As kernel/rebirth.c, which goes by births and parents: here by what was reported. What this
+// node has reported itself was said by an incarnation that is over.
+void model_reborn(u8 node) {
+    struct sim_node *n = &sim.node[node];
+    for (u32 i = 0; i < SIM_PLACES; i++) {
+        struct sim_proc *p = &sim.proc[n->place[i].pid];
+        if (n->place[i].state != PLACE_RUNNING || (p->lost_at & ~BIT(node)) == 0) continue;
+        p->exited = true;
+        place_end(n, i);
+    }
+    for (u32 pid = 0; pid < sim.pids; pid++) sim.proc[pid].lost_at &= ~BIT(node);
+}
+
 // A node boots, for the first time or again; nothing of an earlier life is left.
 void model_boot(u8 node) {
     struct sim_node *n = &sim.node[node];
@@ -280,6 +294,7 @@ void model_boot(u8 node) {
     n->idle = n->shadowed = false;
     n->born_ns = sim.now_ns;
     n->incarnation++;
+    for (u32 pid = 0; pid < sim.pids; pid++) sim.proc[pid].lost_at &= ~BIT(node);
     sim.stats.boots++;
     memset(n->frame_owner, 0, sizeof n->frame_owner);
     for (u32 i = 0; i < SIM_PLACES; i++)
@@ -446,6 +461,17 @@ static void touch(struct sim_node *n, u32 index) {
     page_fill(n, FIELD_GET(ENTRY_ADDR, entry), pid, page);
 }
 
+// No process goes on at a node while a member has told its kin that it is dead.
+static void not_reported_lost(const struct sim_node *n, u32 pid) {
+    const u8 self = self_of(n);
+    for (u64 left = sim.proc[pid].lost_at; left != 0; left &= left - 1) {
+        const u32 k = (u32)__builtin_ctzll(left);
+        if (k != self && n->up_ns[k] != 0 && sim.node[k].up_ns[self] != 0)
+            sim_fail("pid %u goes on at node %u, though member %u has reported it lost", pid,
+                     self, k);
+    }
+}
+
 static void step(struct sim_node *n, u32 index) {
     struct place *p = &n->place[index];
     struct sim_proc *proc = &sim.proc[p->pid];
@@ -453,6 +479,7 @@ static void step(struct sim_node *n, u32 index) {
     if (d->counter != proc->counter || proc->exited)
         sim_fail("pid %u runs twice: node %u is at step %lu, it has made %lu", p->pid,
                  self_of(n), d->counter, proc->counter);
+    not_reported_lost(n, p->pid);
     d->counter = ++proc->counter;
     p->steps_left -= p->steps_left > 0;
     touch(n, index);

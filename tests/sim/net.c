@@ -84,6 +84,10 @@ static void wire_send(u8 from, const u8 *frame, u32 len_bytes) {
         u8 mac[6];
         net_mac(to, mac);
         if (to == from || (!(frame[0] & 1) && memcmp(mac, frame, 6) != 0)) continue;
+        if (cut_between(from, to)) {
+            trace_frame(from, to, frame, len_bytes, ", cut");
+            continue;
+        }
         if (sim_chance(sim.chaos.loss)) {
             sim.stats.frames_lost++;
             trace_frame(from, to, frame, len_bytes, ", lost");

@@ -85,6 +85,7 @@ enum sim_route { ROUTE_RANDOM, ROUTE_BACK_AND_FORTH, ROUTE_ROUND };
 struct sim_proc {                   // what an all-knowing observer knows
     bool spawned, exited, explained;
     enum sim_route route;
+    u64 lost_at;                    // bit n: node n, as it is now, has reported it lost
     u64 counter;
     u32 moves;
     u32 version[SIM_PAGES];         // how often each page was written
@@ -110,8 +111,17 @@ struct event {
 
 struct sim_chaos { u32 loss, dup, reorder, corrupt; };   // of 10,000 frames
 
+// One disturbance of a seed: links that carry nothing, or a node that stands still, whose
+// links they then are.
+struct sim_cut {
+    bool any;
+    u64 from_ns, until_ns;
+    u64 links[SIM_NODES];            // bit n: of node n
+    u64 stopped;                     // bit n
+};
+
 struct sim_stats {
-    u64 events, migrations, adoptions, lost, kills, boots, fetches, bare, refused;
+    u64 events, migrations, adoptions, lost, kills, boots, fetches, bare, refused, cuts, reborn;
     u64 frames, frames_lost, frames_doubled, frames_late, frames_corrupt, bad_icrc, replays;
 };
 
@@ -122,6 +132,7 @@ struct sim {
     u32 room_max, frame_bytes;
     u64 stuck_ns, wake_lost_ns;
     struct sim_chaos chaos;
+    struct sim_cut cut;
     struct sim_node node[SIM_NODES];
     struct sim_proc proc[SIM_PIDS];
     u64 qp_last_ns[SIM_NODES][SIM_NODES][SIM_QPS];
@@ -178,9 +189,17 @@ u32 net_receive(u8 node, u32 max_frames, void (*rx)(const u8 *frame, u32 len_byt
 void net_event(const struct event *ev);
 void net_drop(u8 node);                        // what it has received or not sent yet
 
+// cuts.c: links that carry nothing, nodes that stand still
+void cuts_begin(void);                         // a new seed
+bool cut_between(u8 a, u8 b);
+u64 cut_stopped_until(u8 node);
+bool cut_may_part(void);
+void cuts_explain(void);
+
 // model.c: processes
 void model_boot(u8 node);
 void model_event(const struct event *ev);
+void model_reborn(u8 node);                    // ends what others count as dead
 void model_posted(u8 node, struct chain *c);
 void model_fetched(struct sim_node *n, u32 index, status_t status);
 void model_imm(u8 node, u8 from, u32 imm);

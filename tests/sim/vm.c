@@ -10,6 +10,7 @@
 #include "kernel/klog.h"
 #include "kernel/net.h"
 #include "kernel/panic.h"
+#include "kernel/placement.h"
 #include "kernel/proc.h"
 #include "kernel/random.h"
 #include "kernel/rebirth.h"
@@ -79,11 +80,18 @@ void status_answer(struct peer *p) { (void)p; }
 void status_take(struct peer *p, const struct cluster_msg *m) { (void)p; (void)m; }
 void status_peer_down(struct peer *p) { (void)p; }
 void nodes_init(void) {}
+void placement_tick(void) {}
+void placement_price(enum price which, u64 ns) { (void)which; (void)ns; }
+bool load_posted(struct chain *c) { (void)c; return false; }
 void net_stop(void) {}
 void (*panic_hook)(const char *cause);
 void beat_init(void) {}
 void beat_tick(void) { word_add(rdma_word_ops(cluster.rdma), &cluster.words->heartbeat, 1); }
-u32 rebirth_reap(u32 node) { (void)node; return 0; }
+u32 rebirth_reap(u32 node) {
+    (void)node;
+    vm_reborn(boot_args.self);
+    return 0;
+}
 
 // --- what the simulator does with it -----------------------------------------------------
 

@@ -44,3 +44,4 @@ void vm_random(void *to, u64 len_bytes);
 void vm_log(u8 node, const char *text);
 void *vm_alloc(u8 node, u64 len_bytes);        // zeroed, 64-byte aligned
 void vm_free(u8 node, void *ptr);
+void vm_reborn(u8 node);                       // it is about to join as new

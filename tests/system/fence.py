@@ -232,7 +232,44 @@ def check_third(tap):
                "third: an open end goes with its process, and ends with it", output)
 
 
-CHECKS = [check_stopped, check_killed, check_third]
+CUT = r"""
+on 1 sleep 1000 & remote=$!
+sleep 1000 & stays=$!
+until [ "$(cat /proc/$remote/node)" = 1 ]; do sleep 0.1; done
+echo ready
+members_are 1
+wait $remote; echo "remote $?"
+echo cut
+members_are 3
+kill $stays; wait $stays; echo "stays $?"
+on 1 echo works again
+grep -h rebirths /nodes/*/status
+"""
+
+
+def check_cut(tap):
+    """Node 0 is cut off from nodes 1 and 2, and the cut heals: node 0, alone, joins as new; its
+    own processes go on; 1 and 2 never part."""
+    with Driven(CUT, nodes=3, cut=[0]) as cluster:
+        for here, there in ((1, 2), (2, 1), (1, 0), (2, 0)):
+            cluster.console_wait(here, rb"cluster: node %d joined" % there)
+        cluster.output_wait("ready\n")
+        cluster.relay.cut_toggle()
+        cluster.output_wait("cut\n")
+        for node in (1, 2):
+            cluster.console_wait(node, rb"cluster: node 0 is down")
+        cluster.relay.cut_toggle()
+        output = cluster.finish()
+        logs = [machine.console().decode(errors="replace") for machine in cluster.machines]
+    tap.result("remote 137" in output, "cut: what ran beyond it has an exit record", output)
+    tap.result("stays 143" in output and "works again" in output
+               and re.findall(r"rebirths: (\d+)", output) == ["1", "0", "0"],
+               "cut: the smaller side joins as new and keeps what is its own", output)
+    tap.result(not re.search(r"node [12] is down", logs[1] + logs[2]),
+               "cut: the larger side stays together", logs[1] + logs[2])
+
+
+CHECKS = [check_stopped, check_killed, check_third, check_cut]
 
 
 def main():

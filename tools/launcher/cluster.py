@@ -45,7 +45,7 @@ def extra_files(adds):
 class Relay:
     """The Ethernet between the guests: build/relay as a process."""
 
-    def __init__(self, unix_ports, join, logs, pcap="", chaos=""):
+    def __init__(self, unix_ports, join, logs, pcap="", chaos="", cut=()):
         self.stats_path = os.path.join(logs, "relay.json")
         self.words = [RELAY, "--stats", self.stats_path]
         for local, remote in unix_ports:
@@ -56,6 +56,8 @@ class Relay:
             self.words += ["--pcap", pcap]
         if chaos:
             self.words += ["--chaos", chaos]
+        if cut:
+            self.words += ["--cut", str(sum(1 << port for port in cut))]
         self.process = None
 
     def start(self):
@@ -68,6 +70,10 @@ class Relay:
                                         start_new_session=True)
         if self.process.stdout.readline() != b"ready\n":
             raise UsageError(self.process.stderr.read().decode(errors="replace").strip())
+
+    def cut_toggle(self):
+        """Cuts the ports of `cut` off from the others, or joins them again."""
+        self.process.send_signal(signal.SIGUSR2)
 
     def stats(self):
         """The counters as a dict; the relay goes on."""
@@ -112,7 +118,7 @@ class Cluster:
                             for i in range(options.guests)]
         self.relay = Relay([machine.relay_paths() for machine in self.machines]
                            + self.guest_links, options.join, self.logs, options.pcap,
-                           options.chaos)
+                           options.chaos, options.cut)
 
     @staticmethod
     def _logs_root():

@@ -36,6 +36,7 @@ class Options:
     verbose: bool = False
     icount: str = ""
     guests: int = 0  # tests: unix ports for other machines, see Cluster.guest_links
+    cut: list = field(default_factory=list)  # tests: nodes that relay.cut_toggle() cuts off
     loop: bool = False   # two cards of node 0 on one hub, nodes 0 and 1 of cluster.conf
     plugin: str = ""     # a TCG plugin with its arguments; {node} is the node's number
     disk: list = field(default_factory=list)

@@ -5,7 +5,8 @@
 // Way of a frame: received -> counted, captured -> chaos decides (RoCEv2 only) -> held
 // back if late -> switched -> sent, or kept in the backlog of a guest that is full.
 // Prints "ready" on stdout when all sockets are open. SIGTERM or SIGINT ends it and
-// writes the statistics; SIGUSR1 writes them without ending.
+// writes the statistics; SIGUSR1 writes them without ending; SIGUSR2 cuts the ports named
+// by --cut off from the others, and once more joins them again.
 #define _GNU_SOURCE
 #include "chaos.h"
 #include "pcap.h"
@@ -42,14 +43,19 @@ static struct relay {
     const char *stats_path;
     struct frame *held;      // late and delayed frames, in order of arrival
     uint32_t held_count;
+    uint64_t cut_mask;       // ports on one side of the cut
+    bool cut;
+    uint64_t cut_frames;
     uint64_t lost, doubled, reordered, corrupted, roce_frames, runts, pcap_errors;
 } relay;
 
-static volatile sig_atomic_t stop_wanted, stats_wanted;
+static volatile sig_atomic_t stop_wanted, stats_wanted, cut_toggle_wanted;
 
 static void on_signal(int number) {
     if (number == SIGUSR1)
         stats_wanted = 1;
+    else if (number == SIGUSR2)
+        cut_toggle_wanted = 1;
     else
         stop_wanted = 1;
 }
@@ -95,15 +101,22 @@ static void station_learn(const uint8_t *mac, int port) {
     station->port = port;
 }
 
+// True: the frame does not pass from `from` to `to`, for they lie on two sides of the cut.
+static bool is_cut(int from, int to) {
+    bool apart = relay.cut && ((relay.cut_mask >> from ^ relay.cut_mask >> to) & 1);
+    relay.cut_frames += apart;
+    return apart;
+}
+
 // Sends a frame to the port of its target, or to all others if that is not known.
 static void frame_switch(struct frame *frame, uint64_t now_ns) {
     int target = frame->data[0] & 1 ? -1 : station_port(frame->data);
-    if (target >= 0 && target != frame->port_in) {
+    if (target >= 0 && target != frame->port_in && !is_cut(frame->port_in, target)) {
         port_send(&relay.ports[target], frame, now_ns);
         return;
     }
     for (int i = 0; target < 0 && i < relay.port_count; i++)
-        if (i != frame->port_in)
+        if (i != frame->port_in && !is_cut(frame->port_in, i))
             port_send(&relay.ports[i], frame_make(frame->data, frame->length, frame->port_in),
                       now_ns);
     free(frame);
@@ -225,8 +238,10 @@ static void stats_write(void) {
                 port->bytes_out, port->unplugged, port_drops);
     }
     fprintf(file, "],\n \"roce_frames\": %lu, \"lost\": %lu, \"doubled\": %lu, \"reordered\": %lu, "
-            "\"corrupted\": %lu,\n \"dropped\": %lu, \"runts\": %lu, \"pcap_errors\": %lu}\n",
+            "\"corrupted\": %lu, "
+            "\"cut\": %lu,\n \"dropped\": %lu, \"runts\": %lu, \"pcap_errors\": %lu}\n",
             relay.roce_frames, relay.lost, relay.doubled, relay.reordered, relay.corrupted,
+            relay.cut_frames,
             dropped, relay.runts, relay.pcap_errors);
     if (fclose(file) == 0)
         rename(temporary, relay.stats_path);
@@ -234,7 +249,8 @@ static void stats_write(void) {
 
 static _Noreturn void usage(void) {
     fprintf(stderr, "usage: relay [--unix LOCAL REMOTE]... [--udp PORT]... [--pcap FILE] "
-                    "[--stats FILE] [--chaos loss=,dup=,reorder=,corrupt=,delay=,seed=]\n");
+                    "[--stats FILE] [--cut PORTS]\n"
+                    "             [--chaos loss=,dup=,reorder=,corrupt=,delay=,seed=]\n");
     exit(2);
 }
 
@@ -269,6 +285,8 @@ static void options_read(int count, char **words) {
             good = (relay.pcap = pcap_open(words[i + 1])) != NULL;
         } else if (!strcmp(name, "--stats")) {
             relay.stats_path = words[i + 1];
+        } else if (!strcmp(name, "--cut")) {
+            relay.cut_mask = strtoull(words[i + 1], NULL, 0);
         } else if (!strcmp(name, "--chaos")) {
             good = chaos_parse(&relay.chaos, words[i + 1]);
         } else {
@@ -314,6 +332,10 @@ static void loop(const sigset_t *unblocked) {
         for (int i = 0; i < relay.port_count; i++)
             if (relay.ports[i].head)
                 port_flush(&relay.ports[i], now_ns);
+        if (cut_toggle_wanted) {
+            cut_toggle_wanted = 0;
+            relay.cut = !relay.cut;
+        }
         if (stats_wanted) {
             stats_wanted = 0;
             if (relay.pcap)
@@ -326,15 +348,15 @@ static void loop(const sigset_t *unblocked) {
 int main(int count, char **words) {
     sigset_t blocked, unblocked;
     struct sigaction action = {.sa_handler = on_signal};
-    const int signals[] = {SIGTERM, SIGINT, SIGUSR1};
+    const int signals[] = {SIGTERM, SIGINT, SIGUSR1, SIGUSR2};
     options_read(count, words);
     sigemptyset(&blocked);
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 4; i++) {
         sigaddset(&blocked, signals[i]);
         sigaction(signals[i], &action, NULL);
     }
     sigprocmask(SIG_BLOCK, &blocked, &unblocked); // delivered within ppoll only
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < 4; i++)
         sigdelset(&unblocked, signals[i]);
     printf("ready\n");
     fflush(stdout);
