@@ -15,8 +15,10 @@
 #include "kernel/random.h"
 #include "kernel/rebirth.h"
 #include "kernel/trap.h"
+#include "kernel/x86/cpu.h"
 #include "kernel/x86/words.h"
 #include "mm/frame.h"
+#include "mm/kmem.h"
 
 #define LOG_LINE 256
 
@@ -25,6 +27,7 @@ struct options options;
 struct cluster_conf cluster_conf;
 struct proc_hooks proc_hooks;
 struct spinlock net_lock;
+u32 cpu_count = 1;
 const struct word_ops cpu_word_ops;      // a node without a card; here all have one
 
 static struct vm_boot boot_args;
@@ -84,6 +87,8 @@ void placement_tick(void) {}
 void placement_price(enum price which, u64 ns) { (void)which; (void)ns; }
 bool load_posted(struct chain *c) { (void)c; return false; }
 void net_stop(void) {}
+void placement_price(enum price which, u64 ns) { (void)which; (void)ns; }
+void placement_tick(void) {}
 void (*panic_hook)(const char *cause);
 void beat_init(void) {}
 void beat_tick(void) { word_add(rdma_word_ops(cluster.rdma), &cluster.words->heartbeat, 1); }
@@ -94,6 +99,8 @@ u32 rebirth_reap(u32 node) {
 }
 
 // --- what the simulator does with it -----------------------------------------------------
+
+void *kmem_alloc(u64 len_bytes) { return vm_alloc(boot_args.self, len_bytes); }
 
 static void *card_alloc(void *ctx, u64 len_bytes) {
     (void)ctx;
