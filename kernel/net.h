@@ -31,6 +31,7 @@ struct net_card {
     u32 node;                        // by its line in cluster.conf, or as given by a member
     u64 frames_echoed, frames_ignored;
     u64 tx_frames_seen;              // netpoll: as of the last doorbell
+    u64 completions_seen;            // netpoll: as of the last round
     bool irq_masked;                 // by its handler
 };
 

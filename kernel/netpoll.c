@@ -1,5 +1,5 @@
-// The one loop that pulls: rx_batch -> soft_rx -> who waits for completions -> timers
-// -> soft_tx. An interrupt handler only masks its card and sets EDGE_NETPOLL; this runs
+// The one loop that pulls: rx_batch -> soft_rx -> timers -> who waits for completions ->
+// soft_tx. Frames that only ask for answers are answered before all these run. An interrupt handler only masks its card and sets EDGE_NETPOLL; this runs
 // at the edge, under net_lock, on whichever CPU got there, and nothing below it ever
 // calls upward or blocks.
 // A CPU that finds the lock taken leaves `wanted` set and goes on; who holds the lock
@@ -73,6 +73,18 @@ static bool card_tx(struct net_card *card, u64 now_ns) {
     return more;
 }
 
+// What came completed nothing here, it only asks for answers: they leave at once. Else
+// they leave with what follows from the completions, by one doorbell.
+static void answers_tx(u64 now_ns) {
+    for (u32 i = 0; i < net_card_count; i++) {
+        struct net_card *card = &net_cards[i];
+        if (card->rdma == NULL) continue;
+        const u64 completions = soft_completions(card->rdma);
+        if (completions == card->completions_seen) card_tx(card, now_ns);
+        card->completions_seen = completions;
+    }
+}
+
 // One round over all cards. True: at least one has more to do now.
 static bool poll_round(u64 now_ns) {
     bool more = false;
@@ -82,6 +94,7 @@ static bool poll_round(u64 now_ns) {
         if (dev->ops->rx_batch(dev, RX_BUDGET, rx_frame, &rx) == RX_BUDGET) more = true;
     }
     const bool ticks = now_ns >= tick_at_ns;
+    answers_tx(now_ns);
     for (u32 i = 0; i < net_card_count; i++) {
         struct net_card *card = &net_cards[i];
         if (card->rdma != NULL && ticks && now_ns >= soft_next_deadline(card->rdma))

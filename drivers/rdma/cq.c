@@ -58,5 +58,6 @@ void soft_cq_push(struct soft_cq *cq, const struct rdma_wc *wc) {
     bool was_empty = ring_empty(&cq->ring);
     cq->wc[ring_tail_index(&cq->ring)] = *wc;
     ring_produce(&cq->ring);
+    soft_of(cq->base.dev)->completions++;
     if (was_empty && cq->notify != NULL) cq->notify(cq->notify_ctx);
 }

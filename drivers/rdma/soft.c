@@ -157,6 +157,10 @@ bool soft_tx_pending(const struct rdma_dev *rdma) {
     return dev->tx_full || !list_empty(&dev->tx_list);
 }
 
+u64 soft_completions(const struct rdma_dev *rdma) {
+    return ((const struct soft_dev *)rdma)->completions;
+}
+
 static void qp_tick(struct soft_qp *qp, u64 now_ns) {
     struct soft_dev *dev = soft_of(qp->base.dev);
     struct rc_req_result r = rc_req_tick(&qp->req, now_ns);

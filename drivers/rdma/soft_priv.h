@@ -139,6 +139,7 @@ struct soft_dev {
     struct rc_req_counters req_counters;
     struct id_table qp_by_num, mr_by_key;
     struct list_node tx_list, timer_list, ctl_list, ctl_free, qp_free, mr_free;
+    u64 completions;                 // pushed, all queues
     u64 now_ns, gather_issued, gather_done, neigh_clock, neigh_deadline_ns;
     u32 gsi_psn;
     bool tx_full;                    // the last soft_tx stopped at a full ring
