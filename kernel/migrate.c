@@ -13,6 +13,7 @@
 #include "kernel/migrate_priv.h"
 #include "kernel/net.h"
 #include "kernel/obituary.h"
+#include "kernel/options.h"
 #include "kernel/owner.h"
 #include "kernel/perf.h"
 #include "kernel/placement.h"
@@ -66,6 +67,7 @@ static void freeze_mark(struct proc *p) {
     proc_desc(p)->frozen_ns = time_now_ns();
     proc_desc(p)->frozen_wall_ns = time_wall_ns();
     migrate_counters.frozen++;
+    step_reached(STEP_FROZEN, options.hold_at);
     netpoll_soon();
 }
 
@@ -154,6 +156,7 @@ static void give(struct proc *p) {
     if (proc_desc(p)->lender_count <= PROC_LENDERS_MAX)
         s = cluster_node_give(cluster_node(), p->index, p->cl.target,
                               size_class(proc_desc(p)));
+    if (s == S_OK) step_reached(STEP_OFFERED, options.hold_at);
     if (s == S_OK) return;
     migrate_counters.refused_busy++;
     thaw(p, s);
@@ -328,6 +331,7 @@ static status_t host_prepare(void *ctx, u64 slot, void *desc, struct adopt_plan 
     spin_lock(&proc_lock);
     if (slot_preferred(slot) != node_id) taken_more(p);
     spin_unlock(&proc_lock);
+    step_reached(STEP_PREPARED, options.hold_at);
     plan->index = p->index;
     plan->own_word = proc_owner_word(p);
     plan->lender_count = from->lender_count;
@@ -367,6 +371,7 @@ static void host_start(void *ctx, u32 index) {
     (void)ctx;
     struct proc *p = &procs[index];
     struct proc_desc *d = proc_desc(p);
+    step_reached(STEP_STARTED, options.hold_at);
     clock_rebase(d);
     d->pages_remote += d->pages_resident;
     d->pages_resident = 0;
@@ -413,6 +418,7 @@ static void host_given(void *ctx, u32 index, u8 node) {
     migrate_counters.freeze_tsc_last = cycles;
     migrate_counters.freeze_tsc_sum += cycles;
     migrate_counters.given++;
+    step_reached(STEP_GIVEN, options.hold_at);
     placement_price(PRICE_MOVE, time_now_ns() - proc_desc(p)->frozen_ns);
     spin_lock(&proc_lock);
     taken_less(p);
@@ -432,6 +438,7 @@ static void host_image_free(void *ctx, u32 index) {
     struct proc *p = &procs[index];
     ASSERT(p->state == PROC_AWAY && remote_page_quiet(p));
     migrate_counters.images_freed++;
+    step_reached(STEP_FREED, options.hold_at);
     p->cl.in_cluster = false;
     place_free(p);
 }
@@ -465,6 +472,7 @@ static void host_kill(void *ctx, u32 index) {
 static void host_no_lenders(void *ctx, u32 index) {
     (void)ctx;
     struct proc *p = &procs[index];
+    step_reached(STEP_DRAINED, options.hold_at);
     spin_lock(&proc_lock);
     if (!p->cl.ended) p->cl.in_cluster = false;  // else when its exit is told
     proc_desc(p)->lender_count = 0;

@@ -123,6 +123,16 @@ static bool set_dead_after(struct options *o, struct word v) {
 static bool set_dead_floor(struct options *o, struct word v) {
     return read_u32(v, DEAD_FLOOR_MAX_S, &o->dead_floor_s) && o->dead_floor_s > 0;
 }
+static const char *const step_names[STEPS] = {
+    "", "frozen", "offered", "prepared", "started", "given", "page", "drained", "freed"};
+
+const char *step_name(enum step step) { return step_names[step]; }
+
+static bool set_hold_at(struct options *o, struct word v) {
+    for (u32 i = STEP_NONE + 1; i < STEPS; i++)
+        if (word_is(v, step_names[i])) o->hold_at = (enum step)i;
+    return o->hold_at != STEP_NONE;
+}
 static bool set_ip(struct options *o, struct word v) { return read_ipv4(v, &o->ip); }
 static bool set_join_wait(struct options *o, struct word v) {
     return read_u32(v, JOIN_WAIT_MAX_S, &o->join_wait_s);
@@ -153,6 +163,7 @@ static const struct option_row {
     {"run", "com2", set_run},
     {"proc.max", "16 to 65536", set_proc_max},
     {"net.mtu", "0 or 576 to 9000", set_mtu},
+    {"hold.at", "frozen, offered, prepared, started, given, page, drained, freed", set_hold_at},
     {"dead.after", "1 to 1000000", set_dead_after},
     {"dead.floor", "1 to 60", set_dead_floor},
     {"ip", "an IPv4 address such as 10.7.0.70", set_ip},

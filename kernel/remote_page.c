@@ -11,6 +11,7 @@
 #include "base/string.h"
 #include "kernel/cluster.h"
 #include "kernel/netpoll.h"
+#include "kernel/options.h"
 #include "kernel/perf.h"
 #include "kernel/placement.h"
 #include "kernel/trap.h"
@@ -95,6 +96,7 @@ static void install(struct proc *p, const struct fetch *f) {
         account_page(&place_of(p)->account, (u8)npte_node(f->want));
         d->pages_resident++;
         if (d->pages_remote) d->pages_remote--;
+        step_reached(STEP_PAGE, options.hold_at);
         if (f->on_fault) {
             remote_page_counters.pages_on_fault++;
             d->account.remote_faults++;

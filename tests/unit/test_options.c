@@ -56,7 +56,7 @@ START_TEST(options_bad_are_named_and_change_nothing) {
         "rdma.test=2", "rdma.test=", "rdma.test", "panic=no", "run=com3", "proc.max=15",
         "proc.max=65537", "proc.max=4294967312", "proc.max=-1", "proc.max=0x20", "net.mtu=100",
         "net.mtu=9001", "ip=10.7.0", "ip=1", "join.wait=3601", "join.wait=",
-        "dead.after=0", "dead.floor=61", "selftest=what", "frobnicate=1", "=1", "=",
+        "dead.after=0", "hold.at=x", "dead.floor=61", "selftest=what", "frobnicate=1", "=1", "=",
         "rdma.test=1=1", "RDMA.TEST=1",
     };
     for (u32 i = 0; i < sizeof bad / sizeof *bad; i++) {
