@@ -9,7 +9,7 @@ SIM_PURE := proto/cluster/node.c proto/cluster/adopt.c proto/cluster/cluster_msg
             proto/cluster/ask.c sched/dqueue.c kernel/format.c kernel/hmac.c \
             $(wildcard proto/roce/*.c) $(filter-out %/testsvc.c,$(wildcard drivers/rdma/*.c))
 SIM_OWN := $(filter-out tests/sim/vm.c,$(wildcard tests/sim/*.c))
-SIM_VM := tests/sim/vm.c mm/frame.c $(filter-out %_status.c %_nodes.c %_load.c,$(wildcard kernel/cluster*.c))
+SIM_VM := tests/sim/vm.c mm/frame.c $(filter-out %_status.c %_nodes.c,$(wildcard kernel/cluster*.c))
 SIM_OBJ := $(patsubst %.c,$(SIM_DIR)/%.o,$(SIM_PURE) $(SIM_OWN))
 SIM_VM_OBJ := $(patsubst %.c,$(SIM_DIR)/vm/%.o,$(SIM_VM))
 SIM_COPIES := $(foreach k,0 1 2 3,$(SIM_DIR)/vm$(k).o)

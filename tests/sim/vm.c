@@ -85,10 +85,7 @@ void status_peer_down(struct peer *p) { (void)p; }
 void nodes_init(void) {}
 void placement_tick(void) {}
 void placement_price(enum price which, u64 ns) { (void)which; (void)ns; }
-bool load_posted(struct chain *c) { (void)c; return false; }
 void net_stop(void) {}
-void placement_price(enum price which, u64 ns) { (void)which; (void)ns; }
-void placement_tick(void) {}
 void (*panic_hook)(const char *cause);
 void beat_init(void) {}
 void beat_tick(void) { word_add(rdma_word_ops(cluster.rdma), &cluster.words->heartbeat, 1); }
