@@ -4,15 +4,20 @@
 #include "kernel/file.h"
 
 #include "base/string.h"
+#include "kernel/files/nodesfs.h"
+#include "kernel/files/userfs.h"
 #include "kernel/klog.h"
 #include "kernel/options.h"
 #include "mm/kmem.h"
 
 #define PATH_LINKS_MAX 40u
+#define MOUNT_HINTS 64u                  // by hash of the name; a power of two
+#define MOUNT_NAMES_BYTES 8192u          // of all nodes' mounts in one listing
 #define OPEN_TRIES_MAX 8u                // walks of one open that finds a name made meanwhile
 
-static struct { const char *name; struct object_id root; } mounts[3];
+static struct { const char *name; struct object_id root; } mounts[4];
 static struct object_id root_id;
+static u8 mount_hint[MOUNT_HINTS];       // the node that served such a name last
 
 static void load_module(struct object *root, const char *name) {
     u64 len;
@@ -47,7 +52,7 @@ void files_start(void) {
     root_id = object_id_of(root);
     load_module(root, "initrd");
     load_module(root, "extra");
-    static const char *const dirs[] = {"dev", "proc", "nodes", "tmp", "root"};
+    static const char *const dirs[] = {"dev", "proc", "nodes", "mnt", "tmp", "root"};
     for (u32 i = 0; i < ARRAY_COUNT(dirs); i++) make_dir(root, dirs[i]);
     mounts[0].name = "dev";
     mounts[0].root = object_id_of(devfs_init());
@@ -55,6 +60,8 @@ void files_start(void) {
     mounts[1].root = object_id_of(procfs_init());
     mounts[2].name = "nodes";
     mounts[2].root = object_id_of(nodesfs_init());
+    mounts[3].name = "mnt";                      // root: see mount_root
+    mountfs_init();
 }
 
 // Drops a reference that this node holds on an object of any node.
@@ -212,14 +219,21 @@ static status_t go_root(struct proc *p, struct path *w) {
     return S_OK;
 }
 
+// /mnt is joined here, on whatever node this is.
+static struct object_id mount_root(u32 i) {
+    return i == 3 ? object_mounts_id(node_id) : mounts[i].root;
+}
+
 static struct object_id step_mount(struct proc *p, struct path *w, const char *name) {
     struct object_id none = {0};
     bool at_root = object_id_equal(w->object, proc_desc(p)->root);
     for (u32 i = 0; i < ARRAY_COUNT(mounts); i++) {
-        if (at_root && !strcmp(name, mounts[i].name)) return mounts[i].root;
-        if (!strcmp(name, "..") && object_id_equal(w->object, mounts[i].root))
+        if (at_root && !strcmp(name, mounts[i].name)) return mount_root(i);
+        if (!strcmp(name, "..") && object_id_equal(w->object, mount_root(i)))
             return proc_desc(p)->root;
     }
+    if (!strcmp(name, "..") && object_is_user_root(w->object)) return mount_root(3);
+    if (!strcmp(name, "..") && object_is_mounts(w->object)) return proc_desc(p)->root;
     if (at_root && !strcmp(name, "..")) return proc_desc(p)->root;
     return none;
 }
@@ -227,12 +241,59 @@ static struct object_id step_mount(struct proc *p, struct path *w, const char *n
 // `..` of a node's /nodes/N/dev leads to this node's /nodes/N.
 static struct p9_call walk_call(const struct path *w, const char *name, char number[4]) {
     struct p9_call c = {.type = P9_TWALK, .object = w->object, .name = name};
-    if (w->object.generation == OBJECT_GENERATION_ROOT && !strcmp(name, "..")) {
+    if (w->object.generation == OBJECT_GENERATION_ROOT && !object_is_mounts(w->object) &&
+        !strcmp(name, "..")) {
         ksnprintf(number, 4, "%u", w->object.node);
         c.object = mounts[2].root;
         c.name = number;
     }
     return c;
+}
+
+// The root of the mount /mnt/NAME, with a reference, wherever it is served: this node and
+// the one that had it last are asked first. E_NOENT; E_IO its server is gone.
+status_t path_mount_find(const char *name, struct object_id *root) {
+    u32 hash = 0;
+    for (const char *at = name; *at; at++) hash = hash * 31 + (u8)*at;
+    u8 *hint = &mount_hint[hash % MOUNT_HINTS];
+    status_t found = E_NOENT;
+    for (u32 i = 0; i < NODES_MAX + 2; i++) {
+        const u32 n = i == 0 ? node_id : i == 1 ? *hint : i - 2;
+        if (i > 0 && (n == node_id || (i > 1 && n == *hint))) continue;
+        if (n != node_id && !(nodes_provider.member && nodes_provider.member(n))) continue;
+        struct p9_call c = {.type = P9_TWALK, .object = object_mounts_id(n), .name = name};
+        const status_t s = file_call(&c);
+        *root = c.made;
+        if (s == S_OK) *hint = (u8)n;
+        if (s == S_OK || s == S_RESTART) return s;
+        root->node = n;
+        if (s == E_IO) found = s;                // but one elsewhere may live
+    }
+    return found;
+}
+
+// The names in /mnt of the other nodes, as entries of Rreaddir.
+static status_t mount_names(u8 *to, u64 size, u64 *len) {
+    for (u32 n = 0; n < NODES_MAX; n++) {
+        if (n == node_id || !(nodes_provider.member && nodes_provider.member(n))) continue;
+        struct p9_call c = {.type = P9_TREADDIR, .object = object_mounts_id(n),
+                            .count = MIN(size - *len, 1024u), .data.buffer = to + *len};
+        const status_t s = file_call(&c);
+        if (s == S_RESTART) return s;
+        if (s == S_OK) *len += c.result;
+    }
+    return S_OK;
+}
+
+static status_t open_mounts(struct p9_call *c) {
+    u8 *names = kmem_alloc(MOUNT_NAMES_BYTES);
+    if (!names) return E_NOMEM;
+    c->object = object_mounts_id(node_id);
+    status_t s = mount_names(names, MOUNT_NAMES_BYTES, &c->count);
+    c->data.buffer = names;
+    if (s == S_OK) s = file_call(c);
+    kmem_free(names, MOUNT_NAMES_BYTES);
+    return s;
 }
 
 // One name from w->object on; w->link holds the text of a symbolic link where it is one
@@ -244,6 +305,12 @@ static status_t step(struct proc *p, struct path *w, const char *name, bool foll
         status_t s = object_ref(mount);
         if (s != S_OK) return s;
         move_to(w, mount);
+        w->attr_known = false;
+    } else if (object_is_mounts(w->object) && strcmp(name, ".")) {
+        struct object_id root;
+        status_t s = path_mount_find(name, &root);
+        if (s != S_OK) return s;
+        move_to(w, root);
         w->attr_known = false;
     } else {
         char number[4];
@@ -379,7 +446,7 @@ void path_put(struct path *path) {
 static status_t open_object(struct proc *p, struct path *w, u32 flags, struct object_id *made) {
     struct p9_call c = {.type = P9_TLOPEN, .object = w->object, .flags = flags,
                         .pid = proc_desc(p)->pid};
-    status_t s = file_call(&c);
+    status_t s = object_is_mounts(w->object) ? open_mounts(&c) : file_call(&c);
     *made = c.made;
     return s;
 }

@@ -32,6 +32,7 @@ struct path *path_user(struct proc *p, int dirfd, u64 name_uva, u32 flags, statu
 void path_put(struct path *path);    // clunks and frees
 status_t path_open(struct proc *p, int dirfd, const char *name, u32 flags, u32 mode,
                    struct object_id *made);
+status_t path_mount_find(const char *name, struct object_id *root);
 void object_clunk(struct object_id id);
 status_t object_ref(struct object_id id);
 

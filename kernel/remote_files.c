@@ -16,7 +16,7 @@
 // Spec: DESIGN idea 1 and 3 "Messages between nodes".
 #include "base/string.h"
 #include "kernel/files/holders.h"
-#include "kernel/files/object.h"
+#include "kernel/files/userfs.h"
 #include "kernel/klog.h"
 #include "kernel/net.h"
 #include "kernel/netpoll.h"
@@ -35,6 +35,7 @@
 struct remote_call {
     struct list_node link;           // of a process's journal, or `orphans`
     struct p9_request *req;          // while it is out
+    struct user_request *user;       // instead, where a server of this node is asked
     struct p9_call call;             // its results
     u64 key, serial;                 // what it asks; the system call it belongs to
     u64 round;                       // run of the system call that last took the reply
@@ -71,6 +72,11 @@ static u32 ops_get(struct p9_call *c, u64 at, void *to, u32 len_bytes) {
 const struct p9_data_ops remote_data_ops = {ops_put, ops_get};
 
 // --- the memory of a call ---
+
+// Is it on a tree that a user-space server of this very node serves?
+static bool is_user_here(const struct p9_call *c) {
+    return c->object.node == node_id && object_is_user(c->object);
+}
 
 static void frames_hold(struct p9_call *c, bool hold) {
     for (u32 i = 0; i < c->data.seg_count; i++) {
@@ -165,7 +171,7 @@ static status_t call_name_data(struct remote_call *r) {
 static status_t call_take_data(struct remote_call *r, struct p9_call *c) {
     if (!moves_data(c)) {
         r->call.data = (struct p9_data){0};
-    } else if (c->type == P9_TWRITE && c->count > ENVELOPE_INLINE_MAX &&
+    } else if (c->type == P9_TWRITE && c->count > ENVELOPE_INLINE_MAX && !is_user_here(c) &&
                !data_is_user_frames(&c->data)) {
         return data_to_user_frames(r, c);
     } else if (c->data.buffer) {
@@ -233,6 +239,12 @@ static void call_abandon(struct remote_call *r) {
         call_free(r);
         return;
     }
+    if (r->user) {
+        userfs_abandon(r->user);
+        r->user = NULL;
+        call_free(r);
+        return;
+    }
     list_remove(&r->link);
     orphan_add(&orphans, r);
     if (r->p) calls_live--;
@@ -282,6 +294,50 @@ static status_t client_send(void *ctx, u32 node, const void *bytes, u32 len_byte
     return cluster_bulk_send(node, bytes, len_bytes);
 }
 
+static void call_done(struct remote_call *r) {
+    r->done = true;
+    r->done_ns = time_now_ns();
+    request_free(r);
+    wait_wake_all(&room_wait);
+}
+
+// Its process takes the results.
+static void call_tell(struct remote_call *r) {
+    if (r->serial != 0 && call_is_current(r)) r->p->reply_waits = true;
+    wait_wake_all(&r->wait);
+}
+
+// The results of a call to a server of this node.
+static void user_take(struct remote_call *r) {
+    const struct p9_data data = r->call.data;
+    r->call = r->user->call;
+    r->call.data = data;
+    userfs_free(r->user);
+    r->user = NULL;
+    call_done(r);
+}
+
+static void user_done(struct user_request *u) {
+    struct remote_call *r = u->host;
+    user_take(r);
+    call_tell(r);
+}
+
+static status_t user_submit(struct remote_call *r) {
+    struct user_request *u = userfs_request(&r->call);
+    if (!u) return E_NOMEM;
+    u->host = r;
+    u->done = user_done;
+    const status_t status = userfs_submit(u);
+    if (status != S_OK) {
+        userfs_free(u);
+        return status;
+    }
+    r->user = u;
+    if (u->finished) user_take(r);
+    return S_OK;
+}
+
 // The request of a call has ended: its results are in the request.
 static void client_complete(void *ctx, struct p9_request *req) {
     (void)ctx;
@@ -292,19 +348,12 @@ static void client_complete(void *ctx, struct p9_request *req) {
     u64 written = r->call.status == S_OK ? p9_reply_payload(&r->call) : 0;
     if (r->reply.at && written > ENVELOPE_INLINE_MAX)
         data_put(&r->call, 0, r->reply.at, written);
-    r->done = true;
-    r->done_ns = time_now_ns();
+    call_done(r);
     // These never wait for anything but the server, so they are what a message costs.
     if ((r->call.type == P9_TWALK || r->call.type == P9_TGETATTR) && r->call.status == S_OK)
         placement_price(PRICE_MESSAGE, r->done_ns - r->begun_ns);
-    request_free(r);
-    wait_wake_all(&room_wait);
-    if (!r->p) {
-        call_abandon(r);                          // an orphan: clunk what it made, or free
-        return;
-    }
-    if (r->serial != 0 && call_is_current(r)) r->p->reply_waits = true;
-    wait_wake_all(&r->wait);
+    if (!r->p) call_abandon(r);                   // an orphan: clunk what it made, or free
+    else call_tell(r);
 }
 
 static const struct p9_client_ops client_ops = {client_send, client_complete, &remote_data_ops};
@@ -326,6 +375,7 @@ static struct remote_call *call_new(struct proc *p, const struct p9_call *c) {
 }
 
 static status_t call_submit(struct remote_call *r) {
+    if (is_user_here(&r->call)) return user_submit(r);
     r->req = kmem_alloc(sizeof *r->req);
     if (!r->req) return E_NOMEM;
     r->req->host = r;
@@ -337,6 +387,11 @@ static status_t call_submit(struct remote_call *r) {
 
 // Sends r, which nobody waits for: now, or when a tag is free.
 static void orphan_submit(struct remote_call *r) {
+    if (is_user_here(&r->call)) {                 // its references are counted here
+        (void)userfs_count(&r->call);
+        call_free(r);
+        return;
+    }
     orphan_add(&orphans, r);
     status_t status = call_submit(r);
     if (status == S_OK) return;
@@ -376,6 +431,18 @@ static void results_give(struct remote_call *r, struct proc *p, struct p9_call *
     }
 }
 
+// Gives them; where they are given once only, r goes.
+static status_t results_take(struct remote_call *r, struct proc *p, struct p9_call *c) {
+    const bool first = r->round == 0;
+    results_give(r, p, c);
+    if (first && !is_user_here(c))
+        placement_used_there(p, c, r->one_sided, r->done_ns - r->begun_ns);
+    if (first && c->type == P9_TWRITE && c->status == E_PIPE)
+        signal_raise(p, SIGPIPE, (struct signal_info){.code = SI_KERNEL});
+    if (c->type == P9_TPAGE || r->serial == 0) call_free(r);
+    return c->status;
+}
+
 // Sets p aside until r ends. A signal does not wake it: the scan flushes r instead.
 static status_t call_wait(struct wait_list *w, struct proc *p, bool uninterruptible) {
     if (uninterruptible) wait_on_uninterruptible(w, p);
@@ -399,23 +466,16 @@ static void drive_done(void *ctx, status_t status, const void *at) {
     if (status == E_AGAIN && r->p && call_submit(r) == S_OK) return;
     // E_INTR: nobody is told; the process asks anew.
     r->call.status = status == E_AGAIN ? E_INTR : status == S_OK ? S_OK : E_IO;
-    r->done = true;
-    r->done_ns = time_now_ns();
-    request_free(r);
-    wait_wake_all(&room_wait);
-    if (!r->p) {
-        call_free(r);
-        return;
-    }
-    if (r->serial != 0 && call_is_current(r)) r->p->reply_waits = true;
-    wait_wake_all(&r->wait);
+    call_done(r);
+    if (!r->p) call_free(r);
+    else call_tell(r);
 }
 
 // Tries the owner's cache. False: send the message.
 static bool drive_begin(struct remote_call *r) {
     struct remote_drive_map map;
     const struct p9_call *c = &r->call;
-    if (!remote_drive_wanted(c) ||
+    if (object_is_user(c->object) || !remote_drive_wanted(c) ||
         remote_drive_find(c->object, &map) != REMOTE_DRIVE_MAPPED ||
         cluster_reply_alloc(c->object.node, &r->reply) != S_OK) {
         r->reply.at = NULL;
@@ -456,6 +516,7 @@ static status_t call_begin(struct proc *p, struct list_node *journal, struct p9_
     calls_live++;
     list_push_back(journal, &r->link);
     if (status == S_OK && !drive_begin(r)) status = call_submit(r);
+    if (status == S_OK && r->done) return results_take(r, p, c);   // answered at once
     if (status == S_OK) return call_wait(&r->wait, p, true);
     call_free(r);
     // No tag or no reply buffer: both come back when another call ends.
@@ -517,6 +578,7 @@ static status_t call_locked(struct proc *p, struct p9_call *c) {
     if (!p) return async ? call_async(NULL, NULL, c, 0) : E_HOSTUNREACH;
     struct list_node *journal = journal_of(p);
     if (clunk_noted(p, journal, c)) return S_OK;
+    if (async && is_user_here(c)) return userfs_count(c);   // each run's own, as all objects here
     u64 key = call_key(c, proc_desc(p)->wait.nr >= 0 ? proc_desc(p)->wait.done_bytes : 0);
     struct remote_call *r = journal_find(journal, p, key);
     if (r && c->type == P9_TPOLL && r->round != 0 && time_now_ns() - r->done_ns > POLL_AGE_NS) {
@@ -542,19 +604,13 @@ static status_t call_locked(struct proc *p, struct p9_call *c) {
         }
         return call_begin(p, journal, c, key);
     }
-    bool first = r->round == 0;
-    results_give(r, p, c);
-    if (first) placement_used_there(p, c, r->one_sided, r->done_ns - r->begun_ns);
-    if (first && c->type == P9_TWRITE && c->status == E_PIPE)
-        signal_raise(p, SIGPIPE, (struct signal_info){.code = SI_KERNEL});
-    if (c->type == P9_TPAGE || r->serial == 0) call_free(r);
-    return c->status;
+    return results_take(r, p, c);
 }
 
 // Asks once what an object is that is read at an offset.
 static status_t drive_learn(struct proc *p, const struct p9_call *c) {
     struct remote_drive_map map = {0};
-    if (!p || !remote_drive_wanted(c) ||
+    if (!p || object_is_user(c->object) || !remote_drive_wanted(c) ||
         remote_drive_find(c->object, &map) != REMOTE_DRIVE_UNKNOWN)
         return S_OK;
     struct p9_call ask = {.type = P9_TIOCTL, .object = c->object, .flags = DRIVE_IOC_MAP,
@@ -571,6 +627,7 @@ static status_t drive_learn(struct proc *p, const struct p9_call *c) {
 static status_t remote_call(struct p9_call *c) {
     if (c->type == P9_TPAGE && (c->flags & 1)) return E_NODEV;   // no shared memory across nodes
     if (c->type == P9_TRENAMEAT && c->flags != 0) return E_INVAL;   // 9P has no place for them
+    if (c->type == P9_TLINK && !object_same_server(c->object, c->object2)) return E_XDEV;
     netpoll_lock();
     status_t status = drive_learn(proc_current(), c);
     if (status == S_OK) status = call_locked(proc_current(), c);
@@ -585,6 +642,19 @@ static bool flush_wanted(struct proc *p) {
     bool wanted = p->kill_pending || p->freeze_wanted || signal_is_deliverable(p);
     spin_unlock(&proc_lock);
     return wanted;
+}
+
+static bool killed(const struct proc *p) {
+    return p->kill_pending || (proc_desc(p)->signal_pending & SIGNAL_BIT(SIGKILL));
+}
+
+// A killed process does not wait for a server of this node, which may hang.
+static void user_cancel(struct remote_call *r) {
+    userfs_abandon(r->user);
+    r->user = NULL;
+    r->call.status = E_INTR;
+    call_done(r);
+    call_tell(r);
 }
 
 // Flushes what signals and freezes wait for, and drops journals of calls that ended.
@@ -603,6 +673,7 @@ static void scan(void) {
         LIST_FOR_EACH_SAFE(it, journal) {
             struct remote_call *r = LIST_ENTRY(it, struct remote_call, link);
             if (!r->done && flush && r->req) p9_client_flush(&client, r->req);
+            if (!r->done && r->user && killed(&procs[i])) user_cancel(r);
             polls |= r->done && r->call.type == P9_TPOLL;
         }
     }
@@ -614,6 +685,7 @@ static u64 peers_up;                 // bit per node; net_lock
 
 static void poll(void *ctx, u64 now_ns) {
     (void)ctx;
+    userfs_pump();
     remote_serve_wake();
     for (u64 left = peers_up; left != 0; left &= left - 1) {
         const u32 node = (u32)__builtin_ctzll(left);

@@ -3,7 +3,7 @@
 // moves data by READ and WRITE. Called by remote_files.c. Lock: net_lock; files_lock is
 // taken inside while a call runs. Spec: DESIGN 3 "Messages between nodes".
 #include "kernel/files/holders.h"
-#include "kernel/files/object.h"
+#include "kernel/files/userfs.h"
 #include "kernel/klog.h"
 #include "kernel/trap.h"
 #include "kernel/remote_files_priv.h"
@@ -14,6 +14,7 @@
 struct serve_data {
     void *bytes;
     u64 len_bytes;
+    struct user_request *user;       // the call, while a user-space server has it
 };
 
 static struct p9_server server;
@@ -49,6 +50,7 @@ static status_t serve_write(void *ctx, u32 node, const struct p9_move *m) {
 static void serve_release(void *ctx, struct p9_service *v) {
     (void)ctx;
     struct serve_data *d = &datas[v->node][v->index];
+    if (d->user) userfs_abandon(d->user);        // it does not use the bytes any more
     if (d->bytes) kmem_free(d->bytes, d->len_bytes);
     *d = (struct serve_data){0};
 }
@@ -64,11 +66,42 @@ static status_t serve_prepare(void *ctx, struct p9_service *v) {
     return S_OK;
 }
 
+static void user_done(struct user_request *u) { p9_server_wake(&server, u->host); }
+
+// A call on a tree of a user-space server: handed over once, then its results are taken.
+static status_t serve_user(struct p9_service *v) {
+    struct serve_data *d = &datas[v->node][v->index];
+    if (v->call.type == P9_TCLUNK || v->call.type == P9_TREF) return userfs_count(&v->call);
+    if (!d->user) {
+        struct user_request *u = userfs_request(&v->call);
+        if (!u) return E_NOMEM;
+        u->host = v;
+        u->done = user_done;
+        const status_t status = userfs_submit(u);
+        if (status != S_OK) {
+            userfs_free(u);
+            return status;
+        }
+        d->user = u;
+    }
+    struct user_request *u = d->user;
+    v->let_finish = true;
+    if (!u->finished || list_linked(&u->link)) return S_RESTART;   // user_done wakes it
+    const struct p9_call asked = v->call;
+    v->call = u->call;
+    v->call.name = asked.name;
+    v->call.name2 = asked.name2;
+    d->user = NULL;
+    userfs_free(u);
+    return v->call.status;
+}
+
 static status_t serve_execute(void *ctx, struct p9_service *v) {
     (void)ctx;
     if (v->call.object.node != node_id) return E_BADF;
     __atomic_store_n(&parked, true, __ATOMIC_SEQ_CST);
-    const status_t status = file_call_foreign(&v->call);
+    const status_t status = object_is_user(v->call.object) ? serve_user(v)
+                                                           : file_call_foreign(&v->call);
     if (status == S_OK) holders_called(v->node, &v->call);
     return status;
 }
@@ -81,6 +114,7 @@ static const struct p9_server_ops serve_ops = {
 // Something that a parked call may wait for has changed. Any context and lock; costs
 // nothing where no call from another node came since the last retry.
 static void serve_changed(void) {
+    userfs_changed();
     if (!__atomic_load_n(&parked, __ATOMIC_SEQ_CST)) return;
     __atomic_store_n(&something_changed, true, __ATOMIC_RELEASE);
     edge_request(EDGE_NETPOLL);

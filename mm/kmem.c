@@ -1,4 +1,4 @@
-// The kernel's heap: power-of-two size classes from 16 bytes to 64 KiB, each with a
+// The kernel's heap: power-of-two size classes from 16 bytes to 128 KiB, each with a
 // list of free objects. Classes up to half a frame are cut from single frames, larger
 // ones are runs of frames; neither goes back to the frames. Lock: heap_lock, inside.
 #include "mm/kmem.h"
@@ -10,7 +10,7 @@
 #include "mm/frame.h"
 
 #define KMEM_MIN_SHIFT 4             // 16 bytes
-#define KMEM_MAX_SHIFT 16            // 64 KiB
+#define KMEM_MAX_SHIFT 17            // 128 KiB
 #define KMEM_CLASSES (KMEM_MAX_SHIFT - KMEM_MIN_SHIFT + 1)
 
 struct free_object { struct free_object *next; };
@@ -52,7 +52,7 @@ static void *take(u32 c) {
 }
 
 // Memory of at least len_bytes, zeroed, aligned to 16 bytes (to a frame from 4 KiB up).
-//   len_bytes: 1 .. 64 KiB
+//   len_bytes: 1 .. 128 KiB
 // NULL where there is none or len_bytes is out of range. Any context.
 void *kmem_alloc(u64 len_bytes) {
     if (len_bytes == 0 || len_bytes > 1ull << KMEM_MAX_SHIFT) return NULL;

@@ -1,4 +1,4 @@
-// The kernel's heap: objects up to 64 KiB, by power-of-two size class from frames.
+// The kernel's heap: objects up to 128 KiB, by power-of-two size class from frames.
 // Lock: its own (LOCK_RANK_HEAP), taken inside.
 #pragma once
 

@@ -52,6 +52,7 @@ status_t object_add(struct object *o, const struct object_ops *ops) {
 struct object *object_find(struct object_id id) {
     if (id.generation == OBJECT_GENERATION_ROOT)
         return id.index < OBJECT_ROOTS ? roots[id.index] : NULL;
+    if (object_is_user(id)) id.index = object_user_place(id);
     if (id.generation == 0 || id.index >= slot_used) return NULL;
     u64 v = *slot_at(id.index);
     if (v & 1) return NULL;
@@ -91,7 +92,7 @@ static bool uncounted(const struct p9_call *c) {
 status_t file_call(struct p9_call *c) {
     c->result = 0;
     if (uncounted(c)) return c->status = S_OK;
-    if (c->object.node != node_id) {
+    if (c->object.node != node_id || object_is_user(c->object)) {
         c->status = file_hooks.remote_call ? file_hooks.remote_call(c) : E_HOSTUNREACH;
         return c->status;
     }
@@ -128,6 +129,20 @@ static status_t call_here(struct p9_call *c, struct proc *from) {
     }
     spin_unlock(&files_lock);
     return c->status;
+}
+
+// A call by the kernel itself, for nobody: it never waits, and S_RESTART says only that
+// nothing can be done now. files_lock held.
+status_t object_call_alone(struct object *o, struct p9_call *c) {
+    struct cpu *cpu = cpu_this();
+    struct proc *current = cpu->current;
+    cpu->current = NULL;                         // a broken pipe is no signal to who runs here
+    caller = NULL;
+    caller_pid = 0;
+    c->result = 0;
+    const status_t status = o->ops->call(o, c);
+    cpu->current = current;
+    return status;
 }
 
 // The caller of the file call that runs waits on w; its server returns S_RESTART. For a

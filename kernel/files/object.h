@@ -51,6 +51,7 @@ void object_put(struct object *o);
 struct object_id object_id_of(const struct object *o);
 
 void object_set_root(u32 index, struct object *o);      // OBJECT_ROOT_...; boot
+status_t object_call_alone(struct object *o, struct p9_call *c);
 
 void object_init(void);
 status_t file_call(struct p9_call *c);       // the one look-up; takes files_lock

@@ -6,6 +6,7 @@
 #include "kernel/file.h"
 #include "kernel/files/ramfs.h"
 #include "kernel/files/synth.h"
+#include "kernel/files/userfs.h"
 #include "kernel/klog.h"
 #include "kernel/placement_show.h"
 #include "kernel/x86/cpu.h"
@@ -358,11 +359,14 @@ static status_t show_mounts(u64 arg, struct text *t) {
     (void)arg;
     text_add(t, "rootfs / ramfs rw 0 0\ndev /dev devfs rw 0 0\nproc /proc proc rw 0 0\n"
              "nodes /nodes nodes rw 0 0\n");
+    const char *source, *name;                   // those that this node serves
+    for (u32 i = 0; mountfs_entry(i, &source, &name); i++)
+        text_add(t, "%s /mnt/%s 9p rw 0 0\n", source, name);
     return S_OK;
 }
 static status_t show_filesystems(u64 arg, struct text *t) {
     (void)arg;
-    text_add(t, "nodev\tramfs\nnodev\tproc\n");
+    text_add(t, "nodev\tramfs\nnodev\tproc\nnodev\t9p\n");
     return S_OK;
 }
 static status_t show_cpuinfo(u64 arg, struct text *t) {

@@ -35,8 +35,14 @@ struct stat64 {
 };
 _Static_assert(sizeof(struct stat64) == 144, "Linux's layout");
 
-static i64 stat_out(struct proc *p, u64 uva, const struct p9_attr *t, u32 node) {
-    struct stat64 s = {.dev = node + 1, .ino = t->qid_path, .nlink = t->nlink, .mode = t->mode,
+// A file system's number: its node's, and on that its mount's.
+static u32 dev_of(struct object_id id) {
+    const u32 mount = (id.index & OBJECT_USER_MOUNT) >> OBJECT_USER_MOUNT_SHIFT;
+    return (object_is_user(id) ? (mount + 1) << 8 : 0) | (id.node + 1);
+}
+
+static i64 stat_out(struct proc *p, u64 uva, const struct p9_attr *t, u32 dev) {
+    struct stat64 s = {.dev = dev, .ino = t->qid_path, .nlink = t->nlink, .mode = t->mode,
         .uid = t->uid, .gid = t->gid, .rdev = t->rdev, .size = (i64)t->size,
         .blksize = (i64)MAX(t->blksize, 512ull), .blocks = (i64)t->blocks, .atime = t->atime_s,
         .atime_ns = t->atime_ns, .mtime = t->mtime_s, .mtime_ns = t->mtime_ns,
@@ -45,25 +51,25 @@ static i64 stat_out(struct proc *p, u64 uva, const struct p9_attr *t, u32 node) 
 }
 
 static status_t attr_of(struct proc *p, i32 dirfd, u64 name_uva, u32 flags, struct p9_attr *out,
-                        u32 *node) {
+                        u32 *dev) {
     status_t s;
     *out = (struct p9_attr){0};
-    *node = 0;
+    *dev = 0;
     struct path *w = path_user(p, dirfd, name_uva,
                                (flags & AT_SYMLINK_NOFOLLOW ? 0 : PATH_FOLLOW) |
                                    (flags & AT_EMPTY_PATH ? PATH_EMPTY_OK : 0), &s);
     if (!w) return s;
     *out = w->attr;
-    *node = w->object.node;
+    *dev = dev_of(w->object);
     path_put(w);
     return S_OK;
 }
 
 static i64 do_stat(struct proc *p, i32 dirfd, u64 name_uva, u64 out_uva, u32 flags) {
     struct p9_attr attr;
-    u32 node;
-    status_t s = attr_of(p, dirfd, name_uva, flags, &attr, &node);
-    return s == S_OK ? stat_out(p, out_uva, &attr, node) : s;
+    u32 dev;
+    status_t s = attr_of(p, dirfd, name_uva, flags, &attr, &dev);
+    return s == S_OK ? stat_out(p, out_uva, &attr, dev) : s;
 }
 SYSCALL(stat) { return do_stat(p, AT_FDCWD, a[0], a[1], 0); }
 SYSCALL(lstat) { return do_stat(p, AT_FDCWD, a[0], a[1], AT_SYMLINK_NOFOLLOW); }
@@ -73,7 +79,7 @@ SYSCALL(fstat) {
     if (!h) return E_BADF;
     struct p9_call c = {.type = P9_TGETATTR, .object = h->object};
     status_t s = file_call(&c);
-    return s == S_OK ? stat_out(p, a[1], &c.attr, h->object.node) : s;
+    return s == S_OK ? stat_out(p, a[1], &c.attr, dev_of(h->object)) : s;
 }
 
 struct statx_time { i64 sec; u32 nsec; i32 pad; };
@@ -91,8 +97,8 @@ _Static_assert(sizeof(struct statx) == 256, "Linux's layout");
 
 SYSCALL(statx) {
     struct p9_attr t;
-    u32 node;
-    status_t s = attr_of(p, (i32)a[0], a[1], (u32)a[2], &t, &node);
+    u32 dev;
+    status_t s = attr_of(p, (i32)a[0], a[1], (u32)a[2], &t, &dev);
     if (s != S_OK) return s;
     struct statx x = {.mask = 0x7ff,
                       .blksize = (u32)MAX(t.blksize, 512ull),
@@ -108,15 +114,16 @@ SYSCALL(statx) {
                       .mtime = {(i64)t.mtime_s, (u32)t.mtime_ns, 0},
                       .rdev_major = (u32)t.rdev >> 8,
                       .rdev_minor = (u32)t.rdev & 0xff,
-                      .dev_minor = node + 1};
+                      .dev_major = dev >> 8,
+                      .dev_minor = dev & 0xff};
     return user_write(p, a[4], &x, sizeof x);
 }
 
 static i64 do_access(struct proc *p, i32 dirfd, u64 name_uva, u32 mode) {
     struct p9_attr t;
-    u32 node;
+    u32 dev;
     if (mode & ~7u) return E_INVAL;
-    status_t s = attr_of(p, dirfd, name_uva, 0, &t, &node);
+    status_t s = attr_of(p, dirfd, name_uva, 0, &t, &dev);
     if (s != S_OK) return s;
     bool dir = (t.mode & S_IFMT) == S_IFDIR;
     return (mode & 1) && !dir && !(t.mode & 0111) ? E_ACCES : 0;   // uid 0: the rest is allowed
@@ -190,7 +197,7 @@ static i64 do_link(struct proc *p, i32 from_fd, u64 from_uva, i32 dirfd, u64 nam
                                       (flags & AT_EMPTY_PATH ? PATH_EMPTY_OK : 0),
                                   &s);
     if (!from) return s;
-    struct p9_call c = {.type = P9_TLINK, .object2 = from->object};
+    struct p9_call c = {.type = P9_TLINK, .object2 = from->object};   // its server: or E_XDEV
     i64 r = on_parent(p, dirfd, name_uva, &c, false);
     path_put(from);
     return r;
@@ -207,7 +214,7 @@ static i64 do_rename(struct proc *p, i32 from_fd, u64 from_uva, const u64 *to, u
     if (target) {
         struct p9_call c = {.type = P9_TRENAMEAT, .object = from->object, .object2 = target->object,
                             .name = from->last, .name2 = target->last, .flags = flags};
-        s = from->object.node == target->object.node ? file_call(&c) : E_XDEV;
+        s = object_same_server(from->object, target->object) ? file_call(&c) : E_XDEV;
         path_put(target);
     }
     path_put(from);
@@ -339,6 +346,7 @@ static i64 statfs_of(struct proc *p, struct object_id id, u64 uva) {
     const struct p9_statfs *from = &c.statfs;
     struct statfs64 f = {.type = (i64)from->type, .bsize = (i64)from->bsize,
                          .blocks = from->blocks, .bfree = from->bfree, .bavail = from->bavail,
+                         .files = from->files, .ffree = from->ffree,
                          .namelen = P9_NAME_MAX, .frsize = (i64)from->bsize};
     return user_write(p, uva, &f, sizeof f);
 }

@@ -106,6 +106,8 @@ SYSCALL(prctl);
 SYSCALL(arch_prctl);
 SYSCALL(setrlimit);
 SYSCALL(sync);
+SYSCALL(mount);
+SYSCALL(umount2);
 SYSCALL(gettid);
 SYSCALL(tkill);
 SYSCALL(time);
@@ -315,8 +317,8 @@ const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [162] = {"sync", sys_sync},
     [163] = {"acct", NULL},
     [164] = {"settimeofday", NULL},
-    [165] = {"mount", NULL},
-    [166] = {"umount2", NULL},
+    [165] = {"mount", sys_mount},
+    [166] = {"umount2", sys_umount2},
     [167] = {"swapon", NULL},
     [168] = {"swapoff", NULL},
     [169] = {"reboot", NULL},

@@ -74,6 +74,7 @@ struct p9_call {
     struct object_id object;            // fid
     struct object_id object2;           // newdirfid of renameat, rename; link: the file
     struct object_id made;              // out: of walk, lopen, lcreate
+    u32 new_fid;                     // walk, attach: the new fid; 0: the server chooses it
     u32 pid, uid, gid, umask;        // who asks
     const char *name;                // one name (walk: NULL clones); 0-terminated
     const char *name2;               // renameat: the new name; symlink: the target

@@ -212,7 +212,7 @@ static void put_field(struct p9_buf *b, char field, const struct p9_call *c) {
     switch (field) {
     case 'f': p9_put(b, c->object.index, 4); break;
     case 'F': p9_put(b, c->object2.index, 4); break;
-    case 'n':                                       // the server chooses the new fid
+    case 'n': p9_put(b, c->new_fid ? c->new_fid : P9_NOFID, 4); break;
     case 'a': p9_put(b, P9_NOFID, 4); break;        // no authentication fid
     case 's': put_string(b, c->name); break;
     case 't': put_string(b, c->name2); break;
@@ -279,6 +279,9 @@ static void get_field(struct p9_buf *b, char field, struct p9_call *c, u32 *payl
     case 'f': c->object.index = (u32)p9_get(b, 4); break;
     case 'F': c->object2.index = (u32)p9_get(b, 4); break;
     case 'n':
+        c->new_fid = (u32)p9_get(b, 4);
+        if (c->new_fid == P9_NOFID) c->new_fid = 0;
+        break;
     case 'a':
     case 'i': (void)p9_get(b, 4); break;
     case 's': c->name = get_string(b); break;

@@ -8,7 +8,8 @@
 //
 // Payload of more than ENVELOPE_INLINE_MAX bytes moves one-sided and has arrived before
 // the reply is sent. A flush of a request that has had no effect yet (FETCH, PARKED)
-// drops it: Rflush alone. Later than that its reply goes out first, then the Rflush.
+// drops it: Rflush alone. Later than that, and for a call that execute has handed to a
+// server which may already have done it, the reply goes out first, then the Rflush.
 // Spec: DESIGN 3 "Messages between nodes"; Plan 9 flush(5).
 #include "proto/p9/p9_server.h"
 
@@ -262,6 +263,7 @@ static void flush_receive(struct p9_server *s, u32 node, const struct envelope *
         v->flushed = true;
         v->flush_tag = e->tag;
         if (v->state != P9_SVC_PARKED && v->state != P9_SVC_FETCH) return;
+        if (v->let_finish) return;
         s->stats.cancelled++;
         v->dead = true;
         if (v->state == P9_SVC_PARKED) moves_start(v, P9_SVC_PARKED, 0);
@@ -277,7 +279,7 @@ static struct p9_service *service_take(struct p9_server *s, u32 node) {
         struct p9_service *v = p->service[i];
         if (v->state != P9_SVC_FREE) continue;
         v->use = ++s->use & COOKIE_USE;
-        v->flushed = v->dead = false;
+        v->flushed = v->dead = v->let_finish = false;
         memset(&v->call, 0, sizeof v->call);
         return v;
     }

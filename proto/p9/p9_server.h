@@ -27,6 +27,7 @@ struct p9_service {
     u16 tag;
     bool flushed;                    // an Rflush follows the reply, or stands for it
     bool dead;                       // flushed before it had an effect: no reply
+    bool let_finish;                 // set by execute: parked, but a flush waits for the reply
     u16 flush_tag;
     struct envelope env;
     u64 room;                        // bytes of payload that the reply may have

@@ -106,7 +106,7 @@ START_TEST(runs_of_frames) {
 END_TEST
 
 START_TEST(heap_sizes_and_reuse) {
-    for (u64 len = 1; len <= 64 * KIB; len = len * 3 / 2 + 1) {
+    for (u64 len = 1; len <= 128 * KIB; len = len * 3 / 2 + 1) {
         u8 *p = kmem_alloc(len);
         ck_assert_ptr_nonnull(p);
         ck_assert_uint_eq((u64)p % 16, 0);
@@ -119,7 +119,7 @@ START_TEST(heap_sizes_and_reuse) {
     }
     ck_assert_uint_eq(kmem_bytes_used(), 0);
     ck_assert_ptr_null(kmem_alloc(0));
-    ck_assert_ptr_null(kmem_alloc(64 * KIB + 1));
+    ck_assert_ptr_null(kmem_alloc(128 * KIB + 1));
     kmem_free(NULL, 8);
 }
 END_TEST

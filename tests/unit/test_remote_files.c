@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernel/files/object.h"
+#include "kernel/files/holders.h"
+#include "kernel/files/userfs.h"
 #include "kernel/klog.h"
 #include "kernel/net.h"
 #include "kernel/netpoll.h"
@@ -125,6 +126,19 @@ u32 data_put(struct p9_call *c, u64 at, const void *from, u64 len_bytes) {
 u32 data_get(struct p9_call *c, u64 at, void *to, u64 len_bytes) {
     return data_move(c, at, to, len_bytes, false);
 }
+
+// No user-space server has a tree here.
+struct user_request *userfs_request(const struct p9_call *c) { return (void)c, NULL; }
+status_t userfs_submit(struct user_request *r) { return (void)r, E_BADF; }
+void userfs_abandon(struct user_request *r) { (void)r; }
+void userfs_free(struct user_request *r) { (void)r; }
+status_t userfs_count(const struct p9_call *c) { return (void)c, E_BADF; }
+void userfs_changed(void) {}
+void userfs_pump(void) {}
+
+void holders_called(u32 node, const struct p9_call *c) { (void)node, (void)c; }
+void holders_peer_down(u32 node) { (void)node; }
+void holders_init(void) {}
 
 // --- the cluster part ---
 

@@ -1,0 +1,82 @@
+// What userfs.c, user_channel.c and mountfs.c share. Lock: files_lock.
+#pragma once
+
+#include "kernel/files/userfs.h"
+#include "proto/p9/p9_codec.h"
+
+#define MOUNTS_MAX 64u
+#define MOUNT_NAME_MAX 64u
+#define MOUNT_SOURCE_MAX 256u
+#define MOUNT_TAGS 64u
+#define MOUNT_HEAD_MAX 64u           // what a message has before its payload, at most
+#define MOUNT_MSIZE (P9_DATA_MAX + MOUNT_HEAD_MAX)
+#define MOUNT_MSIZE_MIN 4096u
+#define MOUNT_BUFFER_BYTES (MOUNT_MSIZE + 2 * P9_PATH_MAX)
+_Static_assert(MOUNTS_MAX - 1 == OBJECT_USER_MOUNT >> OBJECT_USER_MOUNT_SHIFT, "every number fits");
+
+enum mount_state {
+    MOUNT_FREE = 0,
+    MOUNT_VERSION, MOUNT_ATTACH,     // what it waits for
+    MOUNT_READY,
+    MOUNT_CLOSING,                   // no name any more; the server was told to end
+    MOUNT_DEAD,                      // the server is gone: EIO until it is unmounted
+};
+
+// One file, directory or open file of a server, named by its fid.
+struct user_file {
+    struct object object;
+    u32 mount, fid;
+    bool established;                // the server knows the fid
+    bool root, open, dir;
+    u32 flags;                       // of an open one: O_ flags
+    u64 offset;                      // of an open one
+    struct user_file *reader;        // an open one for reads of this one
+    struct user_request *busy;       // who holds the offset
+    struct list_node waiting;        // for it
+    struct list_node link, all;      // of the mount's clunks; of all its files
+};
+
+struct user_tag {                    // at most one of both
+    struct user_request *request;
+    struct user_file *clunk;
+};
+
+struct user_mount {
+    enum mount_state state;
+    u32 number, msize, next_fid;
+    bool fids_wrapped, hello_out;
+    bool detached;                   // no name any more; goes with its last file
+    u64 serial;                      // of this mount, never used again
+    char name[MOUNT_NAME_MAX], source[MOUNT_SOURCE_MAX];
+    struct object *to, *from;        // open pipes, references
+    u32 files;                       // that live, but for the root
+    struct user_file *root;
+    bool root_given;                 // our own reference on it
+    struct user_tag tag[MOUNT_TAGS];
+    struct list_node queue;          // requests whose next message is to be sent
+    struct list_node clunks;         // files whose Tclunk is to be sent
+    struct list_node all;            // every user_file, until its Rclunk
+    u8 *tx, *rx;                     // MOUNT_BUFFER_BYTES each
+    u32 tx_at, tx_len, rx_len;
+};
+
+extern struct user_mount *user_mounts[MOUNTS_MAX];
+extern struct list_node user_finished;   // requests whose `done` is to be called
+
+struct user_mount *mount_of(u32 number);
+void mount_ended(struct user_mount *m);      // its channel ended
+void mount_reap(u32 number);                 // frees it where nothing names it any more
+bool mount_alive(const struct user_mount *m);
+// user_channel.c
+void channel_begin(struct user_mount *m);
+void channel_run(struct user_mount *m);
+void channel_close(struct user_mount *m);
+void channel_end(struct user_mount *m, const char *why);
+void userfs_wanted(void);                // a pump, soon
+// userfs.c
+struct user_file *user_file_new(struct user_mount *m);
+void user_file_free(struct user_file *f);
+struct object_id user_file_id(const struct user_file *f);
+struct p9_call user_step_call(const struct user_request *r);
+void user_step_done(struct user_request *r, struct p9_call *reply, const struct p9_parsed *parsed);
+void user_request_end(struct user_request *r, status_t status);
