@@ -2,7 +2,8 @@
 """Makes the initial files of a node: mkinitrd.py OUTPUT USER_DIR
 
 /bin/busybox is Debian's busybox-static, unmodified, with a link for each applet (but
-for the names of our own programs, the files of USER_DIR, which go to /bin as well).
+for the names of our own programs, the files of USER_DIR, which go to /bin as well), and
+/bin/e2fsck.static is Debian's e2fsck-static.
 """
 import os
 import subprocess
@@ -11,21 +12,22 @@ import sys
 import cpio_newc
 
 BUSYBOX = "/bin/busybox"
+E2FSCK = "/sbin/e2fsck.static"          # of Debian's e2fsck-static
 TEXT_FILES = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
     "etc/group": "root:x:0:\nnogroup:x:65534:\n",
     "etc/shells": "/bin/sh\n",
-    "etc/profile": "export PATH=/bin HOME=/root\n",
+    "etc/profile": "export PATH=/bin HOME=/root\nalias mount=/bin/mount umount=/bin/umount\n",
 }
 DIRECTORIES = ("bin", "dev", "etc", "mnt", "nodes", "proc", "root", "usr")
 
 
-def busybox_check(path):
-    """Says what is wrong if `path` is not a static busybox."""
+def static_program(path, package):
+    """The bytes of a static executable of Debian, unmodified."""
     with open(path, "rb") as file:
         data = file.read()
     if data[:4] != b"\x7fELF" or b"/lib64/ld-linux" in data:
-        raise SystemExit(f"mkinitrd: {path} is not a static executable: install busybox-static")
+        raise SystemExit(f"mkinitrd: {path} is not a static executable: install {package}")
     return data
 
 
@@ -40,13 +42,16 @@ def initrd_make(user_dir):
         archive.symlink(name, "../bin")
     for name, text in TEXT_FILES.items():
         archive.file(name, text.encode())
-    archive.file("bin/busybox", busybox_check(BUSYBOX), 0o755)
+    archive.file("bin/busybox", static_program(BUSYBOX, "busybox-static"), 0o755)
+    archive.file("bin/e2fsck.static", static_program(E2FSCK, "e2fsck-static"), 0o755)
     if os.path.isdir(user_dir):
         for name in sorted(os.listdir(user_dir)):
             path = os.path.join(user_dir, name)
             if os.path.isfile(path) and os.access(path, os.X_OK):
                 with open(path, "rb") as file:
                     archive.file("bin/" + name, file.read(), 0o755)
+    for name in ("mount.ext2", "mount.ext3", "mount.ext4"):
+        archive.symlink("bin/" + name, "mount")
     applets = subprocess.run([BUSYBOX, "--list"], check=True, stdout=subprocess.PIPE, text=True)
     for applet in sorted(set(applets.stdout.split())):
         if not archive.has("bin/" + applet):
