@@ -93,7 +93,11 @@ def stats_of(tree):
 
 # server NAME: the process that serves /mnt/NAME.
 SERVER = r"""
-server() { ps | grep "[e]xt4d .*/mnt/$1" | awk '{print $1}' | head -n 1; }
+server() {
+    for p in $(pidof ext4d); do
+        tr '\0' ' ' < /proc/$p/cmdline | grep -q "/mnt/$1 " && echo $p
+    done
+}
 """
 SUMS = "find . -type f | sort | xargs sha256sum | sha256sum"
 STATS = "find . -type f | sort | xargs stat -c '%n %a %s %h %Y' | sha256sum"
@@ -166,24 +170,25 @@ def steps_copy(run, tree):
     run.step("a move between them is a copy", "mv /mnt/a/new/soft /mnt/b/soft2 && "
              "readlink /mnt/b/soft2 && rm /mnt/b/soft2", "../linux/if.h\n")
     run.step("a program runs from it",
-             "cp /bin/busybox /mnt/a/bb && /mnt/a/bb 2>&1 | grep -c Usage; "
-             "on 1 /mnt/a/bb 2>&1 | grep -c Usage; rm /mnt/a/bb", "1\n1\n")
+             "cp /bin/busybox /mnt/a/ && /mnt/a/busybox echo here; on 1 /mnt/a/busybox echo there; "
+             "rm /mnt/a/busybox", "here\nthere\n")
 
 
 def steps_server(run):
+    sums = SUMS.replace("find .", "find asm-generic")
     run.step("the server moves to its drive's node while it is read, and back",
-             SERVER + "p=$(server b); cd /mnt/b; "
-             f"(cd moved; {SUMS}) > /tmp/m1; (cd moved; {SUMS}) > /tmp/m2 & "
-             "migrate $p 1 && migrate $p 0 && migrate $p 1; wait; cmp /tmp/m1 /tmp/m2; "
-             f"(cd moved; {SUMS}) | cmp - /tmp/m1; cat /proc/$p/node; migrate $p 0", "1\n")
+             SERVER + f"p=$(server b); cd /mnt/b; {sums} > /tmp/m0; "
+             f"({sums}; {sums}) | uniq > /tmp/m1 & migrate $p 1 && migrate $p 0 && migrate $p 1; "
+             f"wait; cmp /tmp/m0 /tmp/m1; {sums} | cmp - /tmp/m0; cat /proc/$p/node; migrate $p 0",
+             "1\n")
     run.step("a killed server: EIO on both nodes, and for what was open",
-             SERVER + "echo precious > /mnt/b/p && fsync /mnt/b/p; exec 5< /mnt/b/p; "
+             SERVER + "echo precious | dd of=/mnt/b/p conv=fsync 2>/dev/null; exec 5< /mnt/b/p; "
              "kill -9 $(server b); cat <&5 2>&1 | "
              "grep -c 'I/O error\\|Input/output'; on 1 ls /mnt/b 2>&1 | "
              "grep -c 'I/O error\\|Input/output'",
              "1\n1\n")
     run.step("it is mounted again, checked first",
-             "mount -t ext4 /nodes/1/dev/nvme0n1 /mnt/b 2>&1 | grep -c 'not cleanly unmounted'; "
+             "mount -t ext4 /nodes/1/dev/nvme0n1 /mnt/b 2>&1 | grep -c 'checking it'; "
              "cat /mnt/b/p; rm /mnt/b/p", "1\nprecious\n")
 
 
