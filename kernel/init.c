@@ -9,7 +9,9 @@
 #include "kernel/boot_info.h"
 #include "kernel/cluster.h"
 #include "kernel/drives.h"
+#include "kernel/files/cardfs.h"
 #include "kernel/files/nodedev.h"
+#include "kernel/file.h"
 #include "kernel/init.h"
 #include "kernel/irq.h"
 #include "kernel/klog.h"
@@ -232,6 +234,8 @@ _Noreturn void kernel_main(u64 mbi_pa) {
     placement_init();
     bench_init();
     nodedev_init();
+    cardfs_init();
+    tty_share();
     drives_init();
     klog("isthmus: node up: %u CPUs, %lu MiB free, TSC %lu MHz", cpu_count,
          frame_count_free() >> 8, time_tsc_hz() / 1000000);

@@ -33,6 +33,7 @@ struct net_card {
     u64 tx_frames_seen;              // netpoll: as of the last doorbell
     u64 completions_seen;            // netpoll: as of the last round
     bool irq_masked;                 // by its handler
+    bool tapped;                     // atomic: kernel/card_port.c has something to do
 };
 
 extern struct spinlock net_lock;     // LOCK_RANK_NET

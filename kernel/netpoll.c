@@ -9,6 +9,7 @@
 #include "base/bits.h"
 #include "drivers/rdma/soft.h"
 #include "drivers/rdma/testsvc.h"
+#include "kernel/card_port.h"
 #include "kernel/net.h"
 #include "kernel/net_priv.h"
 #include "kernel/perf.h"
@@ -60,9 +61,17 @@ static void rx_frame(void *ctx, const u8 *frame, u32 len_bytes) {
     else rx->card->frames_ignored++;
 }
 
+// The same where programs read or write the card's raw frames.
+static void rx_frame_tapped(void *ctx, const u8 *frame, u32 len_bytes) {
+    struct rx_ctx *rx = ctx;
+    const bool taken = card_port_receive(rx->card, frame, len_bytes);
+    if (!taken || rx->card->rdma != NULL) rx_frame(ctx, frame, len_bytes);
+}
+
 // Sends what is due on one card. True: the ring filled up, more waits.
 static bool card_tx(struct net_card *card, u64 now_ns) {
     bool more = card->rdma != NULL && soft_tx(card->rdma, now_ns);
+    if (card->tapped) more |= card_port_round(card);
     card->dev->ops->tx_kick(card->dev);
     if (card->dev->counters.tx_frames != card->tx_frames_seen) {
         card->tx_frames_seen = card->dev->counters.tx_frames;
@@ -91,7 +100,9 @@ static bool poll_round(u64 now_ns) {
     for (u32 i = 0; i < net_card_count; i++) {
         struct rx_ctx rx = {&net_cards[i], now_ns};
         struct netdev *dev = net_cards[i].dev;
-        if (dev->ops->rx_batch(dev, RX_BUDGET, rx_frame, &rx) == RX_BUDGET) more = true;
+        if (dev->ops->rx_batch(dev, RX_BUDGET, rx.card->tapped ? rx_frame_tapped : rx_frame,
+                               &rx) == RX_BUDGET)
+            more = true;
     }
     const bool ticks = now_ns >= tick_at_ns;
     answers_tx(now_ns);

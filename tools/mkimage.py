@@ -30,6 +30,11 @@ def node_mac(node):
     return f"52:54:00:49:53:{node + 1:02x}"
 
 
+def card_mac(node, card):
+    """The MAC of a node's further card number `card`, from 1."""
+    return f"52:54:00:49:{0x53 + card:02x}:{node + 1:02x}"
+
+
 def node_address(node):
     return f"10.7.0.{node + 1}"
 

@@ -7,7 +7,7 @@
 #include "drivers/console/console.h"
 #include "kernel/bench.h"
 #include "kernel/file.h"
-#include "kernel/files/object.h"
+#include "kernel/files/nodedev.h"
 #include "kernel/files/tty.h"
 #include "kernel/klog.h"
 #include "kernel/options.h"
@@ -217,6 +217,19 @@ static status_t tty_control(struct proc *p, struct p9_call *c) {
     }
 }
 
+// A caller of another node, of whose session nothing is known here but that it holds the
+// terminal open: a shell that moved away goes on giving it to its jobs.
+static status_t tty_control_foreign(struct p9_call *c) {
+    struct tty *t = &console_tty;
+    if (!t->sid) return E_NOTTY;
+    switch (c->flags) {
+    case TIOCGPGRP: data_put(c, 0, &t->pgid, 4); return S_OK;
+    case TIOCGSID: data_put(c, 0, &t->sid, 4); return S_OK;
+    case TIOCSPGRP: data_get(c, 0, &t->pgid, 4); return S_OK;
+    default: return E_NOTTY;
+    }
+}
+
 static status_t tty_set(struct p9_call *c) {
     struct tty_termios to = console_tty.termios;
     data_get(c, 0, &to, sizeof to);
@@ -241,7 +254,7 @@ static status_t tty_ioctl(struct p9_call *c) {
         n = tty_bytes_ready(t);
         data_put(c, 0, &n, sizeof n);
         return S_OK;
-    default: return proc_current() ? tty_control(proc_current(), c) : E_NOTTY;
+    default: return proc_current() ? tty_control(proc_current(), c) : tty_control_foreign(c);
     }
 }
 
@@ -297,6 +310,7 @@ static status_t do_open(struct dev_node *n, struct p9_call *c) {
     if (n->kind != DEV_DIR && (c->flags & O_DIRECTORY)) return E_NOTDIR;
     if (n->kind == DEV_COM2 && !serial_present(SERIAL_COM2)) return E_NXIO;
     struct proc *p = proc_current();
+    if (n == &nodes[7] && p && !proc_desc(p)->tty.generation) return E_NXIO;   // it has none
     bool leader = p && proc_desc(p)->sid == proc_desc(p)->pid;
     if (n->kind == DEV_TTY && leader && !console_tty.sid && !(c->flags & O_NOCTTY)) {
         console_tty.sid = proc_desc(p)->sid;
@@ -340,6 +354,13 @@ void tty_session_ended(struct proc *p) {
     if (pgid) console_tty.sid = console_tty.pgid = 0;
     spin_unlock(&files_lock);
     if (pgid) signal_raise_group(pgid, SIGHUP, (struct signal_info){.code = SI_KERNEL});
+}
+
+// The console in /nodes/N/dev. Boot.
+void tty_share(void) {
+    spin_lock(&files_lock);
+    (void)nodedev_add(nodes[6].name, &nodes[6].object);
+    spin_unlock(&files_lock);
 }
 
 struct object_id tty_console_id(void) { return object_id_of(&nodes[6].object); }

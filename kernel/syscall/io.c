@@ -210,6 +210,14 @@ static void ioctl_size(u32 request, u32 *in, u32 *out) {
     }
 }
 
+// Groups and sessions of a terminal are asked of the controlling one alone. Its own node sees
+// to that; of a terminal elsewhere this node knows what its process has.
+static bool is_other_terminal(const struct proc *p, u32 request, struct object_id object) {
+    if (request != 0x540f && request != 0x5410 && request != 0x5429) return false;
+    const struct object_id tty = proc_desc((struct proc *)p)->tty;   // TIOC[GS]PGRP, TIOCGSID
+    return object.node != node_id && (tty.generation == 0 || tty.node != object.node);
+}
+
 SYSCALL(ioctl) {
     struct handle *h = handle_get(p, (i32)a[0]);
     if (!h) return E_BADF;
@@ -220,6 +228,7 @@ SYSCALL(ioctl) {
         h->flags = (h->flags & ~HANDLE_CLOEXEC) | (request == 0x5451 ? HANDLE_CLOEXEC : 0);
         return 0;
     }
+    if (is_other_terminal(p, request, h->object)) return E_NOTTY;
     ioctl_size(request, &in, &out);
     status_t s = in ? user_read(p, a[2], data, in) : S_OK;
     if (s == S_OK && out) s = user_pin(p, a[2], out, ACCESS_WRITE);

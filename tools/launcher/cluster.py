@@ -116,8 +116,10 @@ class Cluster:
         # (where the relay binds, where the guest's end binds): a unix port loses nothing
         self.guest_links = [(f"{self.sockets}/join{i}", f"{self.sockets}/plug{i}")
                             for i in range(options.guests)]
+        further = [(relay, guest) for machine in self.machines
+                   for _, relay, guest in machine.cards()]
         self.relay = Relay([machine.relay_paths() for machine in self.machines]
-                           + self.guest_links, options.join, self.logs, options.pcap,
+                           + further + self.guest_links, options.join, self.logs, options.pcap,
                            options.chaos, options.cut)
 
     @staticmethod

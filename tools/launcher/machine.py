@@ -43,6 +43,13 @@ class Machine:
         """(where the relay binds, where QEMU binds)"""
         return f"{self.sockets}/node{self.node}", f"{self.sockets}/guest{self.node}"
 
+    def cards(self):
+        """The node's further cards: (model, where the relay binds, where QEMU binds)."""
+        mine = [card for card in self.options.card if card.node == self.node]
+        return [(card.model, f"{self.sockets}/node{self.node}card{n}",
+                 f"{self.sockets}/guest{self.node}card{n}")
+                for n, card in enumerate(mine, 1)]
+
     def console_path(self):
         return f"{self.sockets}/console{self.node}"
 
@@ -64,6 +71,14 @@ class Machine:
             return ["-chardev", f"socket,id=console,path={self.console_path()},server=on,"
                     f"wait=off,logfile={self.log_path}"]
         return ["-chardev", f"file,id=console,path={self.log_path}"]
+
+    def _cards(self):
+        words = []
+        for n, (model, relay, guest) in enumerate(self.cards(), 1):
+            words += ["-netdev", f"dgram,id=net{n},local.type=unix,local.path={guest},"
+                      f"remote.type=unix,remote.path={relay}", "-device",
+                      f"{model},netdev=net{n},mac={mkimage.card_mac(self.node, n)},romfile="]
+        return words
 
     def _disks(self):
         words = []
@@ -104,7 +119,7 @@ class Machine:
         words += ["-netdev", f"dgram,id=net,local.type=unix,local.path={guest},"
                   f"remote.type=unix,remote.path={relay}",
                   "-device", f"{options.nic},netdev=net,mac={mkimage.node_mac(self.node)},romfile="]
-        return words + self._disks()
+        return words + self._cards() + self._disks()
 
     def _loop_cards(self):
         """Slots two apart, so that the cards do not share an interrupt line."""
@@ -117,9 +132,9 @@ class Machine:
 
     def start(self):
         """Starts QEMU, once more after a stop() or a death as well: a new incarnation."""
-        guest = self.relay_paths()[1]
-        if os.path.exists(guest):
-            os.unlink(guest)
+        for guest in [self.relay_paths()[1]] + [guest for _, _, guest in self.cards()]:
+            if os.path.exists(guest):
+                os.unlink(guest)
         with open(self.qemu_log_path, "ab") as log:
             self.process = subprocess.Popen(
                 self.words(), preexec_fn=die_with_parent, stdout=None if self.interactive else log,

@@ -40,6 +40,7 @@ class Options:
     loop: bool = False   # two cards of node 0 on one hub, nodes 0 and 1 of cluster.conf
     plugin: str = ""     # a TCG plugin with its arguments; {node} is the node's number
     disk: list = field(default_factory=list)
+    card: list = field(default_factory=list)   # of Card: more network cards
     command: str = None  # None: interactive, or driven by a test
 
 
@@ -86,6 +87,33 @@ def disk_parse(text):
     return Disk(int(node), path, kind)
 
 
+CARDS_MAX = 3                        # of one node, beside its first
+
+
+@dataclass
+class Card:
+    """One more network card of a node, on the same Ethernet, in no line of cluster.conf."""
+
+    node: int
+    model: str = "e1000"
+
+
+def card_parse(text):
+    """Reads NODE[:e1000|e1000e]."""
+    node, colon, model = text.partition(":")
+    if not node.isdigit() or (colon and model not in ("e1000", "e1000e")):
+        raise UsageError(f"--card {text}: must be NODE[:e1000|e1000e]")
+    return Card(int(node), model or "e1000")
+
+
+def cards_check(options):
+    for card in options.card:
+        if card.node >= options.nodes:
+            raise UsageError(f"--card {card.node}: there is no node {card.node}")
+        if sum(other.node == card.node for other in options.card) > CARDS_MAX:
+            raise UsageError(f"--card {card.node}: more than {CARDS_MAX} for one node")
+
+
 def disks_check(options):
     for disk in options.disk:
         if disk.node >= options.nodes:
@@ -114,6 +142,7 @@ def check(options):
         if not os.path.isfile(path):
             raise UsageError(f"--add {text}: no such file: {path}")
     disks_check(options)
+    cards_check(options)
     nic_refuse(options.nic)
     if options.accel == "kvm" and not kvm_usable():
         raise UsageError("--accel kvm: this machine has no usable KVM (no vmx or svm in "
@@ -136,6 +165,8 @@ def parser_make():
     add("--machine", default="pc", choices=["pc", "q35"], help="QEMU's machine (default pc)")
     add("--accel", default="auto", choices=["auto", "tcg", "kvm"])
     add("--disk", action="append", default=[], metavar="NODE:FILE[:nvme|ahci|virtio]")
+    add("--card", action="append", default=[], metavar="NODE[:e1000|e1000e]",
+        help="one more network card of that node, on the same Ethernet")
     add("--add", action="append", default=[], metavar="FILE[:/path]",
         help="put a file into the initial files (default /bin/NAME if executable, else /NAME)")
     add("--deb", action="append", default=[], metavar="PACKAGE")
@@ -172,6 +203,7 @@ def parse(words):
     if mode == "up" and command is not None:
         raise UsageError("up takes no command; see isthmus run")
     args["disk"] = [disk_parse(text) for text in args["disk"]]
+    args["card"] = [card_parse(text) for text in args["card"]]
     for package in args.pop("deb"):
         raise NotYet(f"--deb {package}: not yet: comes with issue 4")
     if args["timeout"] is None:
