@@ -1,15 +1,17 @@
-// See card_port.h. `tapped` of a card is set by whoever opens or sends and cleared by
-// netpoll when nothing is left; both mark first and look after, so neither misses the other.
+// See card_port.h. card_ports_busy and a card's `rx` are set by whoever opens or sends and
+// put back by netpoll before it looks what is left, so that neither side misses the other.
 #include "kernel/card_port.h"
 
 #include "base/string.h"
 #include "kernel/files/object.h"
+#include "kernel/net_priv.h"
 #include "kernel/options.h"
 #include "kernel/trap.h"
 #include "kernel/x86/cpu.h"
 #include "mm/kmem.h"
 
 struct card_port card_ports[NET_CARDS_MAX];
+bool card_ports_busy;
 
 void card_ports_init(void) {
     for (u32 i = 0; i < net_card_count; i++) {
@@ -34,8 +36,8 @@ struct frame_guard card_guard(const struct card_port *port) {
 
 // --- the users' side ---
 
-static void work_for(struct card_port *port) {
-    __atomic_store_n(&port->card->tapped, true, __ATOMIC_SEQ_CST);
+static void work_mark(void) {
+    __atomic_store_n(&card_ports_busy, true, __ATOMIC_SEQ_CST);
     edge_request(EDGE_NETPOLL);
 }
 
@@ -47,21 +49,22 @@ status_t card_tap_open(struct card_port *port, struct card_tap **tap) {
     *tap = kmem_alloc(sizeof **tap);
     if (!*tap) return E_NOMEM;
     ring_init(&(*tap)->ring, TAP_FRAMES);
-    __atomic_store_n(&port->tap[i], *tap, __ATOMIC_RELEASE);
-    work_for(port);
+    __atomic_store_n(&port->tap[i], *tap, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&port->card->rx, net_rx_tapped, __ATOMIC_SEQ_CST);
+    work_mark();
     return S_OK;
 }
 
 void card_tap_close(struct card_tap *tap) {
-    __atomic_store_n(&tap->closed, true, __ATOMIC_RELEASE);
-    edge_request(EDGE_NETPOLL);
+    __atomic_store_n(&tap->closed, true, __ATOMIC_SEQ_CST);
+    work_mark();
 }
 
 // See card_port.h. frame.bytes is the port's from here on.
 void card_port_send(struct card_port *port, struct card_frame frame) {
     port->tx_slot[ring_tail_index(&port->tx)] = frame;
     ring_produce(&port->tx);
-    work_for(port);
+    work_mark();
 }
 
 // --- netpoll's side ---
@@ -91,6 +94,7 @@ bool card_port_receive(struct net_card *card, const u8 *frame, u32 len_bytes) {
         if (!tap || __atomic_load_n(&tap->closed, __ATOMIC_ACQUIRE)) continue;
         tap_put(port, tap, frame, len_bytes);
         taken = port->news = true;
+        __atomic_store_n(&card_ports_busy, true, __ATOMIC_RELAXED);   // to wake, in this round
     }
     port->counters.received += taken;
     return taken;
@@ -136,11 +140,11 @@ static bool send_one(struct card_port *port) {
     return true;
 }
 
-// After RoCE's own frames of this round. The doorbell is the caller's.
-bool card_port_round(struct net_card *card) {
-    struct card_port *port = port_of(card);
+// True: more waits to be sent.
+static bool port_round(struct card_port *port) {
     u32 sent = 0;
     while (sent < PORT_TX_ROUND && !ring_empty(&port->tx) && send_one(port)) sent++;
+    if (sent) port->card->dev->ops->tx_kick(port->card->dev);
     if (sent || port->news) {
         spin_lock(&files_lock);
         if (port->news) file_wake(&port->readers);
@@ -148,8 +152,16 @@ bool card_port_round(struct net_card *card) {
         spin_unlock(&files_lock);
         port->news = false;
     }
-    __atomic_store_n(&card->tapped, false, __ATOMIC_SEQ_CST);
-    const bool waits = !ring_empty(&port->tx);
-    if (taps_sweep(port) || waits) __atomic_store_n(&card->tapped, true, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&port->card->rx, net_rx_frame, __ATOMIC_SEQ_CST);
+    if (taps_sweep(port)) __atomic_store_n(&port->card->rx, net_rx_tapped, __ATOMIC_SEQ_CST);
+    return !ring_empty(&port->tx);
+}
+
+// After RoCE's own frames of this round.
+bool card_ports_round(void) {
+    bool waits = false;
+    __atomic_store_n(&card_ports_busy, false, __ATOMIC_SEQ_CST);
+    for (u32 i = 0; i < net_card_count; i++) waits |= port_round(&card_ports[i]);
+    if (waits) __atomic_store_n(&card_ports_busy, true, __ATOMIC_SEQ_CST);
     return waits;
 }

@@ -48,4 +48,5 @@ void card_port_send(struct card_port *port, struct card_frame frame);    // tx i
 
 // netpoll's side; net_lock held. True: a reader got it, or it is not for readers.
 bool card_port_receive(struct net_card *card, const u8 *frame, u32 len_bytes);
-bool card_port_round(struct net_card *card);     // true: more waits to be sent
+bool card_ports_round(void);         // true: more waits to be sent
+extern bool card_ports_busy;         // atomic: a round has something to do

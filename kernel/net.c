@@ -98,7 +98,8 @@ static bool card_found(void *ctx, const struct pci_dev *pci) {
     struct netdev *dev = e1000_open(pci, &config);
     if (dev == NULL) return false;
     struct net_card *card = &net_cards[net_card_count++];
-    *card = (struct net_card){.dev = dev, .node = node_of_mac(dev->mac), .irq_masked = true};
+    *card = (struct net_card){.dev = dev, .rx = net_rx_frame, .node = node_of_mac(dev->mac),
+                              .irq_masked = true};
     return net_card_count == NET_CARDS_MAX;
 }
 

@@ -24,6 +24,8 @@ struct net_echo { u32 magic, kind, seq, answer_bytes; };
 
 struct testsvc;
 
+typedef void (*net_rx_fn)(void *ctx, const u8 *frame, u32 len_bytes);
+
 struct net_card {
     struct netdev *dev;
     struct rdma_dev *rdma;           // NULL: the card is no node's
@@ -33,7 +35,7 @@ struct net_card {
     u64 tx_frames_seen;              // netpoll: as of the last doorbell
     u64 completions_seen;            // netpoll: as of the last round
     bool irq_masked;                 // by its handler
-    bool tapped;                     // atomic: kernel/card_port.c has something to do
+    net_rx_fn rx;                    // atomic: who takes its frames
 };
 
 extern struct spinlock net_lock;     // LOCK_RANK_NET

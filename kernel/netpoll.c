@@ -53,7 +53,7 @@ void net_add_poller(void (*poll)(void *ctx, u64 now_ns), u64 (*deadline_ns)(void
 
 struct rx_ctx { struct net_card *card; u64 now_ns; };
 
-static void rx_frame(void *ctx, const u8 *frame, u32 len_bytes) {
+void net_rx_frame(void *ctx, const u8 *frame, u32 len_bytes) {
     struct rx_ctx *rx = ctx;
     if (net_raw_frame(rx->card, frame, len_bytes)) return;
     if (rx->card->rdma != NULL) soft_rx(rx->card->rdma, frame, len_bytes, rx->now_ns);
@@ -62,16 +62,15 @@ static void rx_frame(void *ctx, const u8 *frame, u32 len_bytes) {
 }
 
 // The same where programs read or write the card's raw frames.
-static void rx_frame_tapped(void *ctx, const u8 *frame, u32 len_bytes) {
+void net_rx_tapped(void *ctx, const u8 *frame, u32 len_bytes) {
     struct rx_ctx *rx = ctx;
     const bool taken = card_port_receive(rx->card, frame, len_bytes);
-    if (!taken || rx->card->rdma != NULL) rx_frame(ctx, frame, len_bytes);
+    if (!taken || rx->card->rdma != NULL) net_rx_frame(ctx, frame, len_bytes);
 }
 
 // Sends what is due on one card. True: the ring filled up, more waits.
 static bool card_tx(struct net_card *card, u64 now_ns) {
     bool more = card->rdma != NULL && soft_tx(card->rdma, now_ns);
-    if (card->tapped) more |= card_port_round(card);
     card->dev->ops->tx_kick(card->dev);
     if (card->dev->counters.tx_frames != card->tx_frames_seen) {
         card->tx_frames_seen = card->dev->counters.tx_frames;
@@ -100,9 +99,7 @@ static bool poll_round(u64 now_ns) {
     for (u32 i = 0; i < net_card_count; i++) {
         struct rx_ctx rx = {&net_cards[i], now_ns};
         struct netdev *dev = net_cards[i].dev;
-        if (dev->ops->rx_batch(dev, RX_BUDGET, rx.card->tapped ? rx_frame_tapped : rx_frame,
-                               &rx) == RX_BUDGET)
-            more = true;
+        if (dev->ops->rx_batch(dev, RX_BUDGET, rx.card->rx, &rx) == RX_BUDGET) more = true;
     }
     const bool ticks = now_ns >= tick_at_ns;
     answers_tx(now_ns);
@@ -115,6 +112,7 @@ static bool poll_round(u64 now_ns) {
     for (u32 i = 0; i < poller_count; i++) pollers[i].poll(pollers[i].ctx, now_ns);
     for (u32 i = 0; i < net_card_count; i++)
         if (card_tx(&net_cards[i], now_ns)) more = true;
+    if (card_ports_busy) more |= card_ports_round();
     return more;
 }
 

@@ -13,6 +13,13 @@ $(BUILD)/isthmus.iso: $(BUILD)/isthmus.elf $(BUILD)/initrd.cpio grub/grub.cfg $(
 .PHONY: iso
 iso: $(BUILD)/isthmus.iso $(BUILD)/relay ## build/isthmus.iso, for BIOS and UEFI
 
+.PHONY: stick
+stick: iso ## build/stick.iso for real machines: CONF=cluster.conf [OPTIONS="..."]
+	@test -f "$(CONF)" || { echo 'make stick CONF=FILE [OPTIONS="kernel options"]'; exit 1; }
+	@python3 tools/mkimage.py run $(BUILD)/stick.iso $(BUILD)/isthmus.iso "$(CONF)" \
+	    --options "$(OPTIONS)" --wait 3
+	@echo "$(BUILD)/stick.iso: see docs/how-to/bare-metal.md"
+
 .PHONY: run
 run: iso ## a cluster of two with a shell on node 0
 	./isthmus up --nodes 2

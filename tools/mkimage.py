@@ -5,6 +5,7 @@
         the image for every node, BIOS and UEFI, by grub-mkrescue, with a cluster.conf
         of two nodes and a new key (`make iso`)
     mkimage.py run OUTPUT.iso BASE.iso CLUSTER.CONF [--options WORDS] [--extra CPIO]
+                       [--wait SECONDS]
         a copy of the base image with other identity, kernel options and files: what
         the launcher does for each run, in a fraction of a second
 """
@@ -78,12 +79,13 @@ def base_make(output, kernel, initrd, grub_cfg):
     os.replace(output + ".new", output)
 
 
-def run_make(output, base, conf, options="", extra=None):
+def run_make(output, base, conf, options="", extra=None, wait=0):
     """Copies the base image to `output` with this cluster.conf (text), kernel options
-    (words in one text) and extra initial files (a cpio archive's bytes, or None)."""
+    (words in one text), extra initial files (a cpio archive's bytes, or None), and GRUB's
+    menu shown for `wait` seconds."""
     with tempfile.TemporaryDirectory(prefix="isthmus-image-") as tree:
         files = {"/boot/cluster.conf": conf.encode(), "/boot/grub/run.cfg":
-                 run_cfg(options).encode()}
+                 run_cfg(options, wait).encode()}
         if extra is not None:
             files["/boot/extra.cpio"] = extra
         words = ["xorriso", "-abort_on", "FAILURE", "-indev", base, "-outdev", output,
@@ -110,6 +112,7 @@ def main():
         run.add_argument(name)
     run.add_argument("--options", default="")
     run.add_argument("--extra")
+    run.add_argument("--wait", type=int, default=0)
     args = parser.parse_args()
     try:
         if args.command == "base":
@@ -117,7 +120,7 @@ def main():
         else:
             extra = open(args.extra, "rb").read() if args.extra else None
             with open(args.conf, encoding="ascii") as file:
-                run_make(args.output, args.base, file.read(), args.options, extra)
+                run_make(args.output, args.base, file.read(), args.options, extra, args.wait)
     except (ImageError, OSError) as error:
         sys.exit(f"mkimage: {error}")
 

@@ -145,8 +145,8 @@ def script_reads(script, images):
     for node, on in ((0, ""), (1, "on 1 ")):
         script.add(f"from node {node}: the drives' names",
                    f"{on}ls /nodes/0/dev /nodes/1/dev | tr '\\n' ' '",
-                   "/nodes/0/dev: nvme0n1 nvme0n1p1 nvme0n1p2 vda  "
-                   "/nodes/1/dev: nvme0n1 vda vda1")
+                   "/nodes/0/dev: console eth0 eth0.status nvme0n1 nvme0n1p1 nvme0n1p2 vda  "
+                   "/nodes/1/dev: console eth0 eth0.status nvme0n1 vda vda1")
         names = " ".join(files)
         script.add(f"from node {node}: six drives and partitions read whole",
                    f"{on}sha256sum {names} | cut -c1-64 | tr '\\n' ' '",

@@ -235,21 +235,36 @@ def screens(tap, folder):
             tap.result("\ufffd" not in guest.text, f"{what}: every cell is a glyph", guest)
 
 
+def stick_words(image, uefi):
+    """A machine with one USB stick, a card of node 0, and no other drive."""
+    return ["qemu-system-x86_64", "-accel", "tcg", "-M", "q35", "-cpu", "max", "-smp", "2", "-m",
+            "512", "-display", "none", "-no-reboot", "-nodefaults", "-vga", "std", "-drive",
+            f"if=none,id=u,file={image},format=raw", "-device", "qemu-xhci", "-device",
+            "usb-storage,drive=u,bootindex=0"] + cards("e1000e") + (["-bios", OVMF] if uefi else [])
+
+
 def sticks(tap, folder):
-    """The image itself, as `make iso` leaves it, on a USB stick and no other drive."""
+    """The image itself, as `make iso` leaves it, and one with a cluster.conf of its own."""
+    conf, made = os.path.join(folder, "conf"), os.path.join(ROOT, "build/stick.iso")
+    with open(conf, "w", encoding="ascii") as file:
+        file.write(f"node 7 {MAC} 10.9.0.8\nkey {'5a' * 32}\n")
+    subprocess.run(["make", "--no-print-directory", "stick", f"CONF={conf}",
+                    "OPTIONS=net.mtu=1500 panic=halt"], cwd=ROOT, check=True,
+                   stdout=subprocess.DEVNULL)
     for uefi in (False, True):
-        what = f"USB stick, {'UEFI' if uefi else 'BIOS'}"
+        firmware = "UEFI" if uefi else "BIOS"
         if uefi and not os.path.exists(OVMF):
-            tap.result(True, what, skip="no OVMF here")
+            tap.result(True, f"USB stick, {firmware}", skip="no OVMF here")
             continue
-        stick = os.path.join(folder, "stick.img")
-        shutil.copy(IMAGE, stick)
-        words = ["qemu-system-x86_64", "-accel", "tcg", "-M", "q35", "-cpu", "max", "-smp", "2",
-                 "-m", "512", "-display", "none", "-no-reboot", "-nodefaults", "-vga", "std",
-                 "-drive", f"if=none,id=u,file={stick},format=raw", "-device", "qemu-xhci",
-                 "-device", "usb-storage,drive=u,bootindex=0"]
-        with Screen(folder, (), image=words + (["-bios", OVMF] if uefi else [])) as guest:
-            typed(tap, guest, what)
+        for image, what, seen in ((IMAGE, f"USB stick, {firmware}", "eth0: node 0, 10.7.0.1"),
+                                  (made, f"make stick, {firmware}", "eth0: node 7, 10.9.0.8")):
+            stick = os.path.join(folder, "stick.img")
+            shutil.copy(image, stick)
+            with Screen(folder, (), image=stick_words(stick, uefi)) as guest:
+                typed(tap, guest, what)
+                mtu = "MTU 1500" if image == made else "MTU 9000"
+                tap.result(seen in guest.text and mtu in guest.text,
+                           f"{what}: its cluster.conf and options hold", guest)
 
 
 def main():

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernel/frame_guard.h"
+#include "tests/unit/suite_run.h"
 
 static struct roster_row rows[NODES_MAX];
 static const u8 mac0[6] = {2, 0, 0, 0, 0, 1}, mac1[6] = {2, 0, 0, 0, 0, 2},
@@ -138,9 +139,5 @@ int main(void) {
     tcase_add_test(t, forged_sources);
     tcase_add_test(t, any_length);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
+    return suite_run(s);
 }

@@ -6,6 +6,7 @@
 
 #include "drivers/console/keymap.h"
 #include "tests/unit/suite_run.h"
+#include "tests/unit/suite_run.h"
 
 static struct keymap k;
 static char got[256];

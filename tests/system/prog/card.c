@@ -119,7 +119,8 @@ static int drops(const char *to, const char *from, int count) {
     for (ssize_t n; (n = read(in, got, 20)) > 0; kept++)
         ordered &= got[HEADER] == kept && n == 20;
     printf("kept %d%s, %s, dropped %lu, truncated %lu\n", kept, ordered ? " in order" : "",
-           strerror(errno), figure(to, "raw_dropped") - dropped, figure(to, "raw_truncated") - truncated);
+           strerror(errno), figure(to, "raw_dropped") - dropped,
+           figure(to, "raw_truncated") - truncated);
     return 0;
 }
 
