@@ -6,6 +6,7 @@
 #include "base/string.h"
 #include "kernel/cluster_priv.h"
 #include "kernel/klog.h"
+#include "kernel/placement.h"
 #include "kernel/options.h"
 #include "kernel/random.h"
 #include "kernel/x86/words.h"
@@ -342,6 +343,7 @@ static void rx_member(struct peer *p, const struct cluster_msg *m) {
     case MSG_ADOPTED: cluster_node_rx_msg(cluster.node, p->node, m); return;
     case MSG_STATUS_ASK: status_answer(p); return;
     case MSG_STATUS: status_take(p, m); return;
+    case MSG_PROFILE: placement_exec_told(m); return;
     case MSG_ROSTER: roster_take(p, m); return;
     case MSG_REFS:
         if (cluster.refs) cluster.refs(p->node, m);

@@ -499,7 +499,7 @@ static void migrate_host(struct cluster_host *host) {
 static void on_exit(struct proc *p) {
     taken_less(p);
     where_ended(p);
-    placement_left(p);
+    placement_ended(p);
     p->cl.ended = true;
     list_remove(&p->cl.move);
     if (p->cl.wanted) p->cl.in_cluster = true;   // its place is kept until the asker is told

@@ -7,7 +7,7 @@
 // Locks: struct proc_place as the descriptor; struct proc's `placing`: step, target,
 // reserved, refused, unit under proc_lock, the rest its CPU's hints; moves and prices under
 // net_lock.
-#include "kernel/placement.h"
+#include "kernel/placement_priv.h"
 
 #include "base/string.h"
 #include "kernel/cluster.h"
@@ -20,14 +20,17 @@
 #include "kernel/trap.h"
 #include "kernel/x86/cpu.h"
 
-#define CHARGE_MAX_NS (200 * NS_PER_MS)   // of CPU time, at once
 #define QUIET_TICKS 10u              // peers are looked at so rarely while nobody computes
 #define BACKOFF_NS (500 * NS_PER_MS) // after a refused move: once to twice
 #define BOUND_TICKS 6u               // of the last 8: from so many on it is CPU-bound
 #define UNBOUND_TICKS 2u             // and no more from so few down
 #define RESERVES_MAX 16u             // moves whose unit is being taken
 #define RECOUNT_TICKS 110u           // after a death: no move of before lasts so long
+#define QUEUE_MAX_NS (200 * NS_PER_MS)   // an exec waits in the shared queue at most so long
+#define CANCEL_MAX 16u               // at one tick
 #define HANDLES_LOOKED_AT 16u
+#define NR_EXECVE 59                 // Linux x86-64: arch/x86/entry/syscalls/syscall_64.tbl
+#define NR_EXECVEAT 322
 
 // A move whose unit of capacity is being taken. net_lock.
 struct reserve {
@@ -83,10 +86,13 @@ void placement_new(struct proc *p) {
     account_reset(&pl->account, time_now_ns());
 }
 
-void placement_exec(struct proc *p) {
-    struct proc_place *pl = place_of(p);
-    account_reset(&pl->account, time_now_ns());
-    p->placing.charged_ns = 0;
+// A program begins on node `at`: what the one before it used says nothing.
+static void rule_begin(struct proc_place *pl, u8 at, u64 move_ns) {
+    const u64 allowed = pl->rule.allowed;
+    const u8 advice = pl->rule.advice;
+    place_init(&pl->rule, at, move_ns);
+    pl->rule.allowed = allowed;
+    pl->rule.advice = advice;
 }
 
 // The frozen descriptor tells the target what it needs to know.
@@ -94,7 +100,7 @@ void placement_giving(struct proc *p) {
     struct proc_desc *d = proc_desc(p);
     d->place_unit = p->placing.reserved ? (u8)(p->placing.target + 1) : 0;
     d->place_auto = p->cl.automatic;
-    d->place_ticks = p->placing.ticks;
+    d->place_ticks = p->placing.reserved ? 0xff : p->placing.ticks;
 }
 
 void placement_arrived(struct proc *p) {
@@ -103,6 +109,7 @@ void placement_arrived(struct proc *p) {
     p->placing.ticks = d->place_ticks;
     p->placing.unit = d->place_unit == node_id + 1;
     place_moved(&pl->rule, (u8)node_id);
+    if (pl->fresh) rule_begin(pl, (u8)node_id, pl->rule.price_move_ns);
     pl->rule.not_before_ns = 0;                  // of the giver's clock, as are these:
     const u64 delta = time_now_ns() - d->frozen_ns;
     pl->begun.time_ns += delta;
@@ -121,6 +128,11 @@ static void unit_set(struct proc *p, bool unit) {
 }
 
 void placement_left(struct proc *p) { unit_set(p, false); }
+
+void placement_ended(struct proc *p) {
+    unit_set(p, false);
+    if (ready) placement_exec_ended(p);
+}
 
 static void unit_back(u8 node) {
     if (node == node_id) {
@@ -209,13 +221,19 @@ static u32 queue_of(u32 used, u32 on_cpus) {
     return used <= on_cpus || on_cpus == 0 ? 0 : (used + on_cpus - 1) / on_cpus - 1;
 }
 
+u32 placement_queue(u8 node) {
+    const u32 own = (u32)FIELD_GET(PLACE_CAPACITY_USED, cluster_capacity_own());
+    if (node == node_id) return queue_of(own + 1, cpu_count);
+    return known[node].valid ? queue_of(known[node].used + 1, known[node].cpus) : 1;
+}
+
 // What the CPU time since the last time cost here, and would have cost on the others. Those
 // of which nothing is known count as this one: nothing draws it there.
 static void charge_cpu(struct proc *p, struct proc_place *pl, u64 up) {
     struct place_cost cost[PLACE_TOUCHED_MAX];
     u64 all_ns = proc_desc(p)->account.cpu_ns;
     if (p->on_cpu) all_ns += time_now_ns() - p->run_start_ns;
-    const u64 cpu_ns = MIN(all_ns - p->placing.charged_ns, (u64)CHARGE_MAX_NS);
+    const u64 cpu_ns = MIN(all_ns - p->placing.charged_ns, (u64)PLACE_CHARGE_MAX_NS);
     u32 count = 0;
     p->placing.charged_ns = all_ns;
     const u32 here = MAX((u32)FIELD_GET(PLACE_CAPACITY_USED, cluster_capacity_own()), 1u);
@@ -279,13 +297,12 @@ static void added(void *ctx, status_t status, const struct cluster_load *found) 
 }
 
 // The rule wants p, current here, to go to one of `ties`. One that computes takes a unit.
-static void begin(struct proc *p, struct proc_place *pl, u64 ties) {
+static void begin(struct proc *p, struct proc_place *pl, u64 ties, bool computes) {
     u32 i = 0;
     netpoll_lock();
     while (i < RESERVES_MAX && reserves[i].used) i++;
     spin_lock(&proc_lock);
     const bool idle = p->placing.step == PLACE_IDLE && !p->cl.wanted;
-    const bool computes = p->placing.unit;
     if (idle && !computes) move_begin(p, pl->last.target, false);
     else if (idle && i < RESERVES_MAX) p->placing.step = PLACE_RESERVING;
     else if (idle) refuse(p, E_AGAIN);
@@ -310,18 +327,46 @@ static void note_refusal(struct proc *p, struct proc_place *pl, const struct pla
     if (why == E_NOBUFS) pl->last.verdict = PLACE_STAY;
 }
 
+// What exec itself uses says nothing of the program that follows.
+static bool in_exec(const struct proc *p) {
+    const i32 nr = proc_desc(p)->wait.nr;
+    return nr == NR_EXECVE || nr == NR_EXECVEAT;
+}
+
+// Another program begins: a move costs least now.
+static void begin_exec(struct proc *p, struct proc_place *pl, const struct place_world *world) {
+    struct place_exec_choice choice;
+    const enum place_verdict verdict = placement_exec_decide(p, world, &choice);
+    rule_begin(pl, (u8)node_id, placement_move_ns(p));
+    pl->fresh = verdict != PLACE_STAY;
+    if (verdict == PLACE_STAY) return;
+    pl->begun = pl->last;
+    if (verdict == PLACE_MOVE) {
+        begin(p, pl, choice.ties, choice.computes);
+        return;
+    }
+    spin_lock(&proc_lock);
+    if (p->placing.step == PLACE_IDLE && !p->cl.wanted) move_begin(p, NODE_ANY, false);
+    spin_unlock(&proc_lock);
+}
+
 void placement_edge(struct proc *p) {
     struct proc_place *pl = place_of(p);
     const u64 up = members(), visits = pl->rule.visits;
     u64 ties;
     p->placing.due = false;
-    const bool ticked = p->placing.ticked;
-    p->placing.ticked = false;
-    if (!ready) return;
+    const bool ticked = p->placing.ticked, exec = p->placing.exec;
+    p->placing.ticked = p->placing.exec = false;
+    if (!ready || in_exec(p)) return;
     const struct place_world world = {time_now_ns(), up, BACKOFF_NS, &kernel_rng};
     pl->rule.pinned = !placement_may_move(p);
     pl->rule.moving = p->placing.step != PLACE_IDLE;
     update_price(p, pl);
+    if (exec && !pl->rule.pinned && !pl->rule.moving && (up & ~BIT(node_id)) != 0) {
+        begin_exec(p, pl, &world);
+        return;
+    }
+    pl->fresh = false;
     charge_uses(pl, up);
     if (ticked) charge_cpu(p, pl, up);
     if (p->placing.refused != S_OK) {
@@ -333,10 +378,25 @@ void placement_edge(struct proc *p) {
     counters.visits += pl->rule.visits - visits;
     if (verdict != PLACE_MOVE) return;
     pl->begun = pl->last;
-    begin(p, pl, ties);
+    begin(p, pl, ties, p->placing.unit);
 }
 
 // --- the tick ------------------------------------------------------------------------------
+
+// What nobody took out of the shared queue goes on here.
+static void queue_cancel(void) {
+    u32 late[CANCEL_MAX], count = 0;
+    const u64 now = time_now_ns();
+    spin_lock(&proc_lock);
+    for (u32 i = 0; i < proc_count && count < CANCEL_MAX; i++) {
+        const struct proc_cluster *cl = &procs[i].cl;
+        if (procs[i].state == PROC_AWAY && cl->frozen && cl->giving && cl->automatic &&
+            cl->target == NODE_ANY && now - proc_desc(&procs[i])->frozen_ns > QUEUE_MAX_NS)
+            late[count++] = i;
+    }
+    spin_unlock(&proc_lock);
+    for (u32 i = 0; i < count; i++) cluster_node_cancel(cluster_node(), late[i], E_AGAIN);
+}
 
 // Which processes want the CPU now. CPU-bound ones count in the capacity word and are
 // charged for their time at their edge. Returns how many there are.
@@ -424,6 +484,8 @@ void placement_tick(void) {
     const u64 up = members();
     const u32 count = look_at_processes();
     counters.ticks++;
+    queue_cancel();
+    placement_exec_tick();
     recount(count);
     capacity_update(up);
     if (!look_wanted(count, up) && ++ticks_quiet < QUIET_TICKS) return;
@@ -456,5 +518,6 @@ void placement_init(void) {
     cluster_status_add_u64("place_ticks", &counters.ticks);
     cluster_status_add_u64("place_decisions", &counters.decisions);
     cluster_status_add_u64("place_visits", &counters.visits);
+    placement_exec_init();
     ready = placement_is_on();
 }

@@ -16,6 +16,10 @@ struct proc_place {
     struct place_why last;           // the last decision
     struct place_why begun;          // the last that began a move
     struct place_why move;           // the last that ended on this node
+    u64 exec_key;                    // which program it runs; 0: none learns from it
+    u8 exec_node;                    // where that began
+    bool fresh;                      // its program has not been decided on since exec
+    u8 unused[6];
     u64 moves, refusals;             // of the rule; moves that ended here or elsewhere
     struct account account;
 };
@@ -31,7 +35,8 @@ void placement_new(struct proc *p);              // its descriptor was made; pro
 void placement_exec(struct proc *p);             // it runs another program now; no lock
 void placement_giving(struct proc *p);           // frozen, about to be given; net_lock
 void placement_arrived(struct proc *p);          // adopted, not yet run; net_lock
-void placement_left(struct proc *p);             // given or ended; proc_lock
+void placement_left(struct proc *p);             // given; proc_lock
+void placement_ended(struct proc *p);            // proc_lock
 // The rule's move of p has ended: S_OK it runs elsewhere. proc_lock held.
 void placement_settled(struct proc *p, status_t status);
 
@@ -46,6 +51,8 @@ void placement_price(enum price which, u64 ns);
 void placement_price_of_drive(u64 ns, u64 bytes);   // a one-sided read of that many bytes
 void placement_tick(void);                       // at the tick of the cluster part
 void placement_peer_down(u8 node);
+struct cluster_msg;
+void placement_exec_told(const struct cluster_msg *m);   // MSG_PROFILE
 
 // --- for people (kernel/placement_show.c) ---
 extern struct prices placement_prices;

@@ -370,6 +370,7 @@ void proc_exit(struct proc *p, i32 wait_status) {
     d->exit_code = wait_status;
     d->alarm_ns = 0;
     d->account.cpu_ns += time_now_ns() - p->run_start_ns;
+    account_cpu(&place_of(p)->account, (u8)node_id, time_now_ns() - p->run_start_ns);
     spin_lock(&proc_lock);
     list_remove(&p->timer);
     list_remove(&p->wait);

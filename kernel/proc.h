@@ -53,6 +53,7 @@ enum place_step { PLACE_IDLE, PLACE_RESERVING, PLACE_MOVING };
 struct proc_placing {
     bool due;                        // the rule is to be told at the next edge
     bool ticked;                     // a tick has passed: its CPU time is charged
+    bool exec;                       // another program begins at its next edge
     bool unit;                       // counts in this node's capacity word
     bool reserved;                   // a unit of `target` is its own
     u8 ticks;                        // as proc_desc.place_ticks

@@ -151,6 +151,7 @@ static void walk_body(struct walk *w, struct cluster_msg *m) {
     case MSG_PARENT:
     case MSG_CHILD: walk_process(w, &m->process); return;
     case MSG_STATUS_ASK: return;
+    case MSG_PROFILE:
     case MSG_STATUS:
         walk_status(w, &m->status);
         walk_stat(w, m);

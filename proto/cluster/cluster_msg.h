@@ -41,6 +41,7 @@ enum cluster_msg_type {
     MSG_ROSTER,         // nodes that have no line in cluster.conf: all that the sender knows
     MSG_PARENT,         // pid's parent ended: it is ppid now
     MSG_REFS,           // references on the receiver's objects went from a node to the sender
+    MSG_PROFILE,        // stat: what a program used; see kernel/placement_exec.c
     MSG_TYPES,
 };
 

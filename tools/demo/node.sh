@@ -22,7 +22,7 @@ latency cas 8
 echo "@step six jobs through the shared run queue: whichever node takes one runs it"
 mkdir -p /tmp/ran
 for job in 1 2 3 4 5 6; do
-    spawn sh -c 'sleep 1; read node </proc/self/node; echo "$node" >/tmp/ran/$0' $job >/dev/null
+    spawn sh -c 'read node </proc/self/node; sleep 1; echo "$node" >/tmp/ran/$0' $job >/dev/null
 done
 until [ "$(ls /tmp/ran | wc -l)" = 6 ] && [ "$(cat /tmp/ran/* | wc -l)" = 6 ]; do sleep 0.1; done
 for job in 1 2 3 4 5 6; do echo "@ran $job $(cat /tmp/ran/$job)"; done
