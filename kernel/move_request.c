@@ -13,7 +13,8 @@
 #include "kernel/whereabouts.h"
 #include "kernel/x86/cpu.h"
 
-#define ASKS_MAX 32u
+#define ASKS_MAX 1024u               // what waits in the shared queue has one
+#define SENDS_MAX 32u                // in one round
 #define ASK_MAX_NS (2 * MOVE_WAIT_MAX_NS)  // a request and its hops
 #define ASK_AGAIN_NS 2000000ull            // how often a process on its way is looked for
 
@@ -114,7 +115,8 @@ static void ask_done(struct ask *a, status_t status) {
     a->status = status;
     a->deadline_ns = time_now_ns() + ASK_MAX_NS;
     // Nobody takes the answer of one that moved itself: its call runs again where it went.
-    if (a->asker_pid == a->pid && status == S_OK) a->used = false;
+    // One that this node took out of the shared queue itself is still here, and does.
+    if (a->asker_pid == a->pid && status == S_OK && !proc_find(a->pid)) a->used = false;
     askers_to_wake = true;
     asks_run_at(0);
     netpoll_soon();
@@ -237,7 +239,7 @@ void move_request_look(u32 pid) {
 }
 
 // Runs what is due; fills `out` with those to send. Returns how many. proc_lock held.
-static u32 asks_step(u64 now_ns, struct ask out[ASKS_MAX]) {
+static u32 asks_step(u64 now_ns, struct ask out[SENDS_MAX]) {
     u32 count = 0;
     __atomic_store_n(&asks_at_ns, ~0ull, __ATOMIC_RELAXED);
     for (u32 i = 0; i < ASKS_MAX; i++) {
@@ -252,7 +254,8 @@ static u32 asks_step(u64 now_ns, struct ask out[ASKS_MAX]) {
         }
         if (a->state == ASK_LOOK && now_ns >= a->look_at_ns) ask_look(a);
         if (!a->used) continue;
-        if (a->state == ASK_SEND) {
+        if (a->state == ASK_SEND && count == SENDS_MAX) asks_run_at(0);
+        else if (a->state == ASK_SEND) {
             a->state = ASK_OUT;
             out[count++] = *a;
         }
@@ -264,7 +267,7 @@ static u32 asks_step(u64 now_ns, struct ask out[ASKS_MAX]) {
 
 // Looks for what is due, sends what is to be asked of other nodes. net_lock held.
 void move_request_poll(u64 now_ns) {
-    struct ask out[ASKS_MAX];
+    struct ask out[SENDS_MAX];
     if (now_ns < __atomic_load_n(&asks_at_ns, __ATOMIC_RELAXED)) return;
     spin_lock(&proc_lock);
     const u32 count = asks_step(now_ns, out);
