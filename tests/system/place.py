@@ -147,9 +147,11 @@ def two_nodes(tap, program):
                    LONG_TURN) and 0 < s.moves <= min(LONG_TURNS, s.bound())
                    and s.ops < LONG_TURN * LONG_TURNS / 4))
     run.step("where node 0 computes, a program that never ran goes through the shared queue",
-             "spinner spin & p=$!; until_bound '1 0 '; q=$(sum_of exec_queue); "
-             f"fresh reads {near} 16; kill -9 $p; wait $p; echo $(($(sum_of exec_queue) - q))",
-             lambda output, status: output.startswith("bound 1 0 \n" + rig.host(
+             "sh -c 'echo 0 > /proc/self/node; exec spinner spin' & p=$!; "
+             "until [ $(sed -n 's/^cpu_bound: //p' /nodes/0/status) -gt 0 ]; do sleep 0.1; done; "
+             f"q=$(sum_of exec_queue); fresh reads {near} 16; kill -9 $p; wait $p; "
+             "echo $(($(sum_of exec_queue) - q))",
+             lambda output, status: output.startswith(rig.host(
                  [program, "reads", drives[0], "16"]).split()[0]) and
              re.search(r"^[1-9][0-9]*$", output.splitlines()[-1]))
     run.step("the shell stays on node 0, init where it is", "cat /proc/$$/node /proc/1/node "
