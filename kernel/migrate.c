@@ -249,7 +249,7 @@ static void migrate_poll(u64 now_ns) {
 
 static u32 host_room(void *ctx) {
     (void)ctx;
-    u32 limit = 2 * cpu_count;
+    u32 limit = placement_leaves_work() ? 0 : 2 * cpu_count;
     return taken_count < limit ? limit - taken_count : 0;
 }
 

@@ -227,6 +227,15 @@ u32 placement_queue(u8 node) {
     return known[node].valid ? queue_of(known[node].used + 1, known[node].cpus) : 1;
 }
 
+// This node computes on all its CPUs, and another has one free: what lies in the shared
+// queue is left to that. Any context.
+bool placement_leaves_work(void) {
+    if (!ready || placement_queue((u8)node_id) == 0) return false;
+    for (u64 left = members() & ~BIT(node_id); left != 0; left &= left - 1)
+        if (placement_queue((u8)__builtin_ctzll(left)) == 0) return true;
+    return false;
+}
+
 // What the CPU time since the last time cost here, and would have cost on the others. Those
 // of which nothing is known count as this one: nothing draws it there.
 static void charge_cpu(struct proc *p, struct proc_place *pl, u64 up) {

@@ -46,6 +46,8 @@ void placement_used_there(struct proc *p, const struct p9_call *c, bool one_side
 // At the edge of a process with placing.due. No lock held.
 void placement_edge(struct proc *p);
 
+bool placement_leaves_work(void);                // to nodes with a free CPU; any context
+
 // --- prices and peers; net_lock held ---
 void placement_price(enum price which, u64 ns);
 void placement_price_of_drive(u64 ns, u64 bytes);   // a one-sided read of that many bytes

@@ -149,11 +149,12 @@ def two_nodes(tap, program):
     run.step("where node 0 computes, a program that never ran goes through the shared queue",
              "sh -c 'echo 0 > /proc/self/node; exec spinner spin' & p=$!; "
              "until [ $(sed -n 's/^cpu_bound: //p' /nodes/0/status) -gt 0 ]; do sleep 0.1; done; "
-             f"q=$(sum_of exec_queue); fresh reads {near} 16; kill -9 $p; wait $p; "
-             "echo $(($(sum_of exec_queue) - q))",
+             "ticks 3; q=$(sum_of exec_queue); took=$(sum_of takes_remote); "
+             f"fresh reads {near} 16; ticks 3; kill -9 $p; wait $p; "
+             "echo queued $(($(sum_of exec_queue) - q)) taken $(($(sum_of takes_remote) - took))",
              lambda output, status: output.startswith(rig.host(
                  [program, "reads", drives[0], "16"]).split()[0]) and
-             re.search(r"^[1-9][0-9]*$", output.splitlines()[-1]))
+             re.search(r"^queued [1-9][0-9]* taken [1-9]", output, re.M))
     run.step("the shell stays on node 0, init where it is", "cat /proc/$$/node /proc/1/node "
              "/proc/65537/node; grep -h '^process 65537' /proc/65537/affinity",
              "0\n0\n1\nprocess 65537 (init) on node 1, never moved by the rule; 0 moves by the "
