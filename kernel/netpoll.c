@@ -1,7 +1,7 @@
 // The one loop that pulls: rx_batch -> soft_rx -> timers -> who waits for completions ->
-// soft_tx. Frames that only ask for answers are answered before all these run. An interrupt handler only masks its card and sets EDGE_NETPOLL; this runs
-// at the edge, under net_lock, on whichever CPU got there, and nothing below it ever
-// calls upward or blocks.
+// soft_tx. Frames that only ask for answers are answered before all these run. An interrupt
+// handler only masks its card and sets EDGE_NETPOLL; this runs at the edge, under net_lock,
+// on whichever CPU got there, and nothing below it ever calls upward or blocks.
 // A CPU that finds the lock taken leaves `wanted` set and goes on; who holds the lock
 // looks at it after giving the lock back, so no frame waits for the next interrupt.
 #include "kernel/netpoll.h"
