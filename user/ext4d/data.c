@@ -186,6 +186,11 @@ errcode_t data_punch(struct ext4d *s, ext2_ino_t ino, struct ext2_inode_large *i
     return code ? code : ext2fs_punch(s->fs, ino, small, NULL, first, ~0ull);
 }
 
+// Has its extent tree blocks of its own?
+static bool has_tree(const struct ext2_inode_large *i) {
+    return (i->i_block[1] >> 16) != 0;           // eh_depth of the root
+}
+
 // Sets the size in *i and on the drive; the caller writes *i.
 status_t data_truncate(struct ext4d *s, ext2_ino_t ino, struct ext2_inode_large *i, u64 size) {
     const u64 block = s->fs->blocksize, old = EXT2_I_SIZE(i);
@@ -194,7 +199,12 @@ status_t data_truncate(struct ext4d *s, ext2_ino_t ino, struct ext2_inode_large 
     status_t status = size < old ? tail_clear(s, ino, i, size) : tail_clear(s, ino, i, old);
     if (status != S_OK) return status;
     errcode_t code = 0;
-    if (size < old) code = data_punch(s, ino, i, (size + block - 1) / block);
+    if (size < old) {
+        const bool tree = (i->i_flags & EXT4_EXTENTS_FL) && has_tree(i);
+        code = data_punch(s, ino, i, (size + block - 1) / block);
+        // Never a smaller size over extents beyond it: see drive.c.
+        if (!code && tree && size) code = fs_commit(s);
+    }
     if (!code) code = ext2fs_inode_size_set(s->fs, (struct ext2_inode *)i, (ext2_off64_t)size);
     inode_touch(i, TIME_MODIFY | TIME_CHANGE);
     return status_of(s, code);

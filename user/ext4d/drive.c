@@ -1,8 +1,10 @@
 // The drive as libext2fs sees it: an I/O manager over one file, with a cache of blocks that
-// is written back at a commit and nowhere else. A commit writes in two phases with a flush
-// of the drive after each: first file data, directories and the blocks of extent trees, then
-// inode tables, bitmaps, descriptors and superblock. So whenever the power is cut, an inode
-// on the drive names only blocks whose content is there, as far as it was committed.
+// is written back at a commit and nowhere else. A commit writes in phases with a flush of the
+// drive after each that has anything to write (enum phase). So whenever the power is cut, an
+// inode on the drive names only blocks whose content is there, as far as it was committed; and
+// a block of an extent tree that was there before is changed after the inode: e2fsck takes
+// extents beyond an inode's size for damage, and what a full block gave to a new one is to be
+// found in that one first.
 // Called by libext2fs and data.c.
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +20,15 @@
 #define CLEAN_MAX 2048u                  // blocks kept that are not changed
 #define RUN_BYTES (256u << 10)           // written by one call, at most
 
+enum phase {
+    PHASE_NEW,                           // data, directories, new blocks of extent trees
+    PHASE_INODES,                        // inode tables, bitmaps, descriptors, superblock
+    PHASE_TREE,                          // changed blocks of extent trees: the upper ones,
+    PHASE_LEAVES,                        // and then the lowest
+    PHASES,
+};
+#define EXTENT_MAGIC 0xf30au             // of a block of an extent tree; Source: ext4 layout
+
 struct block {
     struct block *next;                  // of its bucket
     struct block *newer, *older;         // clean ones, by use
@@ -31,8 +42,10 @@ struct drive {
     struct block *buckets[BUCKETS];
     struct block *newest, *oldest;
     u32 clean, dirty;
-    u8 *last;                            // bit per block: written in the second phase
+    u8 *last;                            // bit per block: written in PHASE_INODES
     u64 last_blocks;
+    u8 *used;                            // bit per block from first_block: in use on the drive
+    u64 first_block;
     u8 *run;
 };
 
@@ -164,6 +177,19 @@ static bool is_last(const struct drive *d, u64 block) {
     return block < d->last_blocks && (d->last[block / 8] >> (block % 8) & 1);
 }
 
+static bool was_used(const struct drive *d, u64 block) {
+    if (!d->used || block < d->first_block || block >= d->last_blocks) return false;
+    const u64 bit = block - d->first_block;
+    return d->used[bit / 8] >> (bit % 8) & 1;
+}
+
+static enum phase phase_of(const struct drive *d, const struct block *b) {
+    if (is_last(d, b->number)) return PHASE_INODES;
+    const u32 magic = (u32)b->bytes[0] | (u32)b->bytes[1] << 8;
+    if (magic != EXTENT_MAGIC || !was_used(d, b->number)) return PHASE_NEW;
+    return b->bytes[6] || b->bytes[7] ? PHASE_TREE : PHASE_LEAVES;   // eh_depth
+}
+
 static int by_number(const void *a, const void *b) {
     const struct block *x = *(struct block *const *)a, *y = *(struct block *const *)b;
     return x->number < y->number ? -1 : x->number > y->number;
@@ -186,14 +212,14 @@ static errcode_t write_runs(io_channel c, struct block **list, u32 count) {
     return count && fsync(d->fd) != 0 ? (errcode_t)errno : 0;
 }
 
-static errcode_t write_phase(io_channel c, bool last) {
+static errcode_t write_phase(io_channel c, enum phase phase) {
     struct drive *d = drive_of(c);
     struct block **list = malloc((d->dirty + 1) * sizeof *list);
     u32 count = 0;
     if (!list) return ENOMEM;
     for (u32 i = 0; i < BUCKETS; i++)
         for (struct block *b = d->buckets[i]; b; b = b->next)
-            if (b->dirty && is_last(d, b->number) == last) list[count++] = b;
+            if (b->dirty && phase_of(d, b) == phase) list[count++] = b;
     qsort(list, count, sizeof *list, by_number);
     const errcode_t code = write_runs(c, list, count);
     for (u32 i = 0; !code && i < count; i++) {
@@ -207,11 +233,24 @@ static errcode_t write_phase(io_channel c, bool last) {
 }
 
 static errcode_t commit(io_channel c) {
-    const errcode_t code = write_phase(c, false);
-    return code ? code : write_phase(c, true);
+    errcode_t code = 0;
+    for (u32 phase = 0; phase < PHASES && !code; phase++) code = write_phase(c, (enum phase)phase);
+    return code;
 }
 
-errcode_t drive_commit(ext2_filsys fs) { return commit(fs->io); }
+// Which blocks are in use on the drive now.
+static errcode_t used_note(ext2_filsys fs) {
+    struct drive *d = drive_of(fs->io);
+    if (!fs->block_map || !d->used) return 0;
+    return ext2fs_get_block_bitmap_range2(fs->block_map, d->first_block,
+                                          d->last_blocks - d->first_block, d->used);
+}
+
+errcode_t drive_commit(ext2_filsys fs) {
+    const errcode_t code = commit(fs->io);
+    return code ? code : used_note(fs);
+}
+
 u32 drive_dirty(ext2_filsys fs) { return drive_of(fs->io)->dirty; }
 
 static void last_set(struct drive *d, u64 block, u64 count) {
@@ -219,12 +258,14 @@ static void last_set(struct drive *d, u64 block, u64 count) {
         d->last[block / 8] |= (u8)(1u << (block % 8));
 }
 
-// Once the file system is open: which blocks a commit writes in its second phase.
+// Once the file system and its bitmaps are read: which blocks a commit writes when.
 errcode_t drive_start(ext2_filsys fs) {
     struct drive *d = drive_of(fs->io);
     d->last_blocks = ext2fs_blocks_count(fs->super);
     d->last = calloc(1, d->last_blocks / 8 + 1);
-    if (!d->last) return ENOMEM;
+    d->first_block = fs->super->s_first_data_block;
+    d->used = calloc(1, d->last_blocks / 8 + 1);
+    if (!d->last || !d->used) return ENOMEM;
     for (dgrp_t g = 0; g < fs->group_desc_count; g++) {
         blk64_t super, old_desc, new_desc;
         blk_t used;
@@ -236,7 +277,7 @@ errcode_t drive_start(ext2_filsys fs) {
         last_set(d, ext2fs_inode_bitmap_loc(fs, g), 1);
         last_set(d, ext2fs_inode_table_loc(fs, g), fs->inode_blocks_per_group);
     }
-    return 0;
+    return used_note(fs);
 }
 
 // Blocks of file data: what the cache has of them, the rest from the drive and not kept.
@@ -253,6 +294,7 @@ static errcode_t drive_close(io_channel c) {
     cache_drop(d);
     close(d->fd);
     free(d->last);
+    free(d->used);
     free(d->run);
     free(d);
     free(c->name);

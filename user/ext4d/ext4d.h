@@ -68,7 +68,7 @@ status_t data_readlink(struct ext4d *s, ext2_ino_t ino, struct p9_call *c, u8 *t
 
 // drive.c
 extern io_manager drive_manager;
-errcode_t drive_start(ext2_filsys fs);               // the map of what is written last
+errcode_t drive_start(ext2_filsys fs);               // what a commit writes when
 errcode_t drive_data_read(ext2_filsys fs, u64 block, u32 count, void *to);
 errcode_t drive_commit(ext2_filsys fs);              // all that is changed is on the drive
 u32 drive_dirty(ext2_filsys fs);

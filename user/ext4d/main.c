@@ -162,8 +162,8 @@ static bool begin(struct ext4d *s) {
     if (!code && !s->read_only && is_dirty(s->fs->super)) code = EBUSY;   // in the meantime
     if (!code && ext2fs_blocks_count(s->fs->super) >= BLOCKS_SUPPORTED) code = EFBIG;
     if (!code && ext2fs_has_feature_inline_data(s->fs->super)) code = EXT2_ET_UNSUPP_FEATURE;
-    if (!code) code = drive_start(s->fs);
     if (!code && !s->read_only) code = ext2fs_read_bitmaps(s->fs);
+    if (!code) code = drive_start(s->fs);
     if (!code) s->fs->flags |= EXT2_FLAG_MASTER_SB_ONLY;
     if (!code) code = mark(s, true);
     if (code) say("%s", reason(code));
