@@ -366,6 +366,20 @@ static status_t kill_away(struct proc *caller, u32 pid, u32 signal) {
     return s;
 }
 
+// A group's members that moved away from a parent that is here, as a shell's job does. Those
+// whose parent moved as well are not known here, and get nothing. proc_lock held.
+static u32 kill_group_away(u32 pgid, u32 signal) {
+    u32 count = 0;
+    for (u32 i = 0; i < children_end; i++) {
+        const struct child_away *c = &children[i];
+        if (!c->used || c->ended || c->pgid != pgid) continue;
+        const struct signal_note note = {.pid = c->pid, .signal = signal};
+        if (signal == 0 || note_add(&note) == S_OK) count++;
+    }
+    if (count && signal) netpoll_soon();
+    return count;
+}
+
 // Sends m on towards pid. E_AGAIN: it is here, on its way, or was not found in HOPS_MAX.
 static status_t pass_on(u32 pid, const struct cluster_msg *m) {
     spin_lock(&proc_lock);
@@ -554,6 +568,7 @@ void whereabouts_init(void) {
     cluster_on_process(rx);
     proc_hooks.exited_remote = exited_away;
     proc_hooks.kill_remote = kill_away;
+    proc_hooks.kill_group_away = kill_group_away;
     proc_hooks.child_wait_away = child_wait_away;
     proc_hooks.where = where_known;
 }

@@ -226,6 +226,14 @@ def consoles(tap):
         tap.result(True, "after it control-C gives node 1's shell its console back")
 
 
+        cluster.type(0, "sh -c 'echo 1 >/proc/$$/node; echo moved $((3*5)); exec sleep 9999'\n")
+        cluster.console_wait(0, rb"moved 15")
+        cluster.type(0, "\x03")
+        cluster.type(0, "echo ended $?\n")
+        cluster.console_wait(0, rb"ended 130")
+        tap.result(True, "control-C reaches a job of the shell that moved away")
+
+
 def main():
     tap = rig.Tap()
     subprocess.run(["make", "iso"], cwd=rig.ROOT, check=True, stdout=subprocess.DEVNULL)
