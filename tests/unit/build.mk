@@ -1,6 +1,6 @@
 # Unit tests: one Check program for each tests/unit/test_NAME.c. The first lines of
 # the test name the sources that it links:   // links: proto/roce/icrc.c base/x.c
-# Built with sanitizers; `make unit` runs them all.
+# Built with sanitizers; `make unit` runs them all. Check's time-out only finds hangs.
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 UNIT_FAKES := $(wildcard tests/unit/fakes/*.c)
 UNIT_HELPERS := $(wildcard tests/unit/*.h tests/unit/fakes/*.h)
@@ -18,4 +18,4 @@ $(BUILD)/unit/%: tests/unit/%.c $$(call unit_links,tests/unit/$$*.c) $(UNIT_FAKE
 
 .PHONY: unit
 unit: $(UNIT_TESTS) ## the unit tests alone
-	@set -e; for t in $(UNIT_TESTS); do CK_VERBOSITY=normal $$t; done
+	@set -e; for t in $(UNIT_TESTS); do CK_VERBOSITY=normal CK_DEFAULT_TIMEOUT=300 $$t; done
