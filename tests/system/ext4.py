@@ -14,12 +14,13 @@ import rig  # noqa: E402
 
 DIR = os.path.join(rig.BUILD, "ext4")
 SOURCES = ("/usr/share/perl5", "/usr/share/perl", "/usr/include/linux", "/usr/include/asm-generic")
+MORE = ("/usr/include/x86_64-linux-gnu", "/usr/lib/python3", "/usr/share/zoneinfo")
 FILES_MIN = 2000
 # What node 0 and node 1 do in the tree, one after the other; on the host the same.
 CHANGES = (
-    ("0", "mkdir -p new/deep/er && cp perl5/Debian/*/* new/deep/ 2>/dev/null; "
+    ("0", "mkdir -p new/deep/er && cp perl5/Debconf/*/* new/deep/ 2>/dev/null; "
           "for i in 1 2 3 4 5 6 7 8 9; do echo line $i of many >> new/lines; done; true"),
-    ("1", "mv perl5 moved && mv moved/Debian new/ && mv linux/a*.h new/deep/er/ && "
+    ("1", "mv perl5 moved && mv moved/Debconf new/ && mv linux/a*.h new/deep/er/ && "
           "mv new/lines new/deep/er/other-lines"),
     ("0", "rm -r linux/can linux/byteorder && rm linux/b*.h && rmdir asm-generic 2>/dev/null; "
           "true"),
@@ -57,7 +58,9 @@ def tree_make():
     tree = os.path.join(DIR, "tree")
     shutil.rmtree(DIR, ignore_errors=True)
     os.makedirs(tree)
-    for source in SOURCES:
+    for source in SOURCES + MORE:
+        if source in MORE and len(names_of(tree)) >= FILES_MIN:
+            break
         if os.path.isdir(source):
             shutil.copytree(source, os.path.join(tree, os.path.basename(source)), symlinks=True)
     return tree
