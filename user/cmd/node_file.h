@@ -14,7 +14,8 @@ static inline int node_file_write(const char *command, const char *pid, const ch
     snprintf(path, sizeof path, "/proc/%s/node", pid);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0) {
-        fprintf(stderr, "%s: no process %s: %s\n", command, pid, strerror(errno));
+        fprintf(stderr, "%s: no process %s: %s\n", command, pid,
+                strerror(errno == ENOENT ? ESRCH : errno));
         return -1;
     }
     ssize_t n = write(fd, where, strlen(where));
