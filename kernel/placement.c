@@ -109,7 +109,7 @@ void placement_arrived(struct proc *p) {
     p->placing.ticks = d->place_ticks;
     p->placing.unit = d->place_unit == node_id + 1;
     place_moved(&pl->rule, (u8)node_id);
-    if (pl->fresh) rule_begin(pl, (u8)node_id, pl->rule.price_move_ns);
+    if (pl->fresh || !d->place_auto) rule_begin(pl, (u8)node_id, pl->rule.price_move_ns);
     pl->rule.not_before_ns = 0;                  // of the giver's clock, as are these:
     const u64 delta = time_now_ns() - d->frozen_ns;
     pl->begun.time_ns += delta;
@@ -167,7 +167,6 @@ static u64 bytes_of(const struct p9_call *c) {
     switch (c->type) {
     case P9_TREAD: case P9_TREADDIR: case P9_TREADLINK: return c->status == S_OK ? c->result : 0;
     case P9_TWRITE: return c->status == S_OK ? c->result : c->count;
-    case P9_TPAGE: return PAGE_SIZE;
     default: return 0;
     }
 }
@@ -176,6 +175,10 @@ void placement_used_here(struct proc *p, const struct p9_call *c, const char *se
     const enum account_kind kind = strcmp(server, "drive") == 0 ? ACCOUNT_DRIVE
                                    : strcmp(server, "pipe") == 0 ? ACCOUNT_PIPE : ACCOUNT_FILE;
     struct account *a = &place_of(p)->account;
+    if (c->type == P9_TPAGE) {       // fetched once, then its own: as a page after a move
+        account_page(a, (u8)node_id);
+        return;
+    }
     // From elsewhere it would most likely be one-sided, so it has that price here as well.
     const bool one_sided = kind == ACCOUNT_DRIVE && remote_drive_wanted(c);
     const bool due = one_sided ? account_one_sided(a, (u8)node_id, 2, bytes_of(c))
@@ -200,9 +203,13 @@ static enum account_kind kind_of(const struct proc *p, const struct p9_call *c) 
 void placement_used_there(struct proc *p, const struct p9_call *c, bool one_sided, u64 wait_ns) {
     struct account *a = &place_of(p)->account;
     const u8 node = (u8)c->object.node;
+    account_wait(a, node, wait_ns);
+    if (c->type == P9_TPAGE) {
+        account_page(a, node);
+        return;
+    }
     const bool due = one_sided ? account_one_sided(a, node, 2, bytes_of(c))
                                : account_message(a, node, kind_of(p, c), bytes_of(c));
-    account_wait(a, node, wait_ns);
     if (due) p->placing.due = true;
 }
 
