@@ -112,7 +112,7 @@ cat /nodes/1/status
 def check_stopped(tap):
     """Node 1's QEMU is stopped while a process there writes to a file of node 0, and goes on
     after node 0 has fenced it: nothing more is written, and node 1 says why."""
-    with Driven(STOPPED, nodes=2) as cluster:
+    with Driven(STOPPED, nodes=2, append=["dead.after=1"]) as cluster:   # the bound: its floor
         cluster.output_wait("writing\n")
         os.kill(cluster.machines[1].process.pid, signal.SIGSTOP)
         cluster.output_wait("fenced\n")
