@@ -84,6 +84,7 @@ void status_take(struct peer *p, const struct cluster_msg *m) { (void)p; (void)m
 void status_peer_down(struct peer *p) { (void)p; }
 void nodes_init(void) {}
 void placement_tick(void) {}
+void placement_exec_told(const struct cluster_msg *m) { (void)m; }
 void placement_price(enum price which, u64 ns) { (void)which; (void)ns; }
 void net_stop(void) {}
 void (*panic_hook)(const char *cause);
