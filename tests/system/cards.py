@@ -187,10 +187,10 @@ def frames(tap, program):
 
 
 class Consoles(Watched):
-    """Two nodes whose consoles can be typed on."""
+    """Two nodes whose consoles can be typed on; nothing moves to the console it uses."""
 
     def __init__(self):
-        Cluster.__init__(self, Options(nodes=2, timeout=LIMIT_S))
+        Cluster.__init__(self, Options(nodes=2, timeout=LIMIT_S, append=["place=off"]))
         for machine in self.machines:
             machine.typed = True
         self.lines, self.asked, self.images = [None, None], 0, []
