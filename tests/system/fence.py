@@ -34,7 +34,10 @@ class Driven(Cluster):
     """A cluster that runs a command while the test does things to its machines."""
 
     def __init__(self, command, **options):
-        super().__init__(Options(command=LIBRARY + command, timeout=LIMIT, **options))
+        # What dies with which node is written here, so nothing moves by itself.
+        append = [*options.pop("append", []), "place=off"]
+        super().__init__(Options(command=LIBRARY + command, timeout=LIMIT, append=append,
+                                 **options))
         self.channel = RunChannel(self.machines[0].run_channel_path(), self.options.command)
         self.file = tempfile.TemporaryFile()
         self.status = self.error = None

@@ -80,7 +80,7 @@ def check(tap, step, role):
     killed = ROLES[role]
     name = f"{step}: the {role} is killed"
     script = SCRIPT % {"killed": killed, "hash": " ".join(HASH)}
-    with Driven(script, nodes=4, append=[f"hold.at={step}", "place=off"],
+    with Driven(script, nodes=4, append=[f"hold.at={step}"],
                 add=[program("hashset") + ":/bin/hashset"]) as cluster:
         exact = kill_at(cluster, step, killed)
         cluster.output_wait("survived\n")
