@@ -22,10 +22,10 @@ sum_of() {
 remote_ops() { echo $(($(sum_of bulk_out) + $(sum_of drive_remote_hits))); }
 moved() { sum_of place_moved; }
 # Runs a command; then how many remote operations and moves of the rule that were.
-counted() {
-    o=$(remote_ops); m=$(moved)
+counted() {                           # a status may be two ticks old
+    ticks 4; o=$(remote_ops); m=$(moved)
     "$@"
-    echo "ops $(($(remote_ops) - o)) moves $(($(moved) - m))"
+    ticks 4; echo "ops $(($(remote_ops) - o)) moves $(($(moved) - m))"
 }
 pinned() { sh -c 'echo 0 > /proc/self/node; exec "$@"' sh "$@"; }
 # Waits until every node has had N more ticks of placement.
