@@ -36,7 +36,8 @@ def check():
     script = SCRIPT.replace("ROUNDS", str(ROUNDS)).replace("WORKERS", str(WORKERS))
     done = subprocess.run(
         [os.path.join(ROOT, "isthmus"), "run", "--nodes", "2", "--smp", "2", "--append",
-         "place=off", "--timeout", LIMIT, "--", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+         "place=off", "--timeout", LIMIT, "--", script],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout[-3000:]}"
     ends = sorted(re.findall(r"(?m)^worker (\d+) sum (\d+) bad (\d+)$", done.stdout))
     want = [(str(i), str(10 * ROUNDS), "0") for i in range(1, WORKERS + 1)]
