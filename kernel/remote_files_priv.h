@@ -1,4 +1,5 @@
-// What the asking and the answering half of file calls between nodes share.
+// What the halves of file calls between nodes share: remote_call.c, remote_files.c and
+// remote_orphans.c ask, remote_serve.c answers.
 #pragma once
 
 #include "kernel/cluster.h"
@@ -10,7 +11,46 @@ _Static_assert(CLUSTER_BULK_CREDITS <= P9_TAGS_MAX && CLUSTER_BULK_CREDITS <= P9
                "the machines have a place for each credit");
 _Static_assert(CLUSTER_BULK_MSG_MAX >= ENVELOPE_MSG_MAX, "every message fits");
 
+struct remote_call {
+    struct list_node link;           // of a process's journal, or an orphan's
+    struct p9_request *req;          // while it is out
+    struct user_request *user;       // instead, where a server of this node is asked
+    struct p9_call call;             // its results
+    u64 key, serial;                 // what it asks; the system call it belongs to
+    u64 round;                       // run of the system call that last took the reply
+    u64 clunk_round;                 // run that last gave back what the call made
+    u64 begun_ns, done_ns;           // when it was asked, and when the reply came
+    u64 order;                       // of an orphan: when it became one
+    bool done, one_sided;
+    struct proc *p;                  // NULL: an orphan, nobody wants the reply
+    u32 pid;
+    struct wait_list wait;
+    void *bounce;                    // data of a call with a kernel buffer
+    u64 bounce_bytes;
+    struct cluster_reply reply;      // where a large read is written; at NULL: none
+    paddr_t page;                    // of P9_TPAGE: the frame to fill
+};
+
 extern const struct p9_data_ops remote_data_ops;
+extern struct p9_client remote_client;
+extern u32 remote_calls_live;        // in all journals
+
+struct remote_call *remote_call_new(struct proc *p, const struct p9_call *c);
+status_t remote_call_take_data(struct remote_call *r, struct p9_call *c);
+status_t remote_call_submit(struct remote_call *r);
+void remote_call_release(struct remote_call *r);
+void remote_call_free(struct remote_call *r);
+void remote_call_done(struct remote_call *r);
+void remote_call_tell(struct remote_call *r);
+bool remote_call_is_user_here(const struct p9_call *c);
+
+void remote_orphans_init(void);
+void remote_orphan_submit(struct remote_call *r);
+void remote_orphan_adopt(struct remote_call *r);
+bool remote_orphans_deferred(void);
+void remote_orphans_retry(void);
+bool remote_orphans_of_ended(const struct proc *p);
+void remote_orphans_of_not_yet(const struct proc *p);
 
 status_t file_call_foreign(struct p9_call *c);
 
