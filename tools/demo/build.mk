@@ -5,5 +5,5 @@ $(BUILD)/prog/hashset: tests/system/prog/hashset.c | $(BUILD)/.installed
 	$(Q)musl-gcc -std=gnu11 -O2 -static $(WARNINGS) -o $@ $<
 
 .PHONY: demo
-demo: iso $(BUILD)/prog/hashset ## boot two nodes and show the main job, verified step by step
+demo: iso $(BUILD)/prog/hashset ## boot four nodes and show the whole mission, verified step by step
 	@tools/demo/demo.py

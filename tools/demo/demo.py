@@ -1,147 +1,157 @@
 #!/usr/bin/env python3
-"""The demo: boots two nodes from one image and shows, step by step, what they do as one.
+"""The demo: boots four nodes from one image and shows, step by step, what they do as one.
 
-Real input: a file of tens of MiB of this machine. What the nodes compute while their
-programs move to and fro is compared with what the same Debian busybox computes here.
-Exit status 0 only if every step was verified.
+Real input: files of this machine. What the nodes compute while their programs move about is
+compared with what the same Debian busybox, and this host's ext4 tools, say here. The work on
+the nodes is node.sh, the checks are in show.py. Exit status 0 only if every check passed.
 """
-import hashlib
 import os
 import subprocess
 import sys
+import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-BUSYBOX = "/bin/busybox"
-# The largest of these that is not larger than FILE_MAX is the input.
-FILES = ("/usr/bin/qemu-system-x86_64", "/usr/lib/x86_64-linux-gnu/libLLVM-14.so.1",
-         "/usr/bin/python3.11")
-FILE_MAX = 64 << 20
+sys.path.insert(0, os.path.dirname(HERE))
+
+import host  # noqa: E402
+from launcher.cluster import BUILD, Cluster  # noqa: E402
+from launcher.errors import LaunchError  # noqa: E402
+from launcher.options import Options, check, disk_parse  # noqa: E402
+from launcher.run_channel import RunChannel  # noqa: E402
+from show import Show, console_line  # noqa: E402
+
+DIR = os.path.join(BUILD, "demo")
+HASHSET = os.path.join(BUILD, "prog", "hashset")
+SECONDS = 1200                       # finds a hang
+STEPS, CHECKS = 13, 41
+HASH = "16 8 7"                      # hashset MIB ROUNDS SEED
+SPREAD = "1 24000"
+HALF = 1 << 20
+WRITTEN, SAVED = "greetings-from-node-2", "written-before-the-death-of-node-3"
 
 
-class Failed(Exception):
-    """A step did not show what it should."""
+class Stage:
+    """The cluster while it runs node.sh: its lines, and what is done to its machines."""
+
+    def __init__(self, options):
+        self.cluster = Cluster(options)
+        self.channel = RunChannel(self.cluster.machines[0].run_channel_path(), options.command)
+        self.ends = os.pipe()
+        self.outcome = None          # the command's exit status, or why there is none
+
+    def serve(self):
+        try:
+            self.outcome = self.channel.serve(self.cluster, self.ends[1], self.ends[1])
+        except (LaunchError, OSError) as error:
+            self.outcome = error
+        os.close(self.ends[1])
+
+    def lines(self):
+        """Boots, and gives each line of the command's output as it comes."""
+        try:
+            with self.cluster:
+                serving = threading.Thread(target=self.serve, daemon=True)
+                serving.start()
+                with open(self.ends[0], encoding="utf-8", errors="replace") as file:
+                    for line in file:
+                        yield line.rstrip("\n")
+                serving.join()
+        finally:
+            self.channel.close()
+
+    def kill(self, node):
+        self.cluster.may_die.add(node)
+        self.cluster.machines[node].kill()
+
+    def power(self, node):
+        self.cluster.machines[node].start()
+        self.cluster.may_die.discard(node)
+
+    def said(self, node, pattern):
+        text = self.cluster.machines[node].console().decode(errors="replace")
+        return console_line(text, pattern)
 
 
-def input_file():
-    sized = [(os.path.getsize(path), path) for path in FILES if os.path.exists(path)]
-    fitting = [entry for entry in sized if entry[0] <= FILE_MAX]
-    if not fitting:
-        raise Failed(f"none of {', '.join(FILES)} is here to work on")
-    return max(fitting)
+def hashes_begin():
+    """The host's own run of what will be spread over the nodes, at the same time."""
+    return [subprocess.Popen([HASHSET, *SPREAD.split(), str(seed)], stdout=subprocess.PIPE,
+                             text=True) for seed in range(1, 9)]
 
 
-def host_sums(path):
-    """What the host says: the file's SHA-256, and that of its gzip by busybox."""
-    with open(path, "rb") as file:
-        plain = hashlib.file_digest(file, "sha256").hexdigest()
-    packed = subprocess.run([BUSYBOX, "gzip", "-c", path], check=True, stdout=subprocess.PIPE)
-    return plain, hashlib.sha256(packed.stdout).hexdigest()
+def expectations(path, tree, drive):
+    """What the host says of all that the nodes will compute."""
+    spread = hashes_begin()
+    names = host.names_of(tree)
+    status, plain, _ = host.run([HASHSET, *HASH.split()])
+    if status:
+        raise host.Failed("hashset does not run on this host")
+    return {"files": len(names), "tree": host.sums_of(tree, names),
+            "first": host.sums_of(tree, names[:50]), "drive": host.drive_make(drive, path),
+            "sum": host.file_sum(path), "kept": host.file_sum(path, 2 * HALF),
+            "gzip": host.gzip_sum(path), "hash": plain.decode().strip(),
+            "drive-mib": host.DRIVE_BYTES >> 20,
+            "written": WRITTEN, "saved": SAVED,
+            "spread": [process.communicate()[0].strip() for process in spread]}
 
 
-class Demo:
-    """Follows the node's lines, prints them for people, and checks them."""
-
-    def __init__(self, sums, hashset):
-        self.sums = sums
-        self.hash = hashset
-        self.steps = 0
-        self.moves = {}
-        self.ran = {}
-        self.checked = []
-        self.failures = []
-
-    def check(self, what, ok):
-        print(f"    {'verified' if ok else 'FAILED'}: {what}", flush=True)
-        (self.checked if ok else self.failures).append(what)
-
-    def line(self, line):
-        word, *rest = line.split(" ")
-        handler = getattr(self, "on_" + word[1:].replace("-", "_"), None)
-        if not word.startswith("@") or not handler:
-            print("    " + line, flush=True)
-            return
-        handler(*rest)
-
-    def on_step(self, *words):
-        self.steps += 1
-        print(f"\n{self.steps}. {' '.join(words)}", flush=True)
-
-    def on_failed(self, *words):
-        self.check(" ".join(words), False)
-
-    def on_latency(self, name, size, count, least, typical, lost, wrong):
-        print(f"    {name:5} {size:>5} bytes: typically {typical} us, at least {least} us",
-              flush=True)
-        self.check(f"{count} of {name} {size}: none lost, none wrong", (lost, wrong) == ("0", "0"))
-
-    def on_ran(self, job, node):
-        self.ran[job] = node
-        print(f"    job {job} ran on node {node}", flush=True)
-        if len(self.ran) == 6:
-            self.check("six jobs ran, on both nodes", len(set(self.ran.values())) == 2)
-
-    def on_moved(self, name, pid, source, target, freeze_us):
-        self.moves[name] = self.moves.get(name, 0) + 1
-        print(f"    {name} ({pid}) moved from node {source} to node {target}, "
-              f"frozen for {int(freeze_us) / 1000:.1f} ms", flush=True)
-
-    def on_ended(self, name, status, on_fault, drained):
-        print(f"    {on_fault} pages came on fault, {drained} in the background", flush=True)
-        self.check(f"{name} ended with status {status} after {self.moves.get(name, 0)} moves",
-                   status == "0" and self.moves.get(name, 0) >= 3)
-
-    def on_sum(self, digest):
-        self.check(f"SHA-256 as on the host, {digest[:16]}...", digest == self.sums[0])
-
-    def on_gzip(self, digest):
-        self.check("the compressed file is the host's, byte for byte", digest == self.sums[1])
-
-    def on_hash(self, value):
-        self.check(f"hash without moves as on the host, {value}", value == self.hash)
-
-    def on_moved_hash(self, value):
-        self.check(f"hash with ten moves is the same, {value}", value == self.hash)
-
-    def on_hops(self, count):
-        self.check(f"{count} moves by its own request", count == "10")
-
-    def on_images(self, given, freed):
-        self.check(f"{given} frozen images were kept, {freed} given back", given == freed)
+def given_write(path, expected):
+    """What node.sh has to know."""
+    with open(path, "w", encoding="ascii") as file:
+        file.write(f"FILES={expected['files']}\nHASH='{HASH}'\nSPREAD='{SPREAD}'\nHALF={HALF}\n"
+                   f"WRITTEN={WRITTEN}\nSAVED={SAVED}\n")
 
 
-STEPS, CHECKS = 7, 13
+def options_make(path, given, image, drive):
+    options = Options(nodes=4, mem="384M", timeout=SECONDS, command="sh /demo/node.sh",
+                      logs=os.path.join(BUILD, "demo-logs"),
+                      add=[f"{path}:/demo/file", f"{HERE}/node.sh:/demo/node.sh",
+                           f"{given}:/demo/given", f"{HASHSET}:/bin/hashset"],
+                      disk=[disk_parse(f"1:{image}"), disk_parse(f"2:{drive}:virtio")])
+    check(options)
+    return options
+
+
+def drive_check(show, image):
+    """What this host finds on node 1's drive when all is over."""
+    clean, words = host.image_check(image)
+    words = (words.strip().splitlines() or ["nothing"])[-1]
+    show.check("e2fsck -fn: " + words.replace(image, os.path.basename(image)), clean)
+    for name, text in (("written-by-node-2", WRITTEN), ("saved", SAVED)):
+        show.check(f"debugfs reads {name} as it was written",
+                   host.image_file(image, name) == text.encode() + b"\n")
 
 
 def main():
-    size, path = input_file()
-    print(f"Isthmus: two machines in QEMU, one image. Input: {path}, {size >> 20} MiB.")
-    hashset = os.path.join(ROOT, os.environ.get("BUILD", "build"), "prog", "hashset")
-    expected = subprocess.run([hashset, "16", "8", "7"], check=True, stdout=subprocess.PIPE,
-                              text=True).stdout.strip()
-    demo = Demo(host_sums(path), expected)
-    command = [os.path.join(ROOT, "isthmus"), "run", "--nodes", "2", "--mem", "512M",
-               "--timeout", "1200", "--logs", os.path.join(ROOT, "build", "demo-logs"),
-               "--add", f"{path}:/demo/file", "--add", f"{HERE}/node.sh:/demo/node.sh",
-               "--add", f"{hashset}:/bin/hashset", "--", "sh /demo/node.sh"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        for line in process.stdout:
-            demo.line(line.rstrip("\n"))
+    os.makedirs(DIR, exist_ok=True)
+    tree, image, drive, given = (os.path.join(DIR, name)
+                                 for name in ("tree", "ext4.img", "drive.img", "given"))
+    path = host.input_file()
+    print("Isthmus: four machines in QEMU, one image.", flush=True)
+    source = host.tree_make(tree)
+    host.image_make(image, tree)
+    expected = expectations(path, tree, drive)
+    given_write(given, expected)
+    print(f"Input: {path}, {os.path.getsize(path) >> 20} MiB; an ext4 image of {expected['files']} "
+          f"files of {source}.\nThe machines boot.", flush=True)
+    stage = Stage(options_make(path, given, image, drive))
+    show = Show(expected, stage.kill, stage.power, stage.said)
+    for line in stage.lines():
+        show.line(line)
+    if stage.outcome != 0:
+        show.failures.append(f"the cluster: {stage.outcome}")
+    drive_check(show, image)
+    if show.steps != STEPS:
+        show.failures.append(f"{show.steps} steps, not {STEPS}")
     print()
-    if process.returncode:
-        demo.failures.append(f"the cluster ended with status {process.returncode}")
-    if (demo.steps, len(demo.checked)) != (STEPS, CHECKS):
-        demo.failures.append(f"{demo.steps} steps and {len(demo.checked)} checks, "
-                             f"not {STEPS} and {CHECKS}")
-    for failure in demo.failures:
+    for failure in show.failures:
         print(f"FAILED: {failure}")
-    if not demo.failures:
-        print(f"All {len(demo.checked)} checks passed.")
-    return 1 if demo.failures else 0
+    print(f"{show.passed} of {CHECKS} checks passed in {show.seconds()} seconds.")
+    return 1 if show.failures or show.passed != CHECKS else 0
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except Failed as failed:
+    except (host.Failed, LaunchError) as failed:
         sys.exit(f"demo: {failed}")
