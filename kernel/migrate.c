@@ -21,12 +21,15 @@
 #include "kernel/remote_page.h"
 #include "kernel/signal.h"
 #include "kernel/time.h"
+#include "kernel/trap.h"
 #include "kernel/whereabouts.h"
 #include "kernel/x86/cpu.h"
 #include "mm/aspace.h"
 #include "sched/runq.h"
 
 #define RETRY_NS 2000000ull              // how often what could not be frozen is looked at
+#define ROOM_RESERVE 32u                 // 1/32 of the memory stays free of what arrives
+#define ROOM_PLENTY 4u                   // more than 1/4 free: nothing is added up
 
 struct migrate_counters migrate_counters;
 struct list_node migrate_moves = {&migrate_moves, &migrate_moves};
@@ -34,10 +37,6 @@ static struct list_node exits = {&exits, &exits};      // ended with lenders; pr
 static u32 taken_count;                                // proc_lock
 
 u32 migrate_taken_count(void) { return taken_count; }
-
-static void netpoll_soon(void) {
-    __atomic_fetch_or(&cpu_this()->edge_work, EDGE_NETPOLL, __ATOMIC_RELAXED);
-}
 
 // --- freezing ---------------------------------------------------------------------------
 
@@ -51,11 +50,13 @@ static status_t freeze_check(const struct proc *p) {
 }
 
 // A request to a server is out or its answer not yet taken: the call ends first. So does
-// the drain, where the list of lenders would not hold two more. Its children are named to
-// it where it is.
+// the drain, where the list of lenders would not hold two more, and where its target had
+// no room beside the images that are kept until then. Its children are named to it where
+// it is.
 static bool must_finish_first(const struct proc *p) {
+    const u32 lenders_max = p->cl.drain_first ? 0 : PROC_LENDERS_MAX - 2;
     return proc_desc(p)->wait.request_tag != 0 || p->cl.children_coming ||
-           (p->cl.in_cluster && proc_desc(p)->lender_count > PROC_LENDERS_MAX - 2);
+           (p->cl.in_cluster && proc_desc(p)->lender_count > lenders_max);
 }
 
 static void freeze_mark(struct proc *p) {
@@ -68,7 +69,7 @@ static void freeze_mark(struct proc *p) {
     proc_desc(p)->frozen_wall_ns = time_wall_ns();
     migrate_counters.frozen++;
     step_reached(STEP_FROZEN, options.hold_at);
-    netpoll_soon();
+    edge_request(EDGE_NETPOLL);
 }
 
 // The edge's hook: p has freeze_wanted and is about to return to user mode on this CPU.
@@ -80,7 +81,7 @@ static bool freeze_at_edge(struct proc *p) {
     if (why_not != S_OK) {
         p->freeze_wanted = false;
         p->cl.refused = why_not;
-        netpoll_soon();
+        edge_request(EDGE_NETPOLL);
     } else {
         freeze_mark(p);
     }
@@ -131,13 +132,26 @@ static u32 size_class(const struct proc_desc *d) {
     return MIN(log2, 15u);
 }
 
+// Its target had no memory for it: images of its earlier stays, kept for what it has not
+// fetched yet, may fill it, there and here. It drains, and tries once more. proc_lock held.
+static bool drain_and_retry(struct proc *p, status_t why) {
+    struct proc_cluster *cl = &p->cl;
+    const bool wanted = cl->wanted && !cl->automatic && proc_desc(p)->lender_count != 0;
+    if (why != E_NOMEM || cl->drain_first || !wanted) return false;
+    cl->drain_first = true;
+    cl->deadline_ns = time_now_ns() + MOVE_DRAIN_MAX_NS;
+    p->freeze_wanted = true;
+    list_push_back(&migrate_moves, &cl->move);
+    return true;
+}
+
 static void thaw(struct proc *p, status_t why) {
     spin_lock(&proc_lock);
     p->cl.frozen = p->cl.giving = false;
     p->state = PROC_WAITING;
     proc_become_ready(p);
     where_runs(p);
-    migrate_settle(p, why);
+    if (!drain_and_retry(p, why)) migrate_settle(p, why);
     spin_unlock(&proc_lock);
     remote_page_thawed(p);
     migrate_counters.thawed++;
@@ -169,7 +183,8 @@ static bool move_step(struct proc *p, u64 now_ns) {
     if (!cl->frozen) {
         status_t why = cl->refused != S_OK ? cl->refused
                        : p->state == PROC_ZOMBIE ? E_SRCH
-                       : now_ns >= cl->deadline_ns ? E_BUSY : S_OK;
+                       : now_ns < cl->deadline_ns ? S_OK
+                       : cl->drain_first ? E_NOMEM : E_BUSY;
         if (why != S_OK) migrate_settle(p, why);
         return false;
     }
@@ -310,6 +325,28 @@ static status_t place_fill(struct proc *p, const struct proc_desc *from,
     return S_OK;
 }
 
+// Pages that processes here have not fetched yet, which will want frames. proc_lock held.
+static u64 pages_coming(void) {
+    u64 pages = 0;
+    for (u32 i = 0; i < proc_count; i++)
+        if (procs[i].state != PROC_FREE && procs[i].cl.draining)
+            pages += proc_desc(&procs[i])->pages_remote;
+    return pages;
+}
+
+// Is there memory for all of a process, and for all of those that came before it? One that
+// is refused goes on where it was; one let in would be killed for want of memory.
+static bool has_room(const struct proc_desc *from) {
+    const u64 pages = from->pages_resident + from->pages_remote;
+    const u64 total = frame_count_total(), free = frame_count_free();
+    const u64 want = pages + pages / PTE_COUNT + total / ROOM_RESERVE;
+    if (free >= want + total / ROOM_PLENTY) return true;
+    spin_lock(&proc_lock);
+    const u64 coming = pages_coming();
+    spin_unlock(&proc_lock);
+    return free >= want + coming;
+}
+
 static status_t host_prepare(void *ctx, u64 slot, void *desc, struct adopt_plan *plan) {
     (void)ctx;
     const struct proc_desc *from = desc;
@@ -318,6 +355,10 @@ static status_t host_prepare(void *ctx, u64 slot, void *desc, struct adopt_plan 
     for (u32 i = 0; i < from->lender_count; i++)
         if (from->lender[i].node != node_id && !cluster_is_up(from->lender[i].node))
             return E_HOSTUNREACH;
+    if (!has_room(from)) {
+        migrate_counters.refused_room++;
+        return E_NOMEM;
+    }
     struct proc *p = proc_alloc();
     if (!p) return E_NOMEM;
     s = place_fill(p, from, plan);
@@ -505,7 +546,7 @@ static void on_exit(struct proc *p) {
     if (p->cl.wanted) p->cl.in_cluster = true;   // its place is kept until the asker is told
     if (!p->cl.in_cluster) return;
     list_push_back(&exits, &p->cl.move);
-    netpoll_soon();
+    edge_request(EDGE_NETPOLL);
 }
 
 static void poll(void *ctx, u64 now_ns) {
@@ -542,6 +583,7 @@ static void status_add(void) {
     cluster_status_add_u64("moves_out", &m->given);
     cluster_status_add_u64("moves_in", &m->adopted);
     cluster_status_add_u64("images_freed", &m->images_freed);
+    cluster_status_add_u64("moves_no_room", &m->refused_room);
     cluster_status_add_u64("processes_lost", &m->lost);
     cluster_status_add("freeze_us_last", tsc_to_us, &m->freeze_tsc_last);
     cluster_status_add("freeze_us_sum", tsc_to_us, &m->freeze_tsc_sum);

@@ -8,6 +8,7 @@
 
 #define MOVE_AUTO 0xfe                   // a target: it stays, and is placed by the rule
 #define MOVE_WAIT_MAX_NS 5000000000ull   // a request that is out must be answered by then
+#define MOVE_DRAIN_MAX_NS 60000000000ull // a move that waits for memory has it by then
 
 // Hooks, owner words, the host's table of the machines; after proc_init, before
 // cluster_init.
@@ -27,6 +28,7 @@ void migrate_answered(const struct cluster_msg *m);
 
 struct migrate_counters {
     u64 frozen, given, adopted, thawed, images_freed, lost, killed, refused_busy;
+    u64 refused_room;                    // not let in: no memory for all of it
     u64 taken_max;                       // processes of the shared queue here at once
     u64 freeze_tsc_last, freeze_tsc_sum;
 };

@@ -10,6 +10,7 @@
 #include "kernel/files/object.h"
 #include "kernel/placement.h"
 #include "kernel/time.h"
+#include "kernel/trap.h"
 #include "kernel/whereabouts.h"
 #include "kernel/x86/cpu.h"
 
@@ -39,10 +40,6 @@ static struct ask asks[ASKS_MAX];
 static u64 asks_at_ns = ~0ull;       // when to run them next; atomic
 static struct wait_list move_wait = WAIT_LIST_INIT(move_wait);
 static bool askers_to_wake;
-
-static void netpoll_soon(void) {
-    __atomic_fetch_or(&cpu_this()->edge_work, EDGE_NETPOLL, __ATOMIC_RELAXED);
-}
 
 static void asks_run_at(u64 ns) {
     if (ns < asks_at_ns) __atomic_store_n(&asks_at_ns, ns, __ATOMIC_RELAXED);
@@ -87,7 +84,7 @@ static status_t move_begin(struct proc *p, u8 asker_node, u8 target) {
     if (p->state == PROC_ZOMBIE) return E_SRCH;
     if ((proc_desc(p)->pid & 0xffff) == 1) return E_BUSY;   // each node's init stays
     cl->wanted = true;
-    cl->automatic = false;
+    cl->automatic = cl->drain_first = false;
     cl->refused = S_OK;
     cl->target = target;
     cl->asker_node = asker_node;
@@ -95,7 +92,7 @@ static status_t move_begin(struct proc *p, u8 asker_node, u8 target) {
     list_push_back(&migrate_moves, &cl->move);
     p->freeze_wanted = true;
     if (p->on_cpu && p->cpu != cpu_this()->index) cpu_kick(p->cpu, EDGE_STOP);
-    netpoll_soon();
+    edge_request(EDGE_NETPOLL);
     return S_RESTART;
 }
 
@@ -119,7 +116,7 @@ static void ask_done(struct ask *a, status_t status) {
     if (a->asker_pid == a->pid && status == S_OK && !proc_find(a->pid)) a->used = false;
     askers_to_wake = true;
     asks_run_at(0);
-    netpoll_soon();
+    edge_request(EDGE_NETPOLL);
 }
 
 // It is here. A move that is under way already ends first: then it is looked for again.
@@ -143,7 +140,7 @@ static void ask_there(struct ask *a, const struct where_found *found) {
         a->node = found->node;
         a->state = ASK_SEND;
         asks_run_at(0);
-        netpoll_soon();
+        edge_request(EDGE_NETPOLL);
     }
 }
 
@@ -234,7 +231,7 @@ void move_request_look(u32 pid) {
         if (!asks[i].used || asks[i].state != ASK_LOOK || asks[i].pid != pid) continue;
         asks[i].look_at_ns = 0;
         asks_run_at(0);
-        netpoll_soon();
+        edge_request(EDGE_NETPOLL);
     }
 }
 

@@ -26,6 +26,7 @@ struct proc_cluster {
     bool automatic;                  // the rule wants it
     bool frozen, giving;             // off the CPUs to move; handed to the machines
     bool from_queue;                 // counts against what this node may take
+    bool drain_first;                // its target has no room before its lenders are free
     bool in_cluster;                 // lenders hold something of it
     bool free_wanted;                // its place is free once they are released
     bool draining, drain_seen, drain_report;

@@ -125,9 +125,7 @@ def two_nodes(tap, smp, path):
     run = rig.Run(tap, f"smp {smp}", 2, smp, [
         (rig.program("hashset"), "/bin/hashset"), (path, "/tmp/in"),
         (rig.program("seek"), "/bin/seek"),
-        *[(rig.program(p, k), f"/bin/{p}-{k}") for p in ("hashset", "moves") for k in rig.KINDS]],
-        # A process that moves on before its pages have followed leaves image upon image.
-        extra=("--mem", "512M") if rig.LONG else ())
+        *[(rig.program(p, k), f"/bin/{p}-{k}") for p in ("hashset", "moves") for k in rig.KINDS]])
     hashset_steps(run, MIB, MOVES, 2)
     for kind in rig.KINDS if rig.LONG else ("musl",):
         run.step(f"moves.c, {kind}", f"moves-{kind} 2", rig.all_ok)
