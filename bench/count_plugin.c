@@ -2,8 +2,8 @@
 // them or the guest's time, so in ordinary virtual machines too. The guest marks a point by
 // a long nop (kernel/perf.h); each pass of a mark writes a line
 //     MARK HOST_NS KERNEL_INSTRUCTIONS AT_USER
-// to the file out=FILE, AT_USER being the count when user code last ran. With prof=1 the file
-// holds instructions by address at the end.
+// to the file out=FILE, AT_USER being the count when user code last ran. A program may mark
+// points of its own. With prof=1 the file holds instructions by address at the end.
 // Loaded into QEMU (API version 1, whose prototypes Debian does not ship, so the few that are
 // used stand here). The counters are one CPU's: run with -smp 1. Built by bench/freeze.py.
 #include <stdint.h>
@@ -72,12 +72,23 @@ static void user_ran(unsigned int vcpu, void *data) {
     marked(vcpu, (void *)(uintptr_t)MARK_FIRST_USER);
 }
 
+static void mark_register(struct qemu_plugin_insn *insn) {
+    uint32_t disp;
+    if (qemu_plugin_insn_size(insn) != MARK_BYTES) return;
+    const uint8_t *bytes = qemu_plugin_insn_data(insn);
+    memcpy(&disp, bytes + 3, sizeof disp);
+    if (memcmp(bytes, "\x0f\x1f\x80", 3) || (disp & 0xffff0000u) != MARK_MAGIC) return;
+    qemu_plugin_register_vcpu_insn_exec_cb(insn, marked, QEMU_PLUGIN_CB_NO_REGS,
+                                           (void *)(uintptr_t)(disp & 0xffffu));
+}
+
 static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb) {
     const uint64_t at = qemu_plugin_tb_vaddr(tb);
     const size_t insns = qemu_plugin_tb_n_insns(tb);
     (void)id;
     if (!(at & KERNEL_HALF)) {
         qemu_plugin_register_vcpu_tb_exec_cb(tb, user_ran, QEMU_PLUGIN_CB_NO_REGS, NULL);
+        for (size_t i = 0; i < insns; i++) mark_register(qemu_plugin_tb_get_insn(tb, i));
         return;
     }
     uint64_t *block = NULL;
@@ -87,17 +98,11 @@ static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb) {
     }
     for (size_t i = 0; i < insns; i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
-        uint32_t disp;
         qemu_plugin_register_vcpu_insn_exec_inline(insn, QEMU_PLUGIN_INLINE_ADD_U64,
                                                    &kernel_count, 1);
         if (block) qemu_plugin_register_vcpu_insn_exec_inline(insn, QEMU_PLUGIN_INLINE_ADD_U64,
                                                               block, 1);
-        if (qemu_plugin_insn_size(insn) != MARK_BYTES) continue;
-        const uint8_t *bytes = qemu_plugin_insn_data(insn);
-        memcpy(&disp, bytes + 3, sizeof disp);
-        if (memcmp(bytes, "\x0f\x1f\x80", 3) || (disp & 0xffff0000u) != MARK_MAGIC) continue;
-        qemu_plugin_register_vcpu_insn_exec_cb(insn, marked, QEMU_PLUGIN_CB_NO_REGS,
-                                               (void *)(uintptr_t)(disp & 0xffffu));
+        mark_register(insn);
     }
 }
 

@@ -8,7 +8,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 from launcher.cluster import Cluster  # noqa: E402
-from launcher.options import Options  # noqa: E402
+from launcher.options import Options, disk_parse  # noqa: E402, F401
 from launcher.run_channel import RunChannel  # noqa: E402
 
 COLUMNS = ("bytes", "n", "min_us", "max_us", "median_us", "mean_us", "stdev_us", "p99_us",
