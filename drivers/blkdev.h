@@ -64,6 +64,23 @@ struct blkdev {
     void *priv;
 };
 
+// What every driver counts of a request that it has taken, and of one that ends.
+static inline void blk_begun(struct blkdev *dev) {
+    dev->counters.requests++;
+    if (++dev->in_flight > dev->counters.in_flight_max)
+        dev->counters.in_flight_max = dev->in_flight;
+}
+
+static inline void blk_ended(struct blkdev *dev, struct blk_request *r, status_t status) {
+    struct blk_counters *c = &dev->counters;
+    dev->in_flight--;
+    if (status != S_OK) c->errors++;
+    else if (r->op == BLK_READ) c->blocks_read += r->block_count;
+    else if (r->op == BLK_WRITE) c->blocks_written += r->block_count;
+    else c->flushes++;
+    r->done(r, status);
+}
+
 struct blk_config {
     const struct hw_env *env;        // all three outlive the drive
     const struct pci_cfg *cfg;

@@ -81,9 +81,7 @@ static status_t submit(struct blkdev *dev, struct blk_request *r) {
                                        .deadline_ns = n->config->env->now_ns() + BLK_REQUEST_NS};
     nvme_push(n, &n->io, &e);
     n->bell_due = true;
-    dev->counters.requests++;
-    if (++dev->in_flight > dev->counters.in_flight_max)
-        dev->counters.in_flight_max = dev->in_flight;
+    blk_begun(dev);
     return S_OK;
 }
 
@@ -96,14 +94,8 @@ static void kick(struct blkdev *dev) {
 static void slot_end(struct nvme *n, u32 index, status_t status) {
     struct nvme_slot *s = &n->slot[index];
     struct blk_request *r = s->request;
-    struct blk_counters *c = &s->dev->counters;
     s->request = NULL;
-    s->dev->in_flight--;
-    if (status != S_OK) c->errors++;
-    else if (r->op == BLK_READ) c->blocks_read += r->block_count;
-    else if (r->op == BLK_WRITE) c->blocks_written += r->block_count;
-    else c->flushes++;
-    r->done(r, status);
+    blk_ended(s->dev, r, status);
 }
 
 static status_t status_of(const struct nvme_slot *s, u16 status) {

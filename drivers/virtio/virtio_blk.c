@@ -91,9 +91,7 @@ static status_t submit(struct blkdev *dev, struct blk_request *r) {
     dma_order_writes();
     virtio_offer(&b->v, (u16)(slot * b->slot_descs));
     b->notify_due = true;
-    dev->counters.requests++;
-    if (++dev->in_flight > dev->counters.in_flight_max)
-        dev->counters.in_flight_max = dev->in_flight;
+    blk_begun(dev);
     return S_OK;
 }
 
@@ -105,14 +103,8 @@ static void kick(struct blkdev *dev) {
 
 static void slot_end(struct virtio_blk *b, u32 index, status_t status) {
     struct blk_request *r = b->slot[index].request;
-    struct blk_counters *c = &b->dev.counters;
     b->slot[index].request = NULL;
-    b->dev.in_flight--;
-    if (status != S_OK) c->errors++;
-    else if (r->op == BLK_READ) c->blocks_read += r->block_count;
-    else if (r->op == BLK_WRITE) c->blocks_written += r->block_count;
-    else c->flushes++;
-    r->done(r, status);
+    blk_ended(&b->dev, r, status);
 }
 
 static void stop_begin(struct virtio_blk *b, const char *why, u64 now_ns) {

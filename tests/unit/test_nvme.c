@@ -1,6 +1,7 @@
 // The NVMe driver against a model of a controller: identify, reads and writes of every
 // length, many in flight, flush, errors, aborts, a controller that hangs, hostile completions.
 // links: drivers/nvme/nvme.c drivers/nvme/nvme_io.c drivers/pci/pci.c
+// links: tests/unit/blk_rig.c
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,14 +9,13 @@
 #include "drivers/nvme/nvme_regs.h"
 #include "drivers/blkdev.h"
 #include "kernel/x86/mmio.h"
+#include "tests/unit/blk_rig.h"
 #include "tests/unit/suite_run.h"
 
 #define BLOCKS 1000u
-#define FRAMES 40u
 
 static struct model {
     u32 reg[0x2000 / 4];
-    u64 now_ns;
     struct nvme_sqe *sq[2];
     struct nvme_cqe *cq[2];
     u32 sq_size[2], sq_head[2], cq_tail[2];
@@ -28,10 +28,6 @@ static struct model {
     u64 block_count;
     u8 disk[BLOCKS * 4096];
 } m;
-static void *allocs[512];
-static u32 alloc_count;
-static u8 *frames[FRAMES];
-static struct blkdev *dev;
 
 static void complete(u32 q, u16 cid, u16 code) {
     struct nvme_cqe *e = &m.cq[q][m.cq_tail[q] % m.sq_size[q]];
@@ -133,31 +129,7 @@ void mmio_set32(volatile void *base, u32 offset, u32 value) {
         bell((offset - NVME_DOORBELLS) / 8, value);
 }
 
-static void *dma_alloc(u64 len, paddr_t *pa) {
-    void *p = aligned_alloc(4096, (len + 4095) / 4096 * 4096);
-    memset(p, 0, (len + 4095) / 4096 * 4096);
-    allocs[alloc_count++] = p;
-    *pa = paddr((u64)p);
-    return p;
-}
-static volatile void *mmio_map(paddr_t pa, u64 len) { (void)pa; (void)len; return m.reg; }
-static u64 now_ns(void) { return m.now_ns += 100000; }
-static void delay_us(u32 us) { m.now_ns += us * 1000ull; }
-static u32 irqs;
-static void (*irq_handler)(void *arg);
-static void *irq_arg;
-static status_t irq_attach(u32 bdf, void (*handler)(void *arg), void *arg) {
-    (void)bdf;
-    irq_handler = handler;
-    irq_arg = arg;
-    return S_OK;
-}
-static void say(const char *format, ...) { (void)format; }
-static status_t no_msix(u32 bdf, void (*handler)(void *arg), void *arg) {
-    (void)bdf, (void)handler, (void)arg;
-    return E_NODEV;
-}
-static const struct hw_env env = {dma_alloc, mmio_map, now_ns, delay_us, irq_attach, no_msix, say};
+volatile void *blk_rig_map(paddr_t pa, u64 len) { (void)pa; (void)len; return m.reg; }
 static u32 bar, command;
 static u32 cfg_read(u32 bdf, u32 at) {
     (void)bdf;
@@ -169,11 +141,9 @@ static void cfg_write(u32 bdf, u32 at, u32 value) {
     if (at == 4) command = value, m.master = value & 4;
 }
 static const struct pci_cfg cfg = {cfg_read, cfg_write};
-static void on_irq(void *ctx) { (void)ctx; irqs++; }
-
 static bool open_drive(void) {
     const struct pci_dev pci = {.class_code = 1, .subclass = 8, .prog_if = 2};
-    const struct blk_config config = {.env = &env, .cfg = &cfg, .on_irq = on_irq};
+    const struct blk_config config = {.env = &blk_env, .cfg = &cfg, .on_irq = on_irq};
     ck_assert(nvme_driver.supports(&pci));
     return nvme_driver.open(&pci, &config, &dev, 1) == 1;
 }
@@ -187,39 +157,9 @@ static void reset(void) {
 }
 static void setup(void) {
     reset();
-    for (u32 i = 0; i < FRAMES; i++) frames[i] = aligned_alloc(4096, 4096);
+    blk_rig_setup();
     ck_assert(open_drive());
 }
-static void teardown(void) {
-    for (u32 i = 0; i < FRAMES; i++) free(frames[i]);
-    while (alloc_count) free(allocs[--alloc_count]);
-}
-
-struct result { u32 calls; status_t status; };
-static void done(struct blk_request *r, status_t status) {
-    struct result *x = r->ctx;
-    x->calls++;
-    x->status = status;
-}
-static struct blk_request request(enum blk_op op, u64 block, u32 count, struct result *x) {
-    struct blk_request r = {.op = op, .block = block, .block_count = count, .done = done,
-                            .ctx = x};
-    *x = (struct result){0};
-    for (u64 at = 0; op != BLK_FLUSH && at < (u64)count << m.block_shift; at += 4096)
-        r.frame[r.frame_count] = paddr((u64)frames[r.frame_count]), r.frame_count++;
-    return r;
-}
-static status_t run(enum blk_op op, u64 block, u32 count) {
-    struct result x;
-    struct blk_request r = request(op, block, count, &x);
-    status_t s = dev->ops->submit(dev, &r);
-    if (s != S_OK) return s;
-    dev->ops->kick(dev);
-    dev->ops->poll(dev, m.now_ns);
-    ck_assert_uint_eq(x.calls, 1);
-    return x.status;
-}
-
 START_TEST(opens_and_says_what_it_is) {
     ck_assert_uint_eq(dev->block_count, BLOCKS);
     ck_assert_uint_eq(dev->block_shift, 9);
@@ -234,7 +174,7 @@ START_TEST(moves_every_length) {
         ck_assert_int_eq(run(BLK_READ, count, count), S_OK);
         for (u32 i = 0; i < count; i++)
             ck_assert_mem_eq(frames[i / 8] + i % 8 * 512, m.disk + (count + i) * 512, 512);
-        for (u32 i = 0; i < FRAMES; i++) memset(frames[i], (int)(i + count), 4096);
+        for (u32 i = 0; i < BLK_RIG_FRAMES; i++) memset(frames[i], (int)(i + count), 4096);
         ck_assert_int_eq(run(BLK_WRITE, BLOCKS - count, count), S_OK);
         for (u32 i = 0; i < count; i++)
             ck_assert_mem_eq(frames[i / 8], m.disk + (BLOCKS - count + i) * 512, 512);
@@ -271,7 +211,7 @@ START_TEST(many_in_flight_and_around_the_rings) {
         dev->ops->kick(dev);
         for (u32 i = 0; i < m.held_count; i++) io_run(&m.held[m.held_count - 1 - i]);
         m.held_count = 0;
-        dev->ops->poll(dev, m.now_ns);
+        dev->ops->poll(dev, clock_ns);
         for (u32 i = 0; i < out; i++) ck_assert(x[i].calls == 1 && x[i].status == S_OK);
     }
     ck_assert_uint_eq(m.bells, 200);             // one doorbell a batch
@@ -302,7 +242,7 @@ START_TEST(a_late_command_is_aborted) {
     ck_assert_uint_eq(m.aborts, 0);
     dev->ops->poll(dev, dev->ops->deadline_ns(dev));
     ck_assert_uint_eq(m.aborts, 1);
-    dev->ops->poll(dev, m.now_ns);
+    dev->ops->poll(dev, clock_ns);
     ck_assert(x.calls == 1 && x.status == E_TIMEDOUT);
     m.stalled = false;
     ck_assert_int_eq(run(BLK_READ, 0, 1), S_OK);  // and it goes on
@@ -332,7 +272,7 @@ END_TEST
 START_TEST(hostile_completions_are_counted) {
     complete(1, 5, 0);
     complete(1, 0xffff, 0);
-    dev->ops->poll(dev, m.now_ns);
+    dev->ops->poll(dev, clock_ns);
     ck_assert_uint_eq(dev->counters.spurious, 2);
     ck_assert_int_eq(run(BLK_READ, 0, 1), S_OK);
 }
@@ -347,7 +287,7 @@ START_TEST(interrupts_mask_and_look_again) {
     irq_handler(irq_arg);
     ck_assert_uint_eq(m.reg[NVME_INTMS / 4], 1);
     ck_assert(dev->ops->irq_enable(dev));        // it is here: poll, do not sleep
-    dev->ops->poll(dev, m.now_ns);
+    dev->ops->poll(dev, clock_ns);
     ck_assert(!dev->ops->irq_enable(dev));
     ck_assert_uint_eq(x.calls, 1);
 }
@@ -391,7 +331,7 @@ int main(void) {
     Suite *s = suite_create("nvme");
     TCase *c = tcase_create("nvme");
     tcase_set_timeout(c, 120);                   // a hang detector
-    tcase_add_checked_fixture(c, setup, teardown);
+    tcase_add_checked_fixture(c, setup, blk_rig_teardown);
     tcase_add_test(c, opens_and_says_what_it_is);
     tcase_add_test(c, moves_every_length);
     tcase_add_test(c, refuses_what_makes_no_sense);

@@ -10,6 +10,7 @@
 #include "proto/cluster/claim.h"
 #include "proto/cluster/roster.h"
 #include "proto/roce/roce_wire.h"
+#include "tests/unit/keyed_sum.h"
 #include "tests/unit/suite_run.h"
 
 static struct roster_row rows[NODES_MAX];
@@ -79,17 +80,6 @@ START_TEST(the_lower_givers_word_holds) {
 END_TEST
 
 // --- the request -------------------------------------------------------------------------
-
-static void keyed_sum(const u8 key[MEMBER_KEY], const void *bytes, u32 len, u8 mac[MEMBER_MAC]) {
-    u64 h = 0xcbf29ce484222325ull;
-    const u8 *from = bytes;
-    for (u32 i = 0; i < MEMBER_KEY; i++) h = (h ^ key[i]) * 0x100000001b3ull;
-    for (u32 i = 0; i < len; i++) h = (h ^ from[i]) * 0x100000001b3ull;
-    for (u32 i = 0; i < MEMBER_MAC; i++) {
-        h = (h ^ i) * 0x100000001b3ull;
-        mac[i] = (u8)(h >> 32);
-    }
-}
 
 START_TEST(request_and_answer) {
     static u8 one[MEMBER_KEY] = {1}, two[MEMBER_KEY] = {2};

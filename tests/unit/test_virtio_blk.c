@@ -1,6 +1,7 @@
 // The virtio-blk driver against a model of a modern PCI device: negotiation, reads and writes
 // of every length, many in flight, flush, errors, a device that hangs, hostile rings.
 // links: drivers/virtio/virtio_blk.c drivers/virtio/virtio_pci.c drivers/pci/pci.c
+// links: tests/unit/blk_rig.c
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,25 +9,21 @@
 #include "drivers/blkdev.h"
 #include "drivers/virtio/virtio_regs.h"
 #include "kernel/x86/mmio.h"
+#include "tests/unit/blk_rig.h"
 #include "tests/unit/suite_run.h"
 
 #define SECTORS 1003u
-#define FRAMES 20u
 enum { AT_COMMON = 0x0, AT_ISR = 0x1000, AT_DEVICE = 0x2000, AT_NOTIFY = 0x3000 };
 
 static struct model {
     u8 reg[0x4000];
-    u64 now_ns, offered, accepted;
+    u64 offered, accepted;
     u32 feature_select, driver_select;
     bool stalled, reset_stuck, refuse_features, master, fail;
     u16 queue_size, avail_seen;
     u32 flushes, notifies;
     u8 disk[SECTORS * 512];
 } m;
-static void *allocs[64];
-static u32 alloc_count;
-static u8 *frames[FRAMES];
-static struct blkdev *dev;
 
 static u64 get64(u32 at) {
     u64 v;
@@ -110,32 +107,7 @@ void mmio_set8(volatile void *base, u32 offset, u8 value) {
     m.reg[at] = value;
 }
 
-static void *dma_alloc(u64 len, paddr_t *pa) {
-    void *p = aligned_alloc(4096, (len + 4095) / 4096 * 4096);
-    memset(p, 0, (len + 4095) / 4096 * 4096);
-    allocs[alloc_count++] = p;
-    *pa = paddr((u64)p);
-    return p;
-}
-static volatile void *mmio_map(paddr_t pa, u64 len) { (void)len; return m.reg + (pa.v & 0xffff); }
-static u64 now_ns(void) { return m.now_ns += 100000; }
-static void delay_us(u32 us) { m.now_ns += us * 1000ull; }
-static u32 irqs;
-static void (*irq_handler)(void *arg);
-static void *irq_arg;
-static status_t irq_attach(u32 bdf, void (*handler)(void *arg), void *arg) {
-    (void)bdf;
-    irq_handler = handler;
-    irq_arg = arg;
-    return S_OK;
-}
-static void say(const char *format, ...) { (void)format; }
-static status_t no_msix(u32 bdf, void (*handler)(void *arg), void *arg) {
-    (void)bdf, (void)handler, (void)arg;
-    return E_NODEV;
-}
-static const struct hw_env env = {dma_alloc, mmio_map, now_ns, delay_us, irq_attach, no_msix, say};
-
+volatile void *blk_rig_map(paddr_t pa, u64 len) { (void)len; return m.reg + (pa.v & 0xffff); }
 static u32 cfg_space[64], bar;
 static u32 cfg_read(u32 bdf, u32 at) {
     (void)bdf;
@@ -155,11 +127,9 @@ static void capability(u32 at, u32 next, u32 type, u32 offset, u32 len) {
     cfg_space[at / 4 + 3] = len;
     cfg_space[at / 4 + 4] = 4;                   // the notify multiplier
 }
-static void on_irq(void *ctx) { (void)ctx; irqs++; }
-
 static bool open_drive(void) {
     const struct pci_dev pci = {.vendor = 0x1af4, .device = 0x1042};
-    const struct blk_config config = {.env = &env, .cfg = &cfg, .on_irq = on_irq};
+    const struct blk_config config = {.env = &blk_env, .cfg = &cfg, .on_irq = on_irq};
     ck_assert(virtio_blk_driver.supports(&pci));
     return virtio_blk_driver.open(&pci, &config, &dev, 1) == 1;
 }
@@ -183,39 +153,9 @@ static void reset(void) {
 }
 static void setup(void) {
     reset();
-    for (u32 i = 0; i < FRAMES; i++) frames[i] = aligned_alloc(4096, 4096);
+    blk_rig_setup();
     ck_assert(open_drive());
 }
-static void teardown(void) {
-    for (u32 i = 0; i < FRAMES; i++) free(frames[i]);
-    while (alloc_count) free(allocs[--alloc_count]);
-}
-
-struct result { u32 calls; status_t status; };
-static void done(struct blk_request *r, status_t status) {
-    struct result *x = r->ctx;
-    x->calls++;
-    x->status = status;
-}
-static struct blk_request request(enum blk_op op, u64 block, u32 count, struct result *x) {
-    struct blk_request r = {.op = op, .block = block, .block_count = count, .done = done,
-                            .ctx = x};
-    *x = (struct result){0};
-    for (u32 at = 0; op != BLK_FLUSH && at < count * 512; at += 4096)
-        r.frame[r.frame_count] = paddr((u64)frames[r.frame_count]), r.frame_count++;
-    return r;
-}
-static status_t run(enum blk_op op, u64 block, u32 count) {
-    struct result x;
-    struct blk_request r = request(op, block, count, &x);
-    status_t s = dev->ops->submit(dev, &r);
-    if (s != S_OK) return s;
-    dev->ops->kick(dev);
-    dev->ops->poll(dev, m.now_ns);
-    ck_assert_uint_eq(x.calls, 1);
-    return x.status;
-}
-
 START_TEST(negotiates_only_what_it_knows) {
     ck_assert_uint_eq(m.accepted, VIRTIO_F_VERSION_1 | VIRTIO_BLK_F_FLUSH |
                       VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE);
@@ -231,7 +171,7 @@ START_TEST(moves_every_length) {
         ck_assert_int_eq(run(BLK_READ, count, count), S_OK);
         for (u32 i = 0; i < count; i++)
             ck_assert_mem_eq(frames[i / 8] + i % 8 * 512, m.disk + (count + i) * 512, 512);
-        for (u32 i = 0; i < FRAMES; i++) memset(frames[i], (int)(i + count), 4096);
+        for (u32 i = 0; i < BLK_RIG_FRAMES; i++) memset(frames[i], (int)(i + count), 4096);
         ck_assert_int_eq(run(BLK_WRITE, SECTORS - count, count), S_OK);
         for (u32 i = 0; i < count; i++)
             ck_assert_mem_eq(frames[i / 8], m.disk + (SECTORS - count + i) * 512, 512);
@@ -255,7 +195,7 @@ START_TEST(many_in_flight_and_around_the_rings) {
         }
         dev->ops->kick(dev);
         queue_run();
-        dev->ops->poll(dev, m.now_ns);
+        dev->ops->poll(dev, clock_ns);
         for (u32 i = 0; i < out; i++)
             if (x[i].calls != 1 || x[i].status != S_OK) abort();
     }
@@ -303,8 +243,8 @@ static void hostile(u32 head, u32 times) {
     ck_assert_int_eq(dev->ops->submit(dev, &r), S_OK);
     dev->ops->kick(dev);
     while (times--) give_back(head, 0);
-    dev->ops->poll(dev, m.now_ns);
-    dev->ops->poll(dev, m.now_ns + 2 * NS_PER_S);
+    dev->ops->poll(dev, clock_ns);
+    dev->ops->poll(dev, clock_ns + 2 * NS_PER_S);
     ck_assert(dev->dead && x.calls == 1);
 }
 
@@ -329,7 +269,7 @@ START_TEST(interrupts_mask_and_look_again) {
     irq_handler(irq_arg);
     ck_assert(irqs == 1 && avail->flags == VIRTQ_NO_INTERRUPT);
     ck_assert(dev->ops->irq_enable(dev));        // it is here: poll, do not sleep
-    dev->ops->poll(dev, m.now_ns);
+    dev->ops->poll(dev, clock_ns);
     ck_assert(!dev->ops->irq_enable(dev) && avail->flags == 0);
     ck_assert_uint_eq(x.calls, 1);
 }
@@ -366,7 +306,7 @@ int main(void) {
     Suite *s = suite_create("virtio_blk");
     TCase *c = tcase_create("virtio_blk");
     tcase_set_timeout(c, 120);                   // a hang detector
-    tcase_add_checked_fixture(c, setup, teardown);
+    tcase_add_checked_fixture(c, setup, blk_rig_teardown);
     tcase_add_test(c, negotiates_only_what_it_knows);
     tcase_add_test(c, moves_every_length);
     tcase_add_test(c, many_in_flight_and_around_the_rings);
