@@ -6,6 +6,7 @@
 #include "base/string.h"
 #include "kernel/cluster_priv.h"
 #include "kernel/klog.h"
+#include "kernel/may_run.h"
 #include "kernel/placement.h"
 #include "kernel/options.h"
 #include "kernel/random.h"
@@ -119,6 +120,7 @@ static void keys_send(struct peer *p) {
     m.keys.heartbeat = WORDS_AT + offsetof(struct cluster_words, heartbeat);
     m.keys.inbox_at = 0;
     m.keys.reply_at = sizeof p->memory->inbox;
+    m.keys.cpu = *may_run_own();
     link_send(p, &m);
 }
 
@@ -327,6 +329,7 @@ static void rx_keys(struct peer *p, const struct cluster_msg *m) {
                                  m->keys.desc_base, m->keys.owner_base, m->keys.shard,
                                  m->keys.heartbeat, m->keys.inbox_at, m->keys.desc_stride,
                                  m->keys.owner_stride, m->keys.desc_count};
+    may_run_peer(p->node, &m->keys.cpu);
     p->keys_here = true;
     if (!p->active) return;          // the caller goes on: its keys, then the pairs
     keys_send(p);

@@ -6,6 +6,7 @@
 #include "drivers/rdma/soft.h"
 #include "kernel/cluster_priv.h"
 #include "kernel/klog.h"
+#include "kernel/may_run.h"
 #include "kernel/net.h"
 #include "kernel/obituary.h"
 #include "kernel/options.h"
@@ -215,6 +216,7 @@ u64 cluster_status_text(u32 node, char *to, u64 size_bytes) {
     t.at = MIN((u64)n, size_bytes - 1);
     t.at += obituary_text(node, to + t.at, size_bytes - t.at);
     if (!cluster_is_up(node)) return t.at;
+    t.at += may_run_text(node, to + t.at, size_bytes - t.at);
     spin_lock(&status_lock);
     const struct snapshot *s = &snapshots[node];
     for (u32 i = 0; s->valid && i < MIN(s->count, figure_count); i++)

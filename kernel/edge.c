@@ -3,6 +3,7 @@
 // kernel/trap.c on every way in and out; no lock is held at either end.
 #include "base/string.h"
 #include "kernel/klog.h"
+#include "kernel/may_run.h"
 #include "kernel/placement.h"
 #include "kernel/proc.h"
 #include "kernel/signal.h"
@@ -203,6 +204,7 @@ bool proc_edge(void) {
         struct proc *p = c->current;
         if (p && may_return(p)) {
             if (regs_sane(p)) {
+                if (proc_desc(p)->flags & PROC_FLAG_FRESH) may_run_begin(proc_desc(p));
                 timer_set(p);
                 return true;
             }

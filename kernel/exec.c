@@ -7,6 +7,7 @@
 #include "kernel/elf.h"
 #include "kernel/file.h"
 #include "kernel/klog.h"
+#include "kernel/migrate.h"
 #include "kernel/placement.h"
 #include "kernel/random.h"
 #include "kernel/signal.h"
@@ -19,6 +20,7 @@
 #define PIE_BASE 0x0000555555550000ull
 #define INTERP_BASE 0x00007ffff0000000ull
 #define STACK_START_PAGES 33u        // mapped at first; it grows by faults
+#define HWCAP_X86_64 0x07808111u     // CPUID 1 EDX that every node's CPU has, to SSE2
 
 enum auxv { AT_NULL, AT_PHDR = 3, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_BASE, AT_FLAGS, AT_ENTRY,
             AT_UID = 11, AT_EUID, AT_GID, AT_EGID, AT_PLATFORM, AT_HWCAP, AT_CLKTCK,
@@ -177,7 +179,7 @@ static status_t build_stack(struct proc *p, struct build *b, const struct exec_a
         {AT_PHENT, e->phentsize}, {AT_PHNUM, e->phnum}, {AT_PAGESZ, PAGE_SIZE},
         {AT_BASE, b->interp.base}, {AT_FLAGS, 0}, {AT_ENTRY, e->entry + b->main.base},
         {AT_UID, d->uid}, {AT_EUID, d->uid}, {AT_GID, d->gid}, {AT_EGID, d->gid},
-        {AT_HWCAP, cpuid(1, 0).edx}, {AT_CLKTCK, 100}, {AT_SECURE, 0}, {AT_RANDOM, random_at},
+        {AT_HWCAP, HWCAP_X86_64}, {AT_CLKTCK, 100}, {AT_SECURE, 0}, {AT_RANDOM, random_at},
         {AT_PLATFORM, random_at + 16}, {AT_EXECFN, strings}, {AT_NULL, 0}};
     u64 words = 1 + args->argc + 1 + args->envc + 1;
     at = (at - words * 8 - sizeof aux) & ~15ull;
@@ -288,8 +290,10 @@ static void commit(struct proc *p, struct build *b, const struct exec_args *args
         wrmsr(MSR_KERNEL_GS_BASE, 0);
         fpu_load(d);
     }
+    d->flags |= PROC_FLAG_FRESH;
     proc_vfork_done(p);
     placement_exec(p);
+    migrate_exec(p);
 }
 
 static status_t load_interp(struct proc *p, struct build *b) {

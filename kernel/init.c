@@ -15,6 +15,7 @@
 #include "kernel/init.h"
 #include "kernel/irq.h"
 #include "kernel/klog.h"
+#include "kernel/may_run.h"
 #include "kernel/migrate.h"
 #include "kernel/net.h"
 #include "kernel/options.h"
@@ -230,6 +231,7 @@ _Noreturn void kernel_main(u64 mbi_pa) {
     proc_init();
     remote_files_init();
     migrate_init();
+    may_run_init();
     cluster_init(proc_descs, proc_count);
     placement_init();
     bench_init();

@@ -10,6 +10,7 @@
 #include "kernel/files/holders.h"
 #include "kernel/files/object.h"
 #include "kernel/klog.h"
+#include "kernel/may_run.h"
 #include "kernel/migrate_priv.h"
 #include "kernel/net.h"
 #include "kernel/obituary.h"
@@ -24,6 +25,7 @@
 #include "kernel/trap.h"
 #include "kernel/whereabouts.h"
 #include "kernel/x86/cpu.h"
+#include "kernel/x86/fpu.h"
 #include "mm/aspace.h"
 #include "sched/runq.h"
 
@@ -279,7 +281,9 @@ static status_t desc_check(const struct proc_desc *d) {
     if (d->version != PROC_DESC_VERSION) return E_PROTO;
     if (d->vma_count > VMAS_MAX || d->handle_max > HANDLES_MAX) return E_PROTO;
     if (d->lender_count > PROC_LENDERS_MAX || d->xsave_bytes > PROC_XSAVE_MAX) return E_PROTO;
-    if (d->xsave_features & ~cpu_features.xcr0) return E_OPNOTSUPP;
+    if (!may_run_on(d, node_id)) return E_OPNOTSUPP;
+    if (!(d->flags & PROC_FLAG_FRESH) && (d->xsave_features & ~cpu_features.xcr0))
+        return E_OPNOTSUPP;
     if (d->root_table.v == 0 || (d->root_table.v & PAGE_MASK)) return E_PROTO;
     for (u32 i = 0; i < PROC_AUX_COUNT; i++)
         if (d->aux[i] & PAGE_MASK) return E_PROTO;
@@ -414,6 +418,8 @@ static void host_start(void *ctx, u32 index) {
     struct proc_desc *d = proc_desc(p);
     step_reached(STEP_STARTED, options.hold_at);
     clock_rebase(d);
+    if (d->flags & PROC_FLAG_FRESH) fpu_reset(d);
+    else fpu_arrived(d);
     d->pages_remote += d->pages_resident;
     d->pages_resident = 0;
     d->account.moves++;

@@ -8,6 +8,8 @@
 #include "base/string.h"
 #include "kernel/cluster.h"
 #include "kernel/files/object.h"
+#include "kernel/klog.h"
+#include "kernel/may_run.h"
 #include "kernel/placement.h"
 #include "kernel/time.h"
 #include "kernel/trap.h"
@@ -82,6 +84,7 @@ static status_t move_begin(struct proc *p, u8 asker_node, u8 target) {
     struct proc_cluster *cl = &p->cl;
     if (target != NODE_ANY && !cluster_is_up(target)) return E_HOSTUNREACH;
     if (p->state == PROC_ZOMBIE) return E_SRCH;
+    if (may_run_check(proc_desc(p), target) != S_OK) return E_OPNOTSUPP;
     if ((proc_desc(p)->pid & 0xffff) == 1) return E_BUSY;   // each node's init stays
     cl->wanted = true;
     cl->automatic = cl->drain_first = false;
@@ -192,10 +195,41 @@ static status_t request(u32 asker_pid, u32 pid, u8 target) {
     return a->status;
 }
 
+// The program that the asker executes next begins on that node: nothing of it has looked at
+// a CPU then, so it may go where the asker could not.
+static status_t exec_goes_to(u32 asker_pid, u32 pid, const char *text) {
+    u8 target;
+    status_t s = target_parse(text, &target);
+    if (s != S_OK) return s;
+    if (asker_pid != pid) return E_INVAL;
+    if (target != NODE_ANY && !cluster_is_up(target)) return E_HOSTUNREACH;
+    spin_lock(&proc_lock);
+    struct proc *p = proc_find(pid);
+    if (p) proc_desc(p)->exec_node = target + 1u;
+    spin_unlock(&proc_lock);
+    return p ? S_OK : E_SRCH;
+}
+
+// Its exec is done, and it has not run since. No lock held.
+void migrate_exec(struct proc *p) {
+    struct proc_desc *d = proc_desc(p);
+    if (d->exec_node == 0) return;
+    const u8 target = (u8)(d->exec_node - 1);
+    status_t s = S_OK;
+    d->exec_node = 0;
+    spin_lock(&proc_lock);
+    if (target != node_id) s = other_move(p) ? E_BUSY : move_begin(p, WHERE_NONE, target);
+    if (s == S_OK || s == S_RESTART) pin(p, target);
+    spin_unlock(&proc_lock);
+    if (s != S_OK && s != S_RESTART)
+        klog("move: process %u (%s) begins here, not on node %u (%d)", d->pid, d->name, target, s);
+}
+
 // See migrate.h. Waits on move_wait, but for a process that moves itself: that one goes to
 // the edge, where it is frozen, and its call runs again at the other end.
 status_t migrate_request(u32 asker_pid, u32 pid, const char *text) {
     u8 target = MOVE_AUTO;
+    if (strncmp(text, "exec ", 5) == 0) return exec_goes_to(asker_pid, pid, text + 5);
     status_t s = strncmp(text, "auto", 4) == 0 ? S_OK : target_parse(text, &target);
     if (s != S_OK) return s;
     spin_lock(&proc_lock);

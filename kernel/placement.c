@@ -12,6 +12,7 @@
 #include "base/string.h"
 #include "kernel/cluster.h"
 #include "kernel/file.h"
+#include "kernel/may_run.h"
 #include "kernel/migrate.h"
 #include "kernel/netpoll.h"
 #include "kernel/options.h"
@@ -331,14 +332,12 @@ static void begin(struct proc *p, struct proc_place *pl, u64 ties, bool computes
     netpoll_unlock();
 }
 
-// The last move was refused: the rule waits a while; a node that cannot run the process is
-// not offered again.
+// The last move was refused: the rule waits a while.
 static void note_refusal(struct proc *p, struct proc_place *pl, const struct place_world *world) {
     const status_t why = p->placing.refused;
     p->placing.refused = S_OK;
     pl->refusals++;
     place_not_moved(&pl->rule, world);
-    if (why == E_OPNOTSUPP) pl->rule.allowed &= ~BIT(p->placing.target);
     if (why == E_NOBUFS) pl->last.reason = PLACE_R_FULL;
     if (why == E_NOBUFS) pl->last.verdict = PLACE_STAY;
 }
@@ -377,6 +376,7 @@ void placement_edge(struct proc *p) {
     const struct place_world world = {time_now_ns(), up, BACKOFF_NS, &kernel_rng};
     pl->rule.pinned = !placement_may_move(p);
     pl->rule.moving = p->placing.step != PLACE_IDLE;
+    pl->rule.allowed = may_run_mask(proc_desc(p), up);
     update_price(p, pl);
     if (exec && !pl->rule.pinned && !pl->rule.moving && (up & ~BIT(node_id)) != 0) {
         begin_exec(p, pl, &world);

@@ -4,17 +4,20 @@
 #include "kernel/placement_show.h"
 
 #include "base/string.h"
+#include "kernel/cluster.h"
 #include "kernel/klog.h"
+#include "kernel/may_run.h"
 #include "kernel/placement.h"
 
 #define WHY_TEXT_BYTES 2048u
+#define LACKS_BYTES 2048u
 #define KIBS(bytes) ((u64)((bytes) / KIB))
 #define US(ns) ((u64)((ns) / 1000))
 
 // A copy of what is shown; files_lock.
 static struct proc_place copy;
 static struct { u32 pid, node_wanted; char name[PROC_NAME_MAX]; u64 pages, move_ns, cpu_ns;
-                bool unit, may_move, draining; } of;
+                bool unit, may_move, draining; u32 lacks_len; char lacks[LACKS_BYTES]; } of;
 
 static bool take_copy(u32 pid) {
     spin_lock(&proc_lock);
@@ -30,6 +33,7 @@ static bool take_copy(u32 pid) {
         of.cpu_ns = d->account.cpu_ns;
         of.unit = p->placing.unit, of.may_move = placement_may_move(p);
         of.draining = p->cl.draining;
+        of.lacks_len = (u32)may_run_lacks(d, cluster_up_mask(), of.lacks, sizeof of.lacks);
     }
     spin_unlock(&proc_lock);
     return found;
@@ -98,5 +102,6 @@ status_t placement_show_why(u64 pid, struct text *t) {
     if (!take_copy((u32)pid)) return E_SRCH;
     show_decision(t, "last move", &copy.move);
     show_decision(t, "last decision", &copy.last);
+    text_add_bytes(t, of.lacks, of.lacks_len);
     return S_OK;
 }

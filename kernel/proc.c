@@ -204,7 +204,7 @@ static void fork_copy_desc(struct proc *child, const struct proc *parent) {
     c->sigaltstack_size = f->sigaltstack_size;
     c->sigaltstack_flags = f->sigaltstack_flags;
     c->rlimit_nofile = f->rlimit_nofile, c->rlimit_stack = f->rlimit_stack;
-    c->cpu_features = f->cpu_features;
+    c->cpu = f->cpu;
     c->node_wanted = f->node_wanted;
     c->fs_base = f->fs_base, c->gs_base = f->gs_base;
     c->clock_offset_ns = f->clock_offset_ns, c->wall_offset_ns = f->wall_offset_ns;

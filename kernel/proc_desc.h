@@ -12,9 +12,10 @@
 #include "base/shared64.h"
 #include "base/types.h"
 #include "base/units.h"
+#include "proto/cluster/cpu_caps.h"
 
 #define PROC_DESC_SIZE 4096u
-#define PROC_DESC_VERSION 3u
+#define PROC_DESC_VERSION 4u
 #define PROC_XSAVE_MAX 2752u         // x87, SSE, AVX, AVX-512 and PKRU, standard format
 #define PROC_LENDERS_MAX 15
 #define PROC_NAME_MAX 16             // with the final 0, as Linux's comm
@@ -49,6 +50,7 @@ struct handle {
 #define HANDLE_PIPE 2u               // made by pipe2: for the account
 #define PROC_FLAG_RESTORE_MASK 1u    // signal_saved_mask comes back at the next handler
 #define PROC_FLAG_VFORK 2u           // its parent waits until it execs or exits
+#define PROC_FLAG_FRESH 4u           // its program has executed no instruction: `cpu` is unset
 #define HANDLES_PER_FRAME (PAGE_SIZE / sizeof(struct handle))
 #define HANDLES_MAX (PROC_HANDLE_FRAMES * HANDLES_PER_FRAME)
 
@@ -143,8 +145,9 @@ struct proc_desc {
     u64 frozen_wall_ns;              // and by the wall clock there
     u64 clock_offset_ns;             // what is added to the clock for this process
     u64 wall_offset_ns;              // and to the wall clock
+    u64 clock_floor_ns;              // cluster time that it has seen already
     u64 alarm_ns, alarm_interval_ns; // ITIMER_REAL, absolute; 0: none
-    u64 cpu_features;                // CPUID bits the process may use (kernel/x86/cpu.h)
+    struct cpu_caps cpu;             // what its program may have chosen by (kernel/may_run.h)
     struct proc_wait wait;
     struct proc_account account;
 
@@ -156,11 +159,12 @@ struct proc_desc {
     u8 place_unit;                   // 1 + the node whose unit of capacity it has; 0: none
     u8 place_auto;                   // the rule moves it
     u8 place_ticks;                  // at which of the last eight ticks it could run
-    u8 place_unused[5];
+    u8 place_unused[1];
+    u32 exec_node;                   // 1 + the node its next exec goes to; 0: none
     u64 fs_base, gs_base;
     struct user_regs regs;
     u32 xsave_bytes;                 // valid bytes of xsave; layout of the CPU's XSAVE
-    u32 xsave_features;              // XCR0 it was saved under
+    u32 xsave_features;              // its XCR0, as at its exec: it sees no more by XGETBV
     u8 xsave[PROC_XSAVE_MAX] __attribute__((aligned(64)));
 } __attribute__((aligned(PROC_DESC_SIZE)));
 _Static_assert(sizeof(struct proc_desc) == PROC_DESC_SIZE, "one frame: the table's stride");

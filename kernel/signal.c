@@ -171,7 +171,7 @@ static void frame_fill(struct signal_frame *f, const struct proc *p, u32 sig, u6
     const struct proc_signals *s = signals_of(p);
     memset(f, 0, sizeof *f);
     f->restorer = s->action[sig - 1].restorer;
-    f->uc_flags = 6 | (cpu_features.xsave ? 1 : 0);
+    f->uc_flags = 6 | (d->xsave_bytes > FXSAVE_BYTES ? 1 : 0);
     f->stack_sp = d->sigaltstack_sp;
     f->stack_flags = d->sigaltstack_flags;
     f->stack_size = d->sigaltstack_size;

@@ -25,6 +25,7 @@ struct cpu {
     u64 interrupts;
     u64 irq_tsc;                     // at the entry of the last one
     u64 asid_root;                   // page-table root in CR3
+    u64 xcr0;                        // as loaded: that of the process it ran last
 };
 
 enum edge_bits {

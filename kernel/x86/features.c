@@ -2,6 +2,7 @@
 // once a CPU. Spec: SDM Vol. 2A CPUID; Vol. 3A 2.5 (control registers), 13 (XSAVE).
 #include "base/assert.h"
 #include "kernel/x86/cpu.h"
+#include "kernel/x86/fpu.h"
 #include "kernel/x86/msr.h"
 #include "kernel/x86/trap.h"
 
@@ -19,7 +20,6 @@ enum cr4_bit {
 #define CR0_NE 32u
 #define CR0_WP (1u << 16)
 #define XCR0_WANTED 0x2e7ull         // x87, SSE, AVX, AVX-512 (3), PKRU
-#define FXSAVE_BYTES 512u
 
 static struct cpu_features read_features(void) {
     struct cpu_features f = {0};
@@ -73,6 +73,7 @@ void cpu_features_init(void) {
     cr4_write(cr4_read() | (f.mce ? CR4_MCE : 0) | (f.pge ? CR4_PGE : 0) | (f.smep ? CR4_SMEP : 0) |
               (f.smap ? CR4_SMAP : 0) | (f.umip ? CR4_UMIP : 0));
     fpu_enable(&f);
+    cpu_this()->xcr0 = f.xcr0;
     if (cpu_this()->index == 0) {
         cpu_features = f;
         user_access_smap = f.smap;

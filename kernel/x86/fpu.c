@@ -6,41 +6,50 @@
 
 #include "base/string.h"
 #include "kernel/x86/cpu.h"
+#include "kernel/x86/msr.h"
 
 #define FXSAVE_FCW 0
 #define FXSAVE_MXCSR 24
-#define FXSAVE_MXCSR_MASK 28
+#define FXSAVE_ST 32
+#define FXSAVE_XMM 160
+#define FXSAVE_XMM_BYTES 256
+#define FCW_FIRST 0x37f
 #define XSAVE_HEADER 512
 #define XSAVE_HEADER_BYTES 64
 #define MXCSR_VALID 0xffffu
+#define XSAVE_LEGACY 3u                      // x87 and SSE, all that FXSAVE keeps
 
 // The state that a program starts with.
 void fpu_reset(struct proc_desc *d) {
     memset(d->xsave, 0, sizeof d->xsave);
-    u16 fcw = 0x37f;
+    u16 fcw = FCW_FIRST;
     u32 mxcsr = 0x1f80;
     memcpy(d->xsave + FXSAVE_FCW, &fcw, sizeof fcw);
     memcpy(d->xsave + FXSAVE_MXCSR, &mxcsr, sizeof mxcsr);
-    if (cpu_features.xsave) d->xsave[XSAVE_HEADER] = 3;   // x87 and SSE as given here
+    d->xsave[XSAVE_HEADER] = XSAVE_LEGACY;       // x87 and SSE as given here
     d->xsave_bytes = cpu_features.xsave_bytes;
     d->xsave_features = (u32)cpu_features.xcr0;
 }
 
+// Saves what the process's XCR0 has, which is the CPU's while the process is on it. Without
+// XSAVE the header still says what is there, for a node that has it.
 void fpu_save(struct proc_desc *d) {
-    u32 low = (u32)cpu_features.xcr0, high = (u32)(cpu_features.xcr0 >> 32);
     if (cpu_features.xsave) {
-        __asm__ volatile("xsave64 (%0)" : : "r"(d->xsave), "a"(low), "d"(high) : "memory");
+        __asm__ volatile("xsave64 (%0)" : : "r"(d->xsave), "a"(~0u), "d"(~0u) : "memory");
     } else {
         __asm__ volatile("fxsave64 (%0)" : : "r"(d->xsave) : "memory");
+        d->xsave[XSAVE_HEADER] = XSAVE_LEGACY;
     }
-    d->xsave_bytes = cpu_features.xsave_bytes;
-    d->xsave_features = low;
 }
 
+// A process that started where there was less keeps that XCR0 here: an instruction of state
+// that it could not take back there is undefined for it, and XGETBV says so.
 void fpu_load(struct proc_desc *d) {
-    u32 low = (u32)cpu_features.xcr0, high = (u32)(cpu_features.xcr0 >> 32);
     if (cpu_features.xsave) {
-        __asm__ volatile("xrstor64 (%0)" : : "r"(d->xsave), "a"(low), "d"(high) : "memory");
+        struct cpu *c = cpu_this();
+        if (c->xcr0 != d->xsave_features) xcr0_write(d->xsave_features);
+        c->xcr0 = d->xsave_features;
+        __asm__ volatile("xrstor64 (%0)" : : "r"(d->xsave), "a"(~0u), "d"(~0u) : "memory");
     } else {
         __asm__ volatile("fxrstor64 (%0)" : : "r"(d->xsave) : "memory");
     }
@@ -55,7 +64,28 @@ void fpu_sanitize(struct proc_desc *d) {
     memcpy(d->xsave + FXSAVE_MXCSR, &mxcsr, sizeof mxcsr);
     u64 present;
     memcpy(&present, d->xsave + XSAVE_HEADER, sizeof present);
-    present &= cpu_features.xcr0;
+    present &= d->xsave_features;
+    if (d->xsave_bytes <= XSAVE_HEADER) present = XSAVE_LEGACY;    // an image of FXSAVE
+    memset(d->xsave + XSAVE_HEADER, 0, XSAVE_HEADER_BYTES);
+    memcpy(d->xsave + XSAVE_HEADER, &present, sizeof present);
+}
+
+// An image that came from another node, made loadable here. XSAVE leaves out what is in its
+// first state; a CPU without XSAVE takes the legacy part as it is, so it is filled in.
+void fpu_arrived(struct proc_desc *d) {
+    u64 present;
+    memcpy(&present, d->xsave + XSAVE_HEADER, sizeof present);
+    present &= d->xsave_features;
+    if (!cpu_features.xsave) {
+        u16 fcw = FCW_FIRST;
+        if (!(present & 1)) {
+            memset(d->xsave, 0, FXSAVE_MXCSR);
+            memset(d->xsave + FXSAVE_ST, 0, FXSAVE_XMM - FXSAVE_ST);
+            memcpy(d->xsave + FXSAVE_FCW, &fcw, sizeof fcw);
+        }
+        if (!(present & 2)) memset(d->xsave + FXSAVE_XMM, 0, FXSAVE_XMM_BYTES);
+        present = XSAVE_LEGACY;
+    }
     memset(d->xsave + XSAVE_HEADER, 0, XSAVE_HEADER_BYTES);
     memcpy(d->xsave + XSAVE_HEADER, &present, sizeof present);
 }

@@ -59,6 +59,9 @@ static void walk_keys(struct walk *w, struct cluster_msg *m) {
     walk_u32(w, &m->keys.desc_stride);
     walk_u32(w, &m->keys.owner_stride);
     walk_u32(w, &m->keys.desc_count);
+    for (u32 i = 0; i < CPU_CAPS_WORDS; i++) walk_u64(w, &m->keys.cpu.bits[i]);
+    walk_u64(w, &m->keys.cpu.xcr0);
+    walk_u64(w, &m->keys.cpu.layout);
 }
 
 static void walk_call(struct walk *w, struct cluster_msg *m) {

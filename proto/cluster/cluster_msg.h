@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "base/types.h"
 #include "proto/cluster/adopt.h"
+#include "proto/cluster/cpu_caps.h"
 #include "proto/cluster/roster.h"
 
 #define CLUSTER_MSG_VERSION 1
@@ -67,6 +68,7 @@ struct cluster_msg {
             struct msg_key inbox;
             u64 desc_base, owner_base, shard, heartbeat, inbox_at, reply_at;
             u32 desc_stride, owner_stride, desc_count;
+            struct cpu_caps cpu;      // of the sender
         } keys;
         struct {
             u8 purpose;               // enum qp_purpose

@@ -22,6 +22,8 @@ START_TEST(test_messages) {
         } else if (type == MSG_KEYS) {
             m.keys.shared.address = 0xffff800000001000;
             m.keys.desc_count = 4096;
+            m.keys.cpu.bits[1] = 0x1122334455667788;
+            m.keys.cpu.layout = 9;
         } else if (type == MSG_ROSTER) {
             m.roster.count = NODES_MAX;
             m.roster.entry[63].id = 63;

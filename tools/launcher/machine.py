@@ -98,7 +98,8 @@ class Machine:
         relay, guest = self.relay_paths()
         words = ["qemu-system-x86_64", "-name", f"node{self.node}", "-nodefaults",
                  "-display", "none", "-no-reboot", "-vga", "std", "-machine", options.machine,
-                 "-accel", "kvm" if kvm else "tcg", "-cpu", options.cpu,
+                 "-accel", "kvm" if kvm else "tcg",
+                 "-cpu", options.cpus.get(self.node, options.cpu),
                  "-smp", str(options.smp), "-m", options.mem,
                  "-device", "isa-debug-exit,iobase=0xf4,iosize=1",
                  "-qmp", f"unix:{self.sockets}/qmp{self.node},server=on,wait=off"]
@@ -108,6 +109,8 @@ class Machine:
                       "-serial", "chardev:run"]
         if options.icount:
             words += ["-icount", options.icount, "-rtc", "base=2026-01-01,clock=vm"]
+        if self.node in options.rtcs:
+            words += ["-rtc", f"base={options.rtcs[self.node]}"]
         if options.plugin:
             words += ["-plugin", options.plugin.format(node=self.node)]
         if options.gdb:

@@ -24,7 +24,9 @@ class Options:
     firmware: str = "bios"
     machine: str = "pc"
     accel: str = "auto"
-    cpu: str = "max"
+    cpu: str = "max"     # QEMU's -cpu of all nodes but those in cpus
+    cpus: dict = field(default_factory=dict)   # node: its -cpu
+    rtcs: dict = field(default_factory=dict)   # node: its -rtc base=
     add: list = field(default_factory=list)
     append: list = field(default_factory=list)
     timeout: float = TIMEOUT_SECONDS_DEFAULT
@@ -114,6 +116,30 @@ def cards_check(options):
             raise UsageError(f"--card {card.node}: more than {CARDS_MAX} for one node")
 
 
+def per_node(name, texts):
+    """Reads [NODE:]VALUE options: (of one node each as a dict, of all others or None)."""
+    mine, rest = {}, None
+    for text in texts:
+        node, colon, value = text.partition(":")
+        if not colon or not node.isdigit():
+            rest = text
+        elif value:
+            mine[int(node)] = value
+        else:
+            raise UsageError(f"--{name} {text}: must be NODE:VALUE")
+    return mine, rest
+
+
+def clocks_check(options):
+    for name, of in (("cpu", options.cpus), ("rtc", options.rtcs)):
+        for node in of:
+            if node >= options.nodes:
+                raise UsageError(f"--{name} {node}:{of[node]}: there is no node {node}")
+    for value in options.rtcs.values():
+        if not re.fullmatch(r"utc|localtime|\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d)?", value):
+            raise UsageError(f"--rtc {value}: must be utc, localtime or YYYY-MM-DD[THH:MM:SS]")
+
+
 def disks_check(options):
     for disk in options.disk:
         if disk.node >= options.nodes:
@@ -143,6 +169,7 @@ def check(options):
             raise UsageError(f"--add {text}: no such file: {path}")
     disks_check(options)
     cards_check(options)
+    clocks_check(options)
     nic_refuse(options.nic)
     if options.accel == "kvm" and not kvm_usable():
         raise UsageError("--accel kvm: this machine has no usable KVM (no vmx or svm in "
@@ -164,6 +191,10 @@ def parser_make():
     add("--firmware", default="bios", choices=["bios", "uefi"])
     add("--machine", default="pc", choices=["pc", "q35"], help="QEMU's machine (default pc)")
     add("--accel", default="auto", choices=["auto", "tcg", "kvm"])
+    add("--cpu", action="append", default=[], metavar="[NODE:]MODEL",
+        help="QEMU's -cpu of that node, or of all others (default max)")
+    add("--rtc", action="append", default=[], metavar="NODE:YYYY-MM-DD[THH:MM:SS]",
+        help="what the clock chip of that node says at its start (default: the host's time)")
     add("--disk", action="append", default=[], metavar="NODE:FILE[:nvme|ahci|virtio]")
     add("--card", action="append", default=[], metavar="NODE[:e1000|e1000e]",
         help="one more network card of that node, on the same Ethernet")
@@ -203,6 +234,11 @@ def parse(words):
     if mode == "up" and command is not None:
         raise UsageError("up takes no command; see isthmus run")
     args["disk"] = [disk_parse(text) for text in args["disk"]]
+    args["cpus"], cpu = per_node("cpu", args.pop("cpu"))
+    args["cpu"] = cpu or "max"
+    args["rtcs"], rtc = per_node("rtc", args.pop("rtc"))
+    if rtc:
+        raise UsageError(f"--rtc {rtc}: must be NODE:YYYY-MM-DD[THH:MM:SS]")
     args["card"] = [card_parse(text) for text in args["card"]]
     for package in args.pop("deb"):
         raise NotYet(f"--deb {package}: not yet: comes with issue 4")

@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 // Writes `where` (a node's id, "any" for whoever takes it, "auto") to /proc/PID/node.
-// Returns 0, or -1 after saying on standard error what was wrong.
-static inline int node_file_write(const char *command, const char *pid, const char *where) {
+// Returns 0, or -1 after saying on standard error what was wrong; 1 without a word where
+// that was quiet_on (0: no such error).
+static inline int node_file_try(const char *command, const char *pid, const char *where,
+                                int quiet_on) {
     char path[64];
     snprintf(path, sizeof path, "/proc/%s/node", pid);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -19,6 +21,10 @@ static inline int node_file_write(const char *command, const char *pid, const ch
         return -1;
     }
     ssize_t n = write(fd, where, strlen(where));
+    if (n < 0 && quiet_on && errno == quiet_on) {
+        close(fd);
+        return 1;
+    }
     if (n < 0) {
         fprintf(stderr, "%s: process %s cannot go to node %s: %s\n", command, pid, where,
                 strerror(errno));
@@ -27,4 +33,18 @@ static inline int node_file_write(const char *command, const char *pid, const ch
     }
     close(fd);
     return 0;
+}
+
+static inline int node_file_write(const char *command, const char *pid, const char *where) {
+    return node_file_try(command, pid, where, 0);
+}
+
+// This process goes to `where`, now or, where a CPU there lacks what it may have chosen by,
+// with its next exec.
+static inline int node_file_go(const char *command, const char *where) {
+    int moved = node_file_try(command, "self", where, EOPNOTSUPP);
+    if (moved <= 0) return moved;
+    char at_exec[32];
+    snprintf(at_exec, sizeof at_exec, "exec %s", where);
+    return node_file_write(command, "self", at_exec);
 }

@@ -6,7 +6,7 @@
 #include "user/cmd/node_file.h"
 
 static int become(char **command) {
-    if (node_file_write("spawn", "self", "any") != 0) return 126;
+    if (node_file_go("spawn", "any") != 0) return 126;
     execvp(command[0], command);
     int error = errno;
     fprintf(stderr, "spawn: %s: %s\n", command[0], strerror(error));
