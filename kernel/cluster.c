@@ -7,6 +7,7 @@
 #include "base/string.h"
 #include "drivers/rdma/soft.h"
 #include "kernel/beat.h"
+#include "kernel/clock.h"
 #include "kernel/cluster_priv.h"
 #include "kernel/klog.h"
 #include "kernel/net.h"
@@ -159,6 +160,7 @@ void cluster_init(void *descs, u32 desc_count) {
         .host = cluster.host,
     };
     cluster_node_init(cluster.node, &config);
+    cluster_clock_init();
     status_init();
     nodes_init();
     for (u32 i = 0; i < NODES_MAX; i++) {
@@ -230,6 +232,7 @@ void peer_joined(struct peer *p) {
     cluster_node_peer_up(cluster.node, p->node);
     if (cluster.bulk.peer_up) cluster.bulk.peer_up(cluster.bulk.ctx, p->node);
     roster_send(p);
+    cluster_clock_member(p->node, true);
     tell_watchers(p->node, true);
 }
 
@@ -264,6 +267,7 @@ void peer_close(struct peer *p) {
     cluster_node_peer_down(cluster.node, p->node);
     if (cluster.bulk.peer_down) cluster.bulk.peer_down(cluster.bulk.ctx, p->node);
     status_peer_down(p);
+    cluster_clock_member(p->node, false);
     tell_watchers(p->node, false);
 }
 
@@ -372,6 +376,7 @@ static void tick(u64 now_ns) {
     placement_tick();
     if (cluster.rdma == NULL) return;
     beat_tick();
+    cluster_clock_tick(up_mask());
     join_tick(now_ns);
     for (u32 i = 0; i < NODES_MAX; i++) {
         struct peer *p = &cluster.peers[i];

@@ -142,4 +142,5 @@ void cluster_on_status(void (*changed)(void *ctx), void *ctx);   // boot
 // One more line of that text, in the same order on all nodes: boot, after cluster_init.
 // `get` runs with net_lock held and must take no lock.
 void cluster_status_add(const char *name, u64 (*get)(const void *ctx), const void *ctx);
+void cluster_status_add_signed(const char *name, u64 (*get)(const void *ctx), const void *ctx);
 void cluster_status_add_u64(const char *name, const u64 *figure);

@@ -4,6 +4,7 @@
 // DESIGN 3 "Verbs": three keys a peer, new for every incarnation: frames to READ, shared
 // words to READ and change by atomics, its inbox and reply buffers to WRITE.
 #include "base/string.h"
+#include "kernel/clock.h"
 #include "kernel/cluster_priv.h"
 #include "kernel/klog.h"
 #include "kernel/may_run.h"
@@ -361,6 +362,8 @@ static void rx_member(struct peer *p, const struct cluster_msg *m) {
     case MSG_CHILD:
         if (cluster.process) cluster.process(p->node, m);
         return;
+    case MSG_CLOCK_ASK:
+    case MSG_CLOCK: cluster_clock_message(p->node, m, cluster_up_mask()); return;
     default: cluster.counters.msgs_bad++; return;
     }
 }

@@ -21,6 +21,7 @@ struct figure {
     const char *name;
     u64 (*get)(const void *ctx);
     const void *ctx;
+    bool is_signed;
 };
 struct snapshot { bool valid; u64 at_ns; u32 count; u64 word[STATUS_WORDS]; };
 
@@ -34,7 +35,12 @@ static void *on_changed_ctx;
 
 void cluster_status_add(const char *name, u64 (*get)(const void *ctx), const void *ctx) {
     ASSERT(figure_count < STATUS_WORDS);
-    figures[figure_count++] = (struct figure){name, get, ctx};
+    figures[figure_count++] = (struct figure){name, get, ctx, false};
+}
+
+void cluster_status_add_signed(const char *name, u64 (*get)(const void *ctx), const void *ctx) {
+    cluster_status_add(name, get, ctx);
+    figures[figure_count - 1].is_signed = true;
 }
 
 static u64 get_u64(const void *ctx) { return *(const u64 *)ctx; }
@@ -201,9 +207,11 @@ static const char *state_of(u32 node) {
 
 struct text { char *to; u64 size, at; };
 
-static void put_line(struct text *t, const char *name, u64 value) {
+static void put_line(struct text *t, const struct figure *f, u64 value) {
+    const bool below = f->is_signed && (i64)value < 0;
     if (t->at + 1 >= t->size) return;
-    const int n = ksnprintf(t->to + t->at, t->size - t->at, "%s: %lu\n", name, value);
+    const int n = ksnprintf(t->to + t->at, t->size - t->at, "%s: %s%lu\n", f->name,
+                            below ? "-" : "", below ? -value : value);
     t->at = MIN(t->at + (u64)n, t->size - 1);
 }
 
@@ -220,7 +228,7 @@ u64 cluster_status_text(u32 node, char *to, u64 size_bytes) {
     spin_lock(&status_lock);
     const struct snapshot *s = &snapshots[node];
     for (u32 i = 0; s->valid && i < MIN(s->count, figure_count); i++)
-        put_line(&t, figures[i].name, s->word[i]);
+        put_line(&t, &figures[i], s->word[i]);
     spin_unlock(&status_lock);
     return t.at;
 }

@@ -4,6 +4,7 @@
 #include "kernel/exec.h"
 
 #include "base/string.h"
+#include "kernel/clock.h"
 #include "kernel/elf.h"
 #include "kernel/file.h"
 #include "kernel/klog.h"
@@ -291,6 +292,7 @@ static void commit(struct proc *p, struct build *b, const struct exec_args *args
         fpu_load(d);
     }
     d->flags |= PROC_FLAG_FRESH;
+    clock_exec(d);
     proc_vfork_done(p);
     placement_exec(p);
     migrate_exec(p);

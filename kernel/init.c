@@ -7,6 +7,7 @@
 #include "kernel/ask.h"
 #include "kernel/bench.h"
 #include "kernel/boot_info.h"
+#include "kernel/clock.h"
 #include "kernel/cluster.h"
 #include "kernel/drives.h"
 #include "kernel/files/cardfs.h"
@@ -216,6 +217,7 @@ _Noreturn void kernel_main(u64 mbi_pa) {
     const status_t boot_status = boot_info_parse(mbi_pa);
     cpu_features_init();
     time_init();
+    clock_init();
     klog("isthmus: booting");
     if (boot_status) panic("the loader gave no memory map");
     memory_init();
@@ -233,6 +235,7 @@ _Noreturn void kernel_main(u64 mbi_pa) {
     migrate_init();
     may_run_init();
     cluster_init(proc_descs, proc_count);
+    clock_status_init();
     placement_init();
     bench_init();
     nodedev_init();

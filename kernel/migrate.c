@@ -6,6 +6,7 @@
 #include "kernel/migrate.h"
 
 #include "base/string.h"
+#include "kernel/clock.h"
 #include "kernel/cluster.h"
 #include "kernel/files/holders.h"
 #include "kernel/files/object.h"
@@ -67,8 +68,7 @@ static void freeze_mark(struct proc *p) {
     p->cl.frozen = true;
     p->freeze_wanted = false;
     p->cl.freeze_tsc = __builtin_ia32_rdtsc();
-    proc_desc(p)->frozen_ns = time_now_ns();
-    proc_desc(p)->frozen_wall_ns = time_wall_ns();
+    clock_frozen(proc_desc(p));
     migrate_counters.frozen++;
     step_reached(STEP_FROZEN, options.hold_at);
     edge_request(EDGE_NETPOLL);
@@ -150,6 +150,7 @@ static bool drain_and_retry(struct proc *p, status_t why) {
 static void thaw(struct proc *p, status_t why) {
     spin_lock(&proc_lock);
     p->cl.frozen = p->cl.giving = false;
+    clock_thawed(proc_desc(p));
     p->state = PROC_WAITING;
     proc_become_ready(p);
     where_runs(p);
@@ -402,22 +403,12 @@ static void host_drop(void *ctx, u32 index, status_t reason) {
     place_free(p);
 }
 
-// Times of the giver's clock become times of ours; what the process sees never goes back.
-static void clock_rebase(struct proc_desc *d) {
-    u64 delta = time_now_ns() - d->frozen_ns;    // modulo 2^64, as are the sums
-    d->clock_offset_ns -= delta;
-    d->wall_offset_ns -= time_wall_ns() - d->frozen_wall_ns;
-    d->start_ns += delta;
-    if (d->wait.nr >= 0 && d->wait.deadline_ns) d->wait.deadline_ns += delta;
-    if (d->alarm_ns) d->alarm_ns += delta;
-}
-
 static void host_start(void *ctx, u32 index) {
     (void)ctx;
     struct proc *p = &procs[index];
     struct proc_desc *d = proc_desc(p);
     step_reached(STEP_STARTED, options.hold_at);
-    clock_rebase(d);
+    clock_arrived(d);
     if (d->flags & PROC_FLAG_FRESH) fpu_reset(d);
     else fpu_arrived(d);
     d->pages_remote += d->pages_resident;

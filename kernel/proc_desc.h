@@ -142,10 +142,10 @@ struct proc_desc {
 
     u64 start_ns;                    // by the clock of the node it is on, as all *_ns here
     u64 frozen_ns;                   // when it was frozen to move
-    u64 frozen_wall_ns;              // and by the wall clock there
-    u64 clock_offset_ns;             // what is added to the clock for this process
+    u64 frozen_clock_ns, frozen_wall_ns;     // and by the cluster's clocks as known there
+    u64 frozen_clock_id;             // which clock that was
+    u64 clock_offset_ns;             // what is added to the cluster's clock for this process
     u64 wall_offset_ns;              // and to the wall clock
-    u64 clock_floor_ns;              // cluster time that it has seen already
     u64 alarm_ns, alarm_interval_ns; // ITIMER_REAL, absolute; 0: none
     struct cpu_caps cpu;             // what its program may have chosen by (kernel/may_run.h)
     struct proc_wait wait;
@@ -161,6 +161,7 @@ struct proc_desc {
     u8 place_ticks;                  // at which of the last eight ticks it could run
     u8 place_unused[1];
     u32 exec_node;                   // 1 + the node its next exec goes to; 0: none
+    u64 unused;                      // regs end on 16 bytes
     u64 fs_base, gs_base;
     struct user_regs regs;
     u32 xsave_bytes;                 // valid bytes of xsave; layout of the CPU's XSAVE

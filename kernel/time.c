@@ -34,7 +34,7 @@ u64 time_now_ns(void) {
 }
 
 u64 time_tsc_hz(void) { return tsc_hz; }
-u64 time_wall_ns(void) { return wall_start_ns + time_now_ns(); }
+u64 time_rtc_ns(void) { return wall_start_ns; }
 
 void time_delay_us(u32 us) {
     const u64 until = time_now_ns() + us * NS_PER_US;

@@ -7,7 +7,7 @@
 void time_init(void);                // calibrates the TSC; boot, CPU 0
 u64 time_tsc_hz(void);
 void time_delay_us(u32 us);          // spins; boot and drivers' resets only
-u64 time_wall_ns(void);              // since 1970, from the RTC at boot
+u64 time_rtc_ns(void);               // since 1970, by the RTC at boot: when time_now_ns was 0
 
 // A timer belongs to whoever embeds it; fn runs at the edge of the CPU that armed it,
 // with no lock held, once.

@@ -3,6 +3,7 @@
 // Called through synth.c; lock: files_lock, and proc_lock inside for the table.
 #include "base/owner.h"
 #include "base/string.h"
+#include "kernel/clock.h"
 #include "kernel/file.h"
 #include "kernel/files/ramfs.h"
 #include "kernel/files/synth.h"
@@ -53,7 +54,7 @@ static bool snapshot(u64 pid, struct snapshot *s) {
             .pgid = d->pgid, .sid = d->sid, .uid = d->uid, .gid = d->gid, .cpu = p->cpu,
             .tty = d->tty.generation ? 0x501 : 0, .handles = d->handle_max,
             .cpu_ns = d->account.cpu_ns, .children_ns = d->account.children_ns,
-            .start_ns = d->start_ns, .resident = d->pages_resident,
+            .start_ns = clock_of_local(d->start_ns), .resident = d->pages_resident,
             .virtual_bytes = p->on_cpu && p != proc_current() ? d->pages_resident * PAGE_SIZE
                                                               : map_bytes(p),
             .faults = d->account.faults, .pending = d->signal_pending, .mask = d->signal_mask};
@@ -308,7 +309,7 @@ static status_t show_meminfo(u64 arg, struct text *t) {
 
 static status_t show_uptime(u64 arg, struct text *t) {
     (void)arg;
-    u64 now = time_now_ns(), idle = 0;
+    u64 now = clock_now_ns(), idle = 0;
     for (u32 i = 0; i < cpu_count; i++) idle += cpus[i].idle_ns;
     text_add(t, "%lu.%02lu %lu.%02lu\n", SECONDS(now), now / NS_PER_TICK % 100, SECONDS(idle),
              idle / NS_PER_TICK % 100);
@@ -337,7 +338,7 @@ static status_t show_kernel_stat(u64 arg, struct text *t) {
         cpu_line(t, name, now, cpus[i].idle_ns);
     }
     text_add(t, "intr %lu\nctxt 0\nbtime %lu\nprocesses %u\nprocs_running %u\nprocs_blocked 0\n",
-             interrupts, SECONDS(time_wall_ns() - now), proc_count, running);
+             interrupts, SECONDS(time_wall_ns() - clock_now_ns()), proc_count, running);
     return S_OK;
 }
 

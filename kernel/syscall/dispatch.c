@@ -1,10 +1,13 @@
 // Dispatch of system calls by the generated table, and what the families share. Called
 // at the edge for the current process.
 #include "base/bits.h"
+#include "kernel/clock.h"
 #include "kernel/klog.h"
 #include "kernel/signal.h"
 #include "kernel/syscall/table.h"
 #include "kernel/x86/cpu.h"
+
+#define WAIT_MAX_NS (1ull << 62)      // longer is for ever
 
 static u64 logged[(SYSCALL_COUNT + 63) / 64];
 
@@ -42,7 +45,7 @@ u64 call_deadline(struct proc *p, u64 relative_ns) {
     if (w->step == 0) {
         w->step = 1;
         u64 now = time_now_ns();
-        w->deadline_ns = relative_ns > ~0ull - now ? 0 : now + relative_ns;
+        w->deadline_ns = relative_ns > WAIT_MAX_NS ? 0 : now + clock_sleep_ns(relative_ns);
     }
     return w->deadline_ns;
 }

@@ -1,5 +1,6 @@
 // System calls of no other family: uname, sysinfo, getrandom, futex, scheduling.
 #include "base/string.h"
+#include "kernel/clock.h"
 #include "kernel/random.h"
 #include "kernel/signal.h"
 #include "kernel/syscall/syscall.h"
@@ -28,7 +29,7 @@ struct sysinfo64 {
 SYSCALL(sysinfo) {
     u16 count = 0;
     for (u32 i = 0; i < proc_count; i++) count = (u16)(count + (procs[i].state != PROC_FREE));
-    struct sysinfo64 s = {.uptime = (i64)(time_now_ns() / NS_PER_S),
+    struct sysinfo64 s = {.uptime = (i64)(clock_seen(proc_desc(p)).clock_ns / NS_PER_S),
         .total = frame_count_total() * PAGE_SIZE, .free = frame_count_free() * PAGE_SIZE,
         .procs = count, .unit = 1, .loads = {(u64)runq_running_count() << 16}};
     return user_write(p, a[0], &s, sizeof s);
@@ -52,7 +53,7 @@ SYSCALL(getrandom) {
 // --- futex: words are named by the frame they lie in ---
 static struct wait_list futexes = WAIT_LIST_INIT(futexes);
 enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1, FUTEX_WAIT_BITSET = 9, FUTEX_WAKE_BITSET = 10,
-       FUTEX_CMD = 127, FUTEX_WOKEN_STEP = 2 };
+       FUTEX_CMD = 127, FUTEX_CLOCK_REALTIME = 256, FUTEX_WOKEN_STEP = 2 };
 
 static bool futex_match(struct proc *p, u64 key) {
     struct proc_wait *w = &proc_desc(p)->wait;
@@ -67,9 +68,10 @@ static i64 futex_wait(struct proc *p, const u64 *a, const u8 *word, u64 key) {
     if (w->step == FUTEX_WOKEN_STEP) return 0;
     status_t s = a[3] ? user_timespec(p, a[3], &timeout) : S_OK;
     if (s != S_OK) return s;
-    u64 now = time_now_ns();
-    if ((a[1] & FUTEX_CMD) == FUTEX_WAIT_BITSET && a[3])
-        timeout = timeout > now ? timeout - now : 0;
+    const struct clock_seen seen = clock_seen(proc_desc(p));
+    const u64 by = a[1] & FUTEX_CLOCK_REALTIME ? seen.wall_ns : seen.clock_ns;
+    const bool absolute = (a[1] & FUTEX_CMD) == FUTEX_WAIT_BITSET && a[3];
+    if (absolute) timeout = timeout > by ? timeout - by : 0;
     u64 deadline = call_deadline(p, timeout);
     w->scratch[0] = key;
     wait_on(&futexes, p);
@@ -77,7 +79,7 @@ static i64 futex_wait(struct proc *p, const u64 *a, const u8 *word, u64 key) {
         wait_cancel(p);
         return E_AGAIN;
     }
-    if (deadline && now >= deadline) {
+    if (deadline && time_now_ns() >= deadline) {
         wait_cancel(p);
         return E_TIMEDOUT;
     }

@@ -1,5 +1,5 @@
 // System calls on time: clocks, sleeping, interval timers.
-#include "kernel/files/ramfs.h"
+#include "kernel/clock.h"
 #include "kernel/signal.h"
 #include "kernel/syscall/syscall.h"
 #include "kernel/x86/cpu.h"
@@ -8,16 +8,14 @@ enum { CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME, CLOCK_THREAD_CPUT
        CLOCK_MONOTONIC_RAW, CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE, CLOCK_BOOTTIME };
 #define TIMER_ABSTIME 1u
 
-// The clocks as p sees them: the node's, and what its moves added so that they never go
-// back.
-static u64 wall_ns(const struct proc *p) { return time_wall_ns() + proc_desc(p)->wall_offset_ns; }
+static u64 wall_ns(const struct proc *p) { return clock_seen(proc_desc(p)).wall_ns; }
 
 static status_t clock_read(struct proc *p, u64 clock, u64 *ns) {
     switch (clock) {
     case CLOCK_REALTIME: case CLOCK_REALTIME_COARSE: *ns = wall_ns(p); return S_OK;
     case CLOCK_MONOTONIC: case CLOCK_MONOTONIC_RAW: case CLOCK_MONOTONIC_COARSE:
     case CLOCK_BOOTTIME:
-        *ns = time_now_ns() + proc_desc(p)->clock_offset_ns;
+        *ns = clock_seen(proc_desc(p)).clock_ns;
         return S_OK;
     case CLOCK_PROCESS_CPUTIME: case CLOCK_THREAD_CPUTIME:
         *ns = proc_desc(p)->account.cpu_ns + time_now_ns() - p->run_start_ns;
@@ -65,8 +63,10 @@ SYSCALL(clock_nanosleep) {
     status_t s = user_timespec(p, a[2], &ns);
     if (s == S_OK) s = clock_read(p, a[0], &now);
     if (s != S_OK) return s;
-    if (a[1] & TIMER_ABSTIME) ns = ns > now ? ns - now : 0;
-    return sleep_until(p, call_deadline(p, ns));
+    if (!(a[1] & TIMER_ABSTIME)) return sleep_until(p, call_deadline(p, ns));
+    if (now >= ns) return 0;                     // looked at again at each waking
+    wait_until(p, time_now_ns() + clock_sleep_ns(ns - now));
+    return S_RESTART;
 }
 
 static void timeval_of(u64 ns, u64 *t) {
@@ -96,7 +96,7 @@ SYSCALL(setitimer) {
         return E_INVAL;
     u64 value = set[2] * NS_PER_S + set[3] * NS_PER_US;
     d->alarm_interval_ns = set[0] * NS_PER_S + set[1] * NS_PER_US;
-    d->alarm_ns = value ? time_now_ns() + value : 0;
+    d->alarm_ns = value ? time_now_ns() + clock_sleep_ns(value) : 0;
     wait_alarm_changed(p);
     return 0;
 }
@@ -105,7 +105,7 @@ SYSCALL(alarm) {
     u64 now = time_now_ns();
     u64 left = d->alarm_ns > now ? (d->alarm_ns - now + NS_PER_S - 1) / NS_PER_S : 0;
     d->alarm_interval_ns = 0;
-    d->alarm_ns = (u32)a[0] ? now + (u32)a[0] * NS_PER_S : 0;
+    d->alarm_ns = (u32)a[0] ? now + clock_sleep_ns((u32)a[0] * NS_PER_S) : 0;
     wait_alarm_changed(p);
     return (i64)left;
 }
@@ -113,5 +113,5 @@ SYSCALL(times) {
     const struct proc_desc *d = proc_desc(p);
     u64 t[4] = {d->account.cpu_ns / 10000000, 0, d->account.children_ns / 10000000, 0};
     status_t s = a[0] ? user_write(p, a[0], t, sizeof t) : S_OK;
-    return s == S_OK ? (i64)(time_now_ns() / 10000000) : s;
+    return s == S_OK ? (i64)(clock_seen(d).clock_ns / 10000000) : s;
 }

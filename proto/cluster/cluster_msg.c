@@ -99,6 +99,14 @@ static void walk_roster(struct walk *w, struct cluster_msg *m) {
     }
 }
 
+static void walk_clock(struct walk *w, struct clock_answer *a) {
+    walk_u64(w, &a->asked_ns);
+    walk_u64(w, &a->id);
+    walk_u64(w, &a->cluster_ns);
+    walk_u64(w, &a->wall_ns);
+    walk_u64(w, &a->error_ns);
+}
+
 static void walk_refs(struct walk *w, struct cluster_msg *m) {
     walk_u8(w, &m->refs.from);
     walk_u32(w, &m->refs.incarnation);
@@ -161,6 +169,8 @@ static void walk_body(struct walk *w, struct cluster_msg *m) {
         return;
     case MSG_ROSTER: walk_roster(w, m); return;
     case MSG_REFS: walk_refs(w, m); return;
+    case MSG_CLOCK_ASK:
+    case MSG_CLOCK: walk_clock(w, &m->clock); return;
     case MSG_CALL: walk_call(w, m); return;
     case MSG_REPLY:
         walk_status(w, &m->status);

@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "base/types.h"
 #include "proto/cluster/adopt.h"
+#include "proto/cluster/clock.h"
 #include "proto/cluster/cpu_caps.h"
 #include "proto/cluster/roster.h"
 
@@ -43,6 +44,8 @@ enum cluster_msg_type {
     MSG_PARENT,         // pid's parent ended: it is ppid now
     MSG_REFS,           // references on the receiver's objects went from a node to the sender
     MSG_PROFILE,        // stat: what a program used; see kernel/placement_exec.c
+    MSG_CLOCK_ASK,      // clock: asked_ns by the sender's clock, which clock it has
+    MSG_CLOCK,          // clock: the answer
     MSG_TYPES,
 };
 
@@ -86,6 +89,7 @@ struct cluster_msg {
             u64 stay;                 // where.h
         } process;
         struct { u32 count; u64 word[STATUS_WORDS]; } stat;
+        struct clock_answer clock;
         struct {
             u32 count;
             struct msg_roster_row { u8 id; struct roster_row row; } entry[NODES_MAX];

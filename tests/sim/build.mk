@@ -6,7 +6,7 @@ SIM_CFLAGS := $(HOST_CFLAGS) -O2 -fno-pie
 SIM_SANITIZE ?= $(SANITIZE)
 SIM_PURE := proto/cluster/node.c proto/cluster/adopt.c proto/cluster/cluster_msg.c \
             proto/cluster/member.c proto/cluster/pulse.c proto/cluster/roster.c \
-            proto/cluster/ask.c sched/dqueue.c kernel/format.c kernel/hmac.c \
+            proto/cluster/ask.c proto/cluster/clock.c sched/dqueue.c kernel/format.c kernel/hmac.c \
             $(wildcard proto/roce/*.c) $(filter-out %/testsvc.c,$(wildcard drivers/rdma/*.c))
 SIM_OWN := $(filter-out tests/sim/vm.c,$(wildcard tests/sim/*.c))
 SIM_VM := tests/sim/vm.c mm/frame.c $(filter-out %_status.c %_nodes.c,$(wildcard kernel/cluster*.c))

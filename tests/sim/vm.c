@@ -6,8 +6,10 @@
 #include "drivers/rdma/soft.h"
 #include "kernel/beat.h"
 #include "kernel/bench.h"
+#include "kernel/clock.h"
 #include "kernel/cluster_priv.h"
 #include "kernel/klog.h"
+#include "kernel/may_run.h"
 #include "kernel/net.h"
 #include "kernel/panic.h"
 #include "kernel/placement.h"
@@ -42,6 +44,7 @@ static u8 *descs;
 void spin_lock(struct spinlock *l) { (void)l; }
 void spin_unlock(struct spinlock *l) { (void)l; }
 u64 time_now_ns(void) { return vm_now_ns(); }
+u64 time_wall_ns(void) { return vm_now_ns(); }
 void random_fill(void *to, size_t len_bytes) { vm_random(to, len_bytes); }
 
 static void rng_fill(void *ctx, void *to, size_t len_bytes) {
@@ -83,6 +86,14 @@ void status_answer(struct peer *p) { (void)p; }
 void status_take(struct peer *p, const struct cluster_msg *m) { (void)p; (void)m; }
 void status_peer_down(struct peer *p) { (void)p; }
 void nodes_init(void) {}
+void may_run_peer(u8 node, const struct cpu_caps *caps) { (void)node; (void)caps; }
+const struct cpu_caps *may_run_own(void) {
+    static const struct cpu_caps none;
+    return &none;
+}
+void clock_publish(const struct cluster_clock *c, const struct clock_step *step) {
+    (void)c; (void)step;
+}
 void placement_tick(void) {}
 void placement_exec_told(const struct cluster_msg *m) { (void)m; }
 void placement_price(enum price which, u64 ns) { (void)which; (void)ns; }

@@ -31,6 +31,8 @@ START_TEST(test_messages) {
         } else if (type == MSG_REFS) {
             m.refs.count = MSG_REFS_MAX;
             m.refs.entry[MSG_REFS_MAX - 1].generation = 0x1122334455667788;
+        } else if (type == MSG_CLOCK) {
+            m.clock = (struct clock_answer){1, 2, 3, ~0ull, 1ull << 63};
         } else if (type == MSG_HOLDER_ACK || type == MSG_REFUSE) {
             m.image = (struct image_id){3, 17, 0xabcdef};
             m.status = E_NOENT;
@@ -51,6 +53,8 @@ START_TEST(test_messages) {
             ck_assert_uint_eq(out.roster.count, NODES_MAX);
             ck_assert_mem_eq(&out.roster.entry[63], &m.roster.entry[63],
                              sizeof m.roster.entry[63]);
+        } else if (type == MSG_CLOCK) {
+            ck_assert_mem_eq(&out.clock, &m.clock, sizeof m.clock);
         } else if (type == MSG_KEYS) {
             ck_assert_mem_eq(&out.keys, &m.keys, sizeof m.keys);
         }

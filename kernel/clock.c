@@ -1,0 +1,177 @@
+// What processes see of time. All nodes show one clock; it never runs backwards for a
+// process:
+//   - what a process that moves here has seen already is the least that this node shows
+//     from then on (`floor`), so an error of the measurement is a short halt, for all;
+//   - a step of this node's line (it joined, or was cut off) is taken out again for each
+//     process by its own offsets, which its next exec forgets.
+// Readers: system calls, file servers, /proc, on any CPU, without a lock. Writers hold
+// net_lock, then proc_lock; `seq` is odd while they write, offsets of processes included.
+#include "kernel/clock.h"
+
+#include "base/units.h"
+#include "kernel/cluster.h"
+#include "kernel/klog.h"
+#include "kernel/proc.h"
+#include "kernel/time.h"
+#include "kernel/x86/cpu.h"
+#include "kernel/x86/msr.h"
+
+#define SAME_CLOCK_NS (1000ull * 1000 * 1000)    // nodes of one clock differ by less
+
+static struct { struct clock_line line; u64 wall_ns, id, floor_ns; } now;    // under seq
+static u32 seq;
+
+void clock_init(void) { now.wall_ns = time_rtc_ns(); }
+
+static u32 read_begin(void) {
+    u32 s;
+    while ((s = __atomic_load_n(&seq, __ATOMIC_ACQUIRE)) & 1) cpu_relax();
+    return s;
+}
+static bool read_again(u32 s) {
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return __atomic_load_n(&seq, __ATOMIC_RELAXED) != s;
+}
+static void write_begin(void) {
+    spin_lock(&proc_lock);
+    __atomic_fetch_add(&seq, 1, __ATOMIC_ACQ_REL);
+}
+static void write_end(void) {
+    __atomic_fetch_add(&seq, 1, __ATOMIC_RELEASE);
+    spin_unlock(&proc_lock);
+}
+
+static u64 shown(void) { return MAX(clock_at(&now.line, time_now_ns()), now.floor_ns); }
+
+struct clock_seen clock_seen(const struct proc_desc *d) {
+    struct clock_seen r;
+    u32 s;
+    do {
+        s = read_begin();
+        const u64 cluster_ns = shown();
+        r.clock_ns = cluster_ns + (d ? d->clock_offset_ns : 0);
+        r.wall_ns = now.wall_ns + cluster_ns + (d ? d->wall_offset_ns : 0);
+    } while (read_again(s));
+    return r;
+}
+
+u64 clock_now_ns(void) { return clock_seen(NULL).clock_ns; }
+u64 time_wall_ns(void) { return clock_seen(NULL).wall_ns; }
+u64 clock_of_local(u64 local_ns) { return clock_now_ns() - (time_now_ns() - local_ns); }
+
+// While the floor holds the clock still, that comes on top.
+u64 clock_sleep_ns(u64 ns) {
+    u64 span, still;
+    u32 s;
+    do {
+        s = read_begin();
+        span = clock_local_span(&now.line, ns);
+        still = shown() - clock_at(&now.line, time_now_ns());
+    } while (read_again(s));
+    return span + ((i64)still > 0 ? still : 0);
+}
+
+// A process sees no step: neither the one that runs nor the one that waits. What is away is
+// settled when it comes back, or where it arrives.
+static void step_hide(const struct clock_step *step) {
+    for (u32 i = 0; i < proc_count; i++) {
+        if (procs[i].state == PROC_FREE || procs[i].state == PROC_AWAY) continue;
+        struct proc_desc *d = proc_desc(&procs[i]);
+        d->clock_offset_ns -= (u64)step->cluster_ns;
+        d->wall_offset_ns -= (u64)step->wall_ns;
+    }
+}
+
+void clock_publish(const struct cluster_clock *c, const struct clock_step *step) {
+    if (step->stepped)
+        klog("clock: %s%lu ms to that of node %u (clock %016lx, error %lu us)",
+             step->cluster_ns < 0 ? "-" : "+",
+             (u64)(step->cluster_ns < 0 ? -step->cluster_ns : step->cluster_ns) / 1000000,
+             c->peer, c->id, c->error_ns / 1000);
+    write_begin();
+    if (step->stepped) step_hide(step);
+    if (step->stepped) now.floor_ns += (u64)step->cluster_ns;
+    now.line = c->line;
+    now.wall_ns = c->wall_ns;
+    now.id = c->id;
+    write_end();
+}
+
+void clock_frozen(struct proc_desc *d) {
+    d->frozen_ns = time_now_ns();
+    d->frozen_clock_ns = clock_now_ns();
+    d->frozen_wall_ns = time_wall_ns();
+    d->frozen_clock_id = now.id;
+}
+
+// The clock here is another one: it goes on from where it was, `elapsed_ns` later.
+static void go_on(struct proc_desc *d, u64 elapsed_ns) {
+    const struct clock_seen here = clock_seen(NULL);
+    d->clock_offset_ns -= here.clock_ns - d->frozen_clock_ns - elapsed_ns;
+    d->wall_offset_ns -= here.wall_ns - d->frozen_wall_ns - elapsed_ns;
+}
+
+void clock_thawed(struct proc_desc *d) {
+    if (d->frozen_clock_id != now.id) go_on(d, time_now_ns() - d->frozen_ns);
+}
+
+// Where nodes have one clock, the time it was frozen has passed for it too. Where not (they
+// have not met yet, or were cut off from each other), it is not counted.
+void clock_arrived(struct proc_desc *d) {
+    u64 elapsed_ns = 0;
+    if (d->frozen_clock_id == now.id && clock_now_ns() + SAME_CLOCK_NS > d->frozen_clock_ns) {
+        write_begin();
+        now.floor_ns = MAX(now.floor_ns, d->frozen_clock_ns);
+        write_end();
+        elapsed_ns = clock_now_ns() - d->frozen_clock_ns;
+    } else {
+        go_on(d, 0);
+    }
+    if (d->flags & PROC_FLAG_FRESH) clock_exec(d);
+    // Times of the giver's clock become times of ours; all modulo 2^64.
+    const u64 delta = time_now_ns() - d->frozen_ns - elapsed_ns;
+    d->start_ns += delta;
+    if (d->wait.nr >= 0 && d->wait.deadline_ns) d->wait.deadline_ns += delta;
+    if (d->alarm_ns) d->alarm_ns += delta;
+}
+
+// Nothing of the new program has seen any time; that this node's is not behind what the old
+// one saw by much keeps CLOCK_MONOTONIC from running backwards even over an exec.
+void clock_exec(struct proc_desc *d) {
+    const u64 ahead_ns = d->clock_offset_ns;
+    if (ahead_ns != 0 && ahead_ns < SAME_CLOCK_NS) {
+        write_begin();
+        now.floor_ns = MAX(now.floor_ns, clock_at(&now.line, time_now_ns()) + ahead_ns);
+        write_end();
+    }
+    d->clock_offset_ns = d->wall_offset_ns = 0;
+}
+
+// --- /nodes/N/status ---------------------------------------------------------------------
+
+static u64 get_offset(const void *ctx) {
+    (void)ctx;
+    const u64 local_ns = time_now_ns();
+    return clock_at(&now.line, local_ns) - local_ns;
+}
+static u64 get_error(const void *ctx) {
+    (void)ctx;
+    return clock_error_ns(cluster_clock_state(), time_now_ns());
+}
+static u64 get_rate(const void *ctx) {
+    (void)ctx;
+    return (u64)((now.line.rate_q32 * (i64)(NS_PER_S >> 9)) >> 23);
+}
+static u64 get_wall(const void *ctx) { (void)ctx; return time_wall_ns() / NS_PER_S; }
+
+void clock_status_init(void) {
+    const struct cluster_clock *c = cluster_clock_state();
+    cluster_status_add_u64("clock_id", &c->id);
+    cluster_status_add("clock_wall_s", get_wall, NULL);          // since 1970
+    cluster_status_add_signed("clock_offset_ns", get_offset, NULL);     // against this node's own
+    cluster_status_add("clock_error_ns", get_error, NULL);
+    cluster_status_add_signed("clock_rate_ppb", get_rate, NULL); // against its own
+    cluster_status_add_u64("clock_asks", &c->asks);
+    cluster_status_add_u64("clock_adoptions", &c->adoptions);
+    cluster_status_add_u64("clock_steps", &c->steps);
+}

@@ -1,0 +1,29 @@
+// Time as processes see it: the cluster's clock, and what a process's life adds to it.
+#pragma once
+
+#include "kernel/proc_desc.h"
+#include "proto/cluster/clock.h"
+
+void clock_init(void);               // boot, after time_init: this node's own until it joins
+void clock_status_init(void);        // boot, after cluster_init
+u64 clock_now_ns(void);              // the cluster's, since its first node's boot; any context
+u64 time_wall_ns(void);              // since 1970, by the clock of that node; any context
+u64 clock_of_local(u64 local_ns);    // the cluster's time at a time of this node's clock
+u64 clock_sleep_ns(u64 ns);          // so long by this node's clock is at least `ns` of it
+// What d's process sees; its CPU, or proc_lock.
+struct clock_seen { u64 clock_ns, wall_ns; };
+struct clock_seen clock_seen(const struct proc_desc *d);
+void clock_frozen(struct proc_desc *d);      // it stops seeing time here; its CPU or proc_lock
+void clock_thawed(struct proc_desc *d);      // and goes on here
+void clock_arrived(struct proc_desc *d);     // or here, from another node; before it runs
+void clock_exec(struct proc_desc *d);        // another program: it sees the cluster's clock
+
+// --- kernel/cluster_clock.c; net_lock held ---
+void cluster_clock_init(void);
+void cluster_clock_tick(u64 up);
+void cluster_clock_member(u8 node, bool up);
+struct cluster_msg;
+void cluster_clock_message(u8 from, const struct cluster_msg *m, u64 up);
+const struct cluster_clock *cluster_clock_state(void);
+// The line is another one, and a step of the machine's has no effect on what processes see.
+void clock_publish(const struct cluster_clock *c, const struct clock_step *step);

@@ -1,0 +1,206 @@
+// Whose clock holds: that of the node that booted first, by what each measures of the other;
+// where that cannot be told apart, the one with the lower id. Who keeps the time then: the
+// lowest member; the others measure it in bursts, the fastest round trip of each counts, and
+// half of it is the error. Callers: kernel/clock.c, unit tests. No locks, no globals.
+#include "proto/cluster/clock.h"
+
+#include "base/bits.h"
+
+#define ONE_Q32 (1ll << 32)
+#define PPM_Q32(ppm) (ONE_Q32 / 1000000 * (i64)(ppm))
+#define RATE_MAX_Q32 PPM_Q32(100000) // a TSC that was calibrated worse is not believed
+#define DRIFT_PPM 100u               // of a rate, however well measured
+#define DRIFT_UNKNOWN_PPM 50000u     // of one that is not measured yet
+#define FREQ_ERROR_Q32 PPM_Q32(500)  // a rate known worse than this is not used
+#define ANCHOR_MAX_NS 128000000000ull
+#define SLEW_MIN_NS 1000000000ull    // many ticks: it ends at one
+#define ERROR_MAX_NS 10000000000ull  // more counts as this; keeps the sums in 64 bits
+
+static u64 magnitude(i64 v) { return v < 0 ? (u64)-v : (u64)v; }
+static i64 scale(u64 ns, i64 q32) { return (i64)(((__int128)(i64)ns * q32) >> 32); }
+
+u64 clock_at(const struct clock_line *line, u64 local_ns) {
+    const u64 since = local_ns - line->local_ns;
+    return line->cluster_ns + since + (u64)scale(since, line->rate_q32);
+}
+
+// How long this node's clock takes for so much of the cluster's.
+u64 clock_local_span(const struct clock_line *line, u64 cluster_ns) {
+    u64 span = cluster_ns;
+    for (u32 i = 0; i < 16; i++)                 // the rest shrinks 10-fold each time
+        span += cluster_ns - (span + (u64)scale(span, line->rate_q32));
+    return span + 1;
+}
+
+void clock_begin(struct cluster_clock *c, u8 self, u64 id, u64 wall_ns, u64 local_ns) {
+    *c = (struct cluster_clock){.self = self, .id = id, .wall_ns = wall_ns,
+                                .line = {local_ns, local_ns, 0},
+                                .period_ns = CLOCK_PERIOD_MIN_NS, .error_at_ns = local_ns};
+}
+
+static bool is_reference(const struct cluster_clock *c, u64 up) {
+    return (u8)__builtin_ctzll(up | BIT(c->self)) == c->self;
+}
+
+u64 clock_error_ns(const struct cluster_clock *c, u64 local_ns) {
+    if (c->anchor_local_ns == 0) return 0;       // its own, or the one that the others follow
+    const u64 since_us = (local_ns - c->error_at_ns) / 1000;
+    return c->error_ns + since_us * (c->freq_known ? c->drift_ppm : DRIFT_UNKNOWN_PPM) / 1000;
+}
+
+void clock_member_up(struct cluster_clock *c, u8 node, u64 local_ns) {
+    c->differ |= BIT(node);
+    c->next_ns = local_ns;
+}
+
+void clock_member_down(struct cluster_clock *c, u8 node) {
+    c->differ &= ~BIT(node);
+    if (c->left != 0 && c->peer == node) c->left = 0;
+}
+
+void clock_asked(struct cluster_clock *c, u8 node, u64 id, u64 local_ns) {
+    if (id == c->id || (c->differ & BIT(node))) return;
+    clock_member_up(c, node, local_ns);
+}
+
+// The line goes on from where it is with another rate.
+static void turn(struct cluster_clock *c, u64 local_ns, i64 rate_q32) {
+    c->line.cluster_ns = clock_at(&c->line, local_ns);
+    c->line.local_ns = local_ns;
+    c->line.rate_q32 = rate_q32;
+}
+
+static void ask(struct cluster_clock *c, u64 local_ns) {
+    c->asked_ns = local_ns;
+    c->asks++;
+}
+
+static void burst_begin(struct cluster_clock *c, u8 peer, u32 count, u64 local_ns) {
+    c->peer = peer;
+    c->left = count;
+    c->best_rtt_ns = ~0ull;
+    ask(c, local_ns);
+}
+
+bool clock_tick(struct cluster_clock *c, u64 up, u64 local_ns) {
+    if (c->slew_until_ns != 0 && local_ns >= c->slew_until_ns) {
+        turn(c, local_ns, c->freq_q32);
+        c->slew_until_ns = 0;
+    }
+    if (is_reference(c, up) && c->differ == 0) c->anchor_local_ns = 0;
+    if (c->left != 0 && local_ns - c->asked_ns >= CLOCK_SILENT_NS) c->left = 0;
+    if (c->left != 0 || local_ns < c->next_ns) return false;
+    const u64 other = c->differ & up & ~BIT(c->self);
+    if (other == 0 && is_reference(c, up)) return false;
+    c->next_ns = local_ns + c->period_ns;
+    if (other != 0) burst_begin(c, (u8)__builtin_ctzll(other), CLOCK_BURST, local_ns);
+    else burst_begin(c, (u8)__builtin_ctzll(up), CLOCK_BURST_LATER, local_ns);
+    return true;
+}
+
+static void fix_error(struct cluster_clock *c, u64 error_ns, u64 local_ns) {
+    c->error_ns = error_ns;
+    c->error_at_ns = local_ns;
+}
+
+static void anchor(struct cluster_clock *c, u64 cluster_ns, u64 error_ns, u64 local_ns) {
+    c->anchor_local_ns = local_ns;
+    c->anchor_cluster_ns = cluster_ns;
+    c->anchor_error_ns = error_ns;
+}
+
+static void step_to(struct cluster_clock *c, u64 cluster_ns, u64 error_ns, u64 local_ns,
+                    struct clock_step *step) {
+    const u64 was = clock_at(&c->line, local_ns);
+    *step = (struct clock_step){.stepped = true, .cluster_ns = (i64)(cluster_ns - was)};
+    c->line = (struct clock_line){local_ns, cluster_ns, c->freq_q32};
+    c->slew_until_ns = 0;
+    c->period_ns = CLOCK_PERIOD_MIN_NS;
+    c->next_ns = local_ns + c->period_ns;
+    anchor(c, cluster_ns, error_ns, local_ns);
+    fix_error(c, error_ns, local_ns);
+}
+
+// Another clock: ours from now on where it is older. What was measured of the rate belongs to
+// the old one.
+static void meet(struct cluster_clock *c, u64 there_ns, u64 error_ns, u64 up, u64 local_ns,
+                 struct clock_step *step) {
+    const i64 ahead = (i64)(there_ns - clock_at(&c->line, local_ns));
+    const bool near = magnitude(ahead) <= error_ns;
+    if (near ? c->best.id > c->id : ahead < 0) return;       // it will adopt ours
+    c->freq_q32 = 0;
+    c->freq_known = false;
+    step_to(c, there_ns, error_ns, local_ns, step);
+    step->wall_ns = step->cluster_ns + (i64)(c->best.wall_ns - c->wall_ns);
+    c->id = c->best.id;
+    c->wall_ns = c->best.wall_ns;
+    c->adoptions++;
+    c->differ = up & ~BIT(c->self) & ~BIT(c->peer);          // they learn it by being asked
+}
+
+// The rate from the anchor to now, where that is long enough to know it well.
+static void measure_rate(struct cluster_clock *c, u64 there_ns, u64 error_ns, u64 local_ns) {
+    const u64 base = local_ns - c->anchor_local_ns;
+    if (c->anchor_local_ns == 0 || base < CLOCK_PERIOD_MIN_NS / 2) return;
+    const i64 more = (i64)(there_ns - c->anchor_cluster_ns - base);
+    const u64 base_us = base / 1000;             // a unit that keeps the quotients in 64 bits
+    const u64 doubt_q32 = ((error_ns + c->anchor_error_ns) << 22) / base_us / 1000 << 10;
+    if (doubt_q32 > (u64)FREQ_ERROR_Q32) return;
+    const i64 rate = more * (1 << 22) / (i64)base_us / 1000 * (1 << 10);
+    if (magnitude(rate) > (u64)RATE_MAX_Q32) return;
+    c->freq_q32 = rate;
+    c->freq_known = true;
+    c->drift_ppm = DRIFT_PPM + (u32)(doubt_q32 * 1000000 >> 32);
+    if (base > ANCHOR_MAX_NS) anchor(c, there_ns, error_ns, local_ns);
+}
+
+// The same clock, of who keeps it: what we are off by is slewed away, or stepped if too much.
+static void keep(struct cluster_clock *c, u64 there_ns, u64 error_ns, u64 local_ns,
+                 struct clock_step *step) {
+    const i64 off = (i64)(there_ns - clock_at(&c->line, local_ns));
+    if (c->anchor_local_ns == 0) anchor(c, there_ns, error_ns, local_ns);
+    if (magnitude(off) > CLOCK_STEP_NS) {
+        step_to(c, there_ns, error_ns, local_ns, step);
+        step->wall_ns = step->cluster_ns;
+        c->steps++;
+        return;
+    }
+    measure_rate(c, there_ns, error_ns, local_ns);
+    const u64 over_ns = MAX(magnitude(off) * (1000000 / CLOCK_SLEW_PPM), SLEW_MIN_NS);
+    turn(c, local_ns, c->freq_q32 + off * (1ll << 30) / (i64)over_ns * 4);
+    c->slew_until_ns = local_ns + over_ns;
+    fix_error(c, error_ns + magnitude(off), local_ns);
+    c->period_ns = MIN(2 * c->period_ns, (u64)CLOCK_PERIOD_MAX_NS);
+    c->next_ns = local_ns + c->period_ns;
+}
+
+static void burst_done(struct cluster_clock *c, u64 up, u64 local_ns, struct clock_step *step) {
+    const u64 half = c->best_rtt_ns / 2;
+    const u64 there_ns = c->best.cluster_ns + half + (local_ns - c->best_back_ns);
+    const u64 error_ns = MIN(half + 1, ERROR_MAX_NS) + MIN(c->best.error_ns, ERROR_MAX_NS);
+    if (c->best.id != c->id) {
+        meet(c, there_ns, error_ns, up, local_ns, step);
+        return;
+    }
+    c->differ &= ~BIT(c->peer);
+    if (!is_reference(c, up) && c->peer == (u8)__builtin_ctzll(up))
+        keep(c, there_ns, error_ns, local_ns, step);
+}
+
+bool clock_answered(struct cluster_clock *c, u8 node, const struct clock_answer *a, u64 up,
+                    u64 local_ns, struct clock_step *step) {
+    *step = (struct clock_step){0};
+    if (c->left == 0 || node != c->peer || a->asked_ns != c->asked_ns) return false;
+    const u64 rtt = local_ns - a->asked_ns;
+    if (rtt < c->best_rtt_ns) {
+        c->best = *a;
+        c->best_rtt_ns = rtt;
+        c->best_back_ns = local_ns;
+    }
+    if (--c->left != 0) {
+        ask(c, local_ns);
+        return true;
+    }
+    burst_done(c, up, local_ns, step);
+    return false;
+}
