@@ -74,7 +74,7 @@ static void refs_walk(const struct proc *p, void (*each)(void *ctx, struct objec
     each(ctx, d->root);
     each(ctx, d->cwd);
     each(ctx, d->exe);
-    for (i64 fd = 0; fd < (i64)HANDLES_MAX; fd++) {
+    for (u32 fd = 0; fd < d->handle_max; fd++) {
         const struct handle *h = handle_get(p, fd);
         if (h) each(ctx, h->object);
     }
