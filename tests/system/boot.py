@@ -24,14 +24,14 @@ class Boot:
     """One guest, run until a line of its console starts with or holds `until`, or its end."""
 
     def __init__(self, folder, options="", conf=GOOD_CONF, machine="q35", extra=(),
-                 smp=1, uefi=False):
+                 smp=1, uefi=False, qemu="qemu-system-x86_64"):
         conf_path, iso = os.path.join(folder, "conf"), os.path.join(folder, "run.iso")
         with open(conf_path, "w", encoding="ascii") as f:
             f.write(conf)
         subprocess.run([sys.executable, os.path.join(ROOT, "tools/mkimage.py"), "run", iso, IMAGE,
                         conf_path, "--options", ("panic=exit " + options).strip()],
                        check=True, stdout=subprocess.DEVNULL)
-        words = ["qemu-system-x86_64", "-accel", "tcg", "-M", machine, "-smp", str(smp),
+        words = [qemu, "-accel", "tcg", "-M", machine, "-smp", str(smp),
                  "-m", "256", "-cdrom", iso, "-serial", "stdio", "-display", "none",
                  "-no-reboot", "-nic", "none", "-device", "isa-debug-exit,iobase=0xf4,iosize=1"]
         self.words = words + (["-bios", OVMF] if uefi else []) + list(extra)

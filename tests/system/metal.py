@@ -16,6 +16,8 @@ import time
 
 from boot import IMAGE, OVMF, ROOT, Boot, Tap
 import screen
+sys.path.insert(0, os.path.join(ROOT, "tools"))
+import qemu_backport  # noqa: E402  (the path is set above)
 
 LIMIT_S = 240
 FONT = os.path.join(ROOT, "build/gen/font.c")
@@ -212,7 +214,11 @@ def interrupts(tap, folder):
 
 
 def x2apic(tap, folder):
-    """QEMU's TCG has it from version 9 on."""
+    """QEMU's TCG has it from version 9 on: Debian's backport, if the installed one is older."""
+    version = subprocess.run(["qemu-system-x86_64", "--version"], stdout=subprocess.PIPE,
+                             check=True, text=True).stdout
+    old = int(re.search(r"version (\d+)", version).group(1)) < 9
+    qemu = qemu_backport.fetch(os.path.join(ROOT, "build")) if old else "qemu-system-x86_64"
     far = ["-smp", "1,maxcpus=258,sockets=2,cores=129", "-machine", "kernel-irqchip=split",
            "-device", "intel-iommu,intremap=on,eim=on",
            "-device", "max-x86_64-cpu,socket-id=1,core-id=0,thread-id=0"]
@@ -221,14 +227,10 @@ def x2apic(tap, folder):
              "apic=x2apic selftest=kicks", 8, [], "selftest: kicks ok"),
             ("left on by the firmware, for a CPU has the APIC id 256", "", 1, far,
              "node up: 2 CPUs")):
-        boot = Boot(folder, machine="q35", smp=smp, options=options,
+        boot = Boot(folder, machine="q35", smp=smp, options=options, qemu=qemu,
                     extra=["-cpu", "max,+x2apic"] + extra)
         ok = boot.run(seen)
-        if "doesn't support requested feature: CPUID.01H:ECX.x2apic" in boot.text or \
-                "requires kernel irqchip and X2APIC API support" in boot.text:
-            tap.result(True, "x2APIC: " + name, skip="this QEMU's TCG has no x2APIC")
-        else:
-            tap.result(ok and "apic: x2APIC" in boot.text, "x2APIC: " + name, boot)
+        tap.result(ok and "apic: x2APIC" in boot.text, "x2APIC: " + name, boot)
 
 
 def typed(tap, guest, what):
