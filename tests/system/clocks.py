@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""Two nodes with different CPUs and clock chips years apart: one clock for all, which never
+runs backwards for a program that moves, and programs go only where their CPU features are.
+Prints TAP."""
+import rig
+
+RICH, POOR = "max", "qemu64"         # AVX2; SSE3 and no XSAVE
+RTCS = ("2030-05-06T07:08:09", "2001-02-03")
+
+# one_clock: waits until all nodes have one. running HOW WHAT: runs `HOW clocks until`, then
+# WHAT with its $pid, then ends it and shows what it said.
+FUNCTIONS = r"""
+one_clock() {
+    k=0
+    until [ $(grep -h ^clock_id: /nodes/*/status | sort -u | wc -l) = 1 ]; do
+        k=$((k + 1))
+        [ $k -lt 100 ] || { grep -h clock /nodes/*/status; return 1; }
+        sleep 0.1
+    done
+}
+running() {
+    { $1 clocks until & echo $!; wait $!; } | { read pid; read ready; eval "$2"; kill $pid; cat; }
+}
+"""
+
+
+def main():
+    tap = rig.Tap()
+    run = rig.Run(tap, "two kinds", extra=["--cpu", f"1:{POOR}", "--cpu", RICH,
+                                           "--rtc", f"0:{RTCS[0]}", "--rtc", f"1:{RTCS[1]}"],
+                  files=[(rig.program("clocks", "glibc"), "/bin/clocks")])
+    run.functions += FUNCTIONS
+    run.step("each node says what its CPU can do",
+             "grep -c '^features: .* avx2 ' /nodes/0/status; "
+             "grep -c '^features: .* avx' /nodes/1/status; "
+             "grep -c '^features: sse3' /nodes/1/status",
+             lambda output, _: output.split() == ["1", "0", "1"])
+    run.step("one clock, of the node that booted first",
+             "one_clock || exit 1; date +%Y; on 1 date +%Y; echo > /tmp/here; "
+             ""
+             "stat -c %y /tmp/here | cut -c1-4; grep -h ^clock_adoptions: /nodes/*/status",
+             lambda output, _: output.split()[0] in ("2030", "2001") and
+             len(set(output.split()[:3])) == 1 and "clock_adoptions: 1" in output)
+    run.step("with AVX2 it is refused by the node without, with a clear error",
+             "clocks self 3; clocks self 1 >/dev/null",
+             "ready\nstays: Operation not supported\ngood avx2=1\n")
+    run.step("from outside too; it goes on, and why says so",
+             r"running '' 'migrate $pid 1; echo $?; cat /proc/$pid/node; why $pid | grep never'",
+             lambda output, status: status == 0 and "Not supported" in output and
+             "\n1\n0\nnever on node 1" in output and output.endswith("good avx2=1\n"))
+    run.step("what began on the poorer node goes to the richer and back, by itself",
+             "on 1 clocks self 12", "ready\ngood avx2=0\n")
+    run.step("and at any moment from outside",
+             "running 'on 1' 'shuttle $pid 24 2'", "good avx2=0\n")
+    run.step("a child is its parent's, an exec starts anew",
+             "on 1 sh -c 'cat /proc/self/node'; on 0 on 1 cat /proc/self/node; "
+             "spawn -w true && echo spawned", "1\n1\nspawned\n")
+    shown = run.go()
+    tap.result("clocks) cannot run on node 1, whose CPU lacks: " in shown and " avx2" in shown,
+               "the log names what is missing")
+    tap.end()
+
+
+if __name__ == "__main__":
+    main()
