@@ -40,7 +40,10 @@ class OptionsTest(unittest.TestCase):
         self.assertEqual((disk.node, disk.path, disk.kind), (1, "/a:b.img", "virtio"))
         disk = options.disk_parse("0:/a:b.img")
         self.assertEqual((disk.node, disk.path, disk.kind), (0, "/a:b.img", "nvme"))
-        for text in ("x.img", "x:y.img", "0:", "9:" + __file__, "0:/no/such/file"):
+        disk = options.disk_parse("0:/a:b.img:virtio:log=/c:d")
+        self.assertEqual((disk.path, disk.kind, disk.log), ("/a:b.img", "virtio", "/c:d"))
+        for text in ("x.img", "x:y.img", "0:", "9:" + __file__, "0:/no/such/file",
+                     "0:" + __file__ + ":log=", "0:blkdebug:a:b:log=/c"):
             with self.assertRaises(UsageError, msg=text):
                 options.parse(["up", "--nodes", "2", "--disk", text])
 

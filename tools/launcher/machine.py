@@ -84,12 +84,23 @@ class Machine:
         words = []
         mine = [disk for disk in self.options.disk if disk.node == self.node]
         for index, disk in enumerate(mine):
-            path = disk.path.replace(",", ",,")
             device = {"nvme": f"nvme,serial=node{self.node}disk{index}",
                       "virtio": "virtio-blk-pci"}[disk.kind]
-            words += ["-drive", f"if=none,id=disk{index},format=raw,file={path}",
+            words += ["-drive", f"if=none,id=disk{index},{self._disk_file(disk)}",
                       "-device", f"{device},drive=disk{index}"]
         return words
+
+    @staticmethod
+    def _disk_file(disk):
+        path = disk.path.replace(",", ",,")
+        if not disk.log:
+            return f"format=raw,file={path}"
+        with open(disk.log, "wb"):
+            pass
+        log = disk.log.replace(",", ",,")
+        return ("driver=blklogwrites,log-super-update-interval=1,"
+                f"file.driver=raw,file.file.driver=file,file.file.filename={path},"
+                f"log.driver=raw,log.file.driver=file,log.file.filename={log}")
 
     def words(self):
         """The QEMU command line."""

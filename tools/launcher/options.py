@@ -69,24 +69,30 @@ DISK_KINDS = ("nvme", "ahci", "virtio")
 
 @dataclass
 class Disk:
-    """A drive of one node: a raw image file, or QEMU's own words after `file=`."""
+    """A drive of one node: a raw image file, or QEMU's own words after `file=`. log: a file
+    that gets every write and flush in order, in the format of Linux's dm-log-writes."""
 
     node: int
     path: str
     kind: str = "nvme"
+    log: str = ""
+
+
+DISK_FORM = "NODE:FILE[:nvme|ahci|virtio][:log=FILE]"
 
 
 def disk_parse(text):
-    """Reads NODE:FILE[:nvme|ahci|virtio]. A FILE may have colons of its own."""
+    """Reads DISK_FORM. A FILE may have colons of its own."""
     node, _, rest = text.partition(":")
+    rest, logged, log = rest.partition(":log=")
     path, colon, kind = rest.rpartition(":")
     if not colon or kind not in DISK_KINDS:
         path, kind = rest, "nvme"
-    if not node.isdigit() or not path:
-        raise UsageError(f"--disk {text}: must be NODE:FILE[:nvme|ahci|virtio]")
+    if not node.isdigit() or not path or bool(logged) != bool(log):
+        raise UsageError(f"--disk {text}: must be {DISK_FORM}")
     if kind == "ahci":
         raise NotYet(f"--disk {text}: ahci drives: not yet: comes with the issue that names it")
-    return Disk(int(node), path, kind)
+    return Disk(int(node), path, kind, log)
 
 
 CARDS_MAX = 3                        # of one node, beside its first
@@ -146,6 +152,8 @@ def disks_check(options):
             raise UsageError(f"--disk {disk.node}:{disk.path}: there is no node {disk.node}")
         if not disk.path.startswith("blkdebug:") and not os.path.isfile(disk.path):
             raise UsageError(f"--disk {disk.node}:{disk.path}: no such file")
+        if disk.log and disk.path.startswith("blkdebug:"):
+            raise UsageError(f"--disk {disk.node}:{disk.path}: a log is of an image file")
 
 
 def check(options):
@@ -195,7 +203,9 @@ def parser_make():
         help="QEMU's -cpu of that node, or of all others (default max)")
     add("--rtc", action="append", default=[], metavar="NODE:YYYY-MM-DD[THH:MM:SS]",
         help="what the clock chip of that node says at its start (default: the host's time)")
-    add("--disk", action="append", default=[], metavar="NODE:FILE[:nvme|ahci|virtio]")
+    add("--disk", action="append", default=[], metavar=DISK_FORM,
+        help="a drive of that node: a raw image; log: all its writes and flushes in order, as "
+        "Linux's dm-log-writes has them (FILE is made anew)")
     add("--card", action="append", default=[], metavar="NODE[:e1000|e1000e]",
         help="one more network card of that node, on the same Ethernet")
     add("--add", action="append", default=[], metavar="FILE[:/path]",
