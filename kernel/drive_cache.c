@@ -243,6 +243,11 @@ static void dirty_insert(struct drive *d, struct cached *e) {
     d->dirty_count++;
 }
 
+static void error_note(struct drive *d, status_t status) {
+    d->write_error = status;
+    d->error_count++;
+}
+
 static void write_done(struct blk_request *r, status_t status) {
     struct cache_io *io = CONTAINER_OF(r, struct cache_io, r);
     struct drive *d = io->d;
@@ -255,7 +260,7 @@ static void write_done(struct blk_request *r, status_t status) {
             else if (status != S_OK) entry_drop(e);   // reads show what the drive has
         }
         if (status == S_OK) drive_counters.written_pages += r->frame_count;
-        else d->write_error = status == E_ROFS ? E_ROFS : E_IO;
+        else error_note(d, status == E_ROFS ? E_ROFS : E_IO);
     }
     kmem_free(io, sizeof *io);
     cache_wake();
@@ -264,7 +269,7 @@ static void write_done(struct blk_request *r, status_t status) {
 static void flush_done(struct blk_request *r, status_t status) {
     struct cache_io *io = CONTAINER_OF(r, struct cache_io, r);
     struct drive *d = io->d;
-    if (status != S_OK) d->write_error = E_IO;
+    if (status != S_OK) error_note(d, E_IO);
     d->durable_stamp = MAX(d->durable_stamp, d->flush_stamp);
     d->flush_stamp = 0;
     kmem_free(io, sizeof *io);
@@ -471,9 +476,9 @@ status_t drive_write(struct drive *d, u64 at, struct p9_call *c) {
     return S_OK;
 }
 
-// Waits until every write before this call is on the drive and has been flushed. An error
-// of writing behind is told to one caller, the first that asks after it.
-status_t drive_sync(struct drive *d, u64 *ticket) {
+// Waits until every write before this call is on the drive and has been flushed. Errors of
+// writing behind since *errors_seen are told, once to each asker with a count of its own.
+status_t drive_sync(struct drive *d, u64 *ticket, u64 *errors_seen) {
     if (*ticket == 0) {
         *ticket = stamp_now + 1;
         drive_counters.syncs++;
@@ -484,7 +489,8 @@ status_t drive_sync(struct drive *d, u64 *ticket) {
         drive_pump(d, time_now_ns());
         if (d->durable_stamp < stamp && !d->dev->dead) return cache_park();
     }
-    const status_t status = d->durable_stamp < stamp ? E_IO : d->write_error;
-    d->write_error = S_OK;
+    status_t status = *errors_seen != d->error_count ? d->write_error : S_OK;
+    if (d->durable_stamp < stamp) status = E_IO;
+    *errors_seen = d->error_count;
     return status;
 }

@@ -86,7 +86,8 @@ static void drives_edge(void) {
 // See drives.h. Drive by drive.
 status_t drives_sync_all(u64 *ticket) {
     for (u32 i = 0; i < drive_count; i++) {
-        const status_t status = drive_sync(&drives[i], ticket);
+        u64 errors_seen = drives[i].error_count;
+        const status_t status = drive_sync(&drives[i], ticket, &errors_seen);
         if (status != S_OK) return status;
     }
     return S_OK;

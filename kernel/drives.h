@@ -24,7 +24,8 @@ struct drive {
     u64 sync_stamp;                  // somebody waits for this one; 0: nobody
     u64 flush_stamp;                 // of the flush that is out; 0: none
     u64 dirty_count, write_at_ns;    // when what is dirty is written at the latest
-    status_t write_error;            // of pages written since the last sync
+    status_t write_error;            // the last one of a write behind or a flush
+    u64 error_count;                 // of them
     u32 part_count;
     struct drive_part part[GPT_PARTS_MAX];
 };
@@ -46,14 +47,16 @@ void drive_cache_add(struct drive *d);
 // S_RESTART: the caller waits.
 status_t drive_read(struct drive *d, u64 at, struct p9_call *c);
 status_t drive_write(struct drive *d, u64 at, struct p9_call *c);
-// As P9_TFSYNC; *ticket is 0 at first, kept over restarts, good for all drives.
-status_t drive_sync(struct drive *d, u64 *ticket);
+// As P9_TFSYNC; *ticket is 0 at first, kept over restarts, good for all drives; *errors_seen is
+// what the asker knows of error_count.
+status_t drive_sync(struct drive *d, u64 *ticket, u64 *errors_seen);
 void drive_pump(struct drive *d, u64 now_ns);    // starts what is due
 // The registered index, for other nodes.
 struct drive_index { u64 pa; u32 set_count; };
 struct drive_index drive_index(void);
 
-// All writes up to the first call of it are on all drives. As drive_sync.
+// All writes up to the first call of it are on all drives. As drive_sync, but errors are left to
+// those who sync a file.
 status_t drives_sync_all(u64 *ticket);
 
 // kernel/files/drivefs.c: the files in /nodes/N/dev. Boot.

@@ -12,6 +12,7 @@
 #define SETS_AT (DRIVE_READ_PAGES_MAX * PAGE_SIZE)
 #define AGAIN_AT (SETS_AT + DRIVE_READ_PAGES_MAX * DRIVE_WAYS * sizeof(struct drive_entry))
 #define READ_BYTES_MIN 512u
+#define LOOKS_BEFORE_ASKED 16u       // at an object of which no walk or open told
 _Static_assert(AGAIN_AT + DRIVE_READ_PAGES_MAX * sizeof(struct drive_entry) <=
                CLUSTER_REPLY_BYTES, "a reply buffer holds it all");
 _Static_assert(2 * DRIVE_READ_PAGES_MAX + 2 <= CLUSTER_BULK_MOVES_MAX, "one step can be out");
@@ -25,7 +26,12 @@ struct read {
     void (*done)(void *ctx, status_t status, const void *at);
     void *ctx;
 };
-struct known { struct object_id id; enum remote_drive_kind kind; struct remote_drive_map map; };
+struct known {
+    struct object_id id;
+    enum remote_drive_kind kind;
+    u32 looks;                       // until it is asked for, where no open told of it
+    struct remote_drive_map map;
+};
 
 static struct read reads[READS_MAX];
 static struct known maps[MAPS_MAX];
@@ -43,19 +49,36 @@ static struct known *known_find(struct object_id id) {
     return NULL;
 }
 
+// The entry for one more; those of drives stay as long as there are others.
+static void known_add(struct object_id id, enum remote_drive_kind kind) {
+    for (u32 i = 0; i < MAPS_MAX; i++, map_next++) {
+        const struct known *k = &maps[map_next % MAPS_MAX];
+        if (!k->id.generation || k->kind != REMOTE_DRIVE_MAPPED) break;
+    }
+    maps[map_next++ % MAPS_MAX] = (struct known){.id = id, .kind = kind};
+}
+
 // What a walk in a node's /nodes/N/dev or an open of that gave may be a drive.
 void remote_drive_note(const struct p9_call *c) {
     const bool walk = c->type == P9_TWALK && c->object.generation == OBJECT_GENERATION_ROOT &&
                       c->object.index == OBJECT_ROOT_DEV;
     if (c->status != S_OK || known_find(c->made)) return;
     if (!walk && !(c->type == P9_TLOPEN && known_find(c->object))) return;
-    maps[map_next++ % MAPS_MAX] =
-        (struct known){.id = c->made, .kind = REMOTE_DRIVE_UNKNOWN};
+    known_add(c->made, REMOTE_DRIVE_UNKNOWN);
 }
 
+// What is read again and again without an open here, by a process that came with it open, is
+// worth one question.
 enum remote_drive_kind remote_drive_find(struct object_id id, struct remote_drive_map *map) {
-    const struct known *k = known_find(id);
-    if (!k) return REMOTE_DRIVE_NOT;
+    struct known *k = known_find(id);
+    if (!k) {
+        known_add(id, REMOTE_DRIVE_SEEN);
+        return REMOTE_DRIVE_NOT;
+    }
+    if (k->kind == REMOTE_DRIVE_SEEN) {
+        if (++k->looks < LOOKS_BEFORE_ASKED) return REMOTE_DRIVE_NOT;
+        k->kind = REMOTE_DRIVE_UNKNOWN;
+    }
     *map = k->map;
     return k->kind;
 }

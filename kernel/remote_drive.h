@@ -13,7 +13,10 @@ struct remote_drive_map {
     u32 set_count, drive;
 };
 
-enum remote_drive_kind { REMOTE_DRIVE_UNKNOWN, REMOTE_DRIVE_NOT, REMOTE_DRIVE_MAPPED };
+// SEEN: kept to count how often it is read.
+enum remote_drive_kind {
+    REMOTE_DRIVE_UNKNOWN, REMOTE_DRIVE_NOT, REMOTE_DRIVE_MAPPED, REMOTE_DRIVE_SEEN,
+};
 
 // Is this call one that may go one-sided, and what is known of its object?
 bool remote_drive_wanted(const struct p9_call *c);

@@ -20,6 +20,7 @@ struct drive_file {
     u64 first_byte, bytes;
     u32 minor;
     bool claimed;
+    u64 errors_seen[2];                          // by who claims it, [1], and all others
 };
 
 static struct drive_file *files[DRIVES_MAX * (GPT_PARTS_MAX + 1)];
@@ -50,8 +51,16 @@ static status_t file_open(struct drive_file *f, struct p9_call *c) {
     if ((c->flags & O_ACCMODE) && f->d->dev->read_only) return E_ROFS;
     if (claims(c->flags) && claim_conflicts(f)) return E_BUSY;
     const status_t status = ofd_open(&f->object, c->flags, c);
-    if (status == S_OK && claims(c->flags)) f->claimed = true;
-    return status;
+    if (status != S_OK || !claims(c->flags)) return status;
+    f->claimed = true;
+    f->errors_seen[1] = f->d->error_count;
+    return S_OK;
+}
+
+// flags: of the open file description. Who claims the drive misses no error because somebody
+// else has asked before.
+static status_t file_sync(struct drive_file *f, struct p9_call *c) {
+    return drive_sync(f->d, &c->value, &f->errors_seen[claims(c->flags)]);
 }
 
 // Where another node finds this file's pages by itself.
@@ -64,7 +73,7 @@ static status_t map_tell(const struct drive_file *f, struct p9_call *c) {
     return S_OK;
 }
 
-static status_t file_ioctl(const struct drive_file *f, struct p9_call *c) {
+static status_t file_ioctl(struct drive_file *f, struct p9_call *c) {
     const u64 sectors = f->bytes >> 9;
     const u32 block = 1u << f->d->dev->block_shift, read_only = f->d->dev->read_only;
     switch (c->flags) {                          // Source of numbers: Linux linux/fs.h
@@ -73,7 +82,7 @@ static status_t file_ioctl(const struct drive_file *f, struct p9_call *c) {
     case 0x1268: case 0x127b: data_put(c, 0, &block, 4); return S_OK;    // BLKSSZGET, BLKPBSZGET
     case 0x125e: data_put(c, 0, &read_only, 4); return S_OK;             // BLKROGET
     case DRIVE_IOC_MAP: return map_tell(f, c);
-    case 0x1261: return drive_sync(f->d, &c->value);                     // BLKFLSBUF
+    case 0x1261: return drive_sync(f->d, &c->value, &f->errors_seen[0]); // BLKFLSBUF
     default: return E_NOTTY;
     }
 }
@@ -94,7 +103,7 @@ static status_t file_call_drive(struct object *o, struct p9_call *c) {
     switch (c->type) {
     case P9_TLOPEN: return file_open(f, c);
     case P9_TREAD: case P9_TWRITE: return file_move(f, c);
-    case P9_TFSYNC: return drive_sync(f->d, &c->value);
+    case P9_TFSYNC: return file_sync(f, c);
     case P9_TGETATTR: fill_attr(f, &c->attr); return S_OK;
     case P9_TSETATTR: return c->attr.valid & ~(u64)P9_SETATTR_SIZE ? E_PERM : S_OK;
     case P9_TIOCTL: return file_ioctl(f, c);

@@ -40,7 +40,9 @@ static i64 pipe_move(struct object *o, u8 type, u8 *bytes, u32 len) {
 
 static u32 tag_free(const struct user_mount *m) {
     u32 tag = 0;
-    while (tag < MOUNT_TAGS && (m->tag[tag].request || m->tag[tag].clunk)) tag++;
+    while (tag < MOUNT_TAGS &&
+           (m->tag[tag].request || m->tag[tag].clunk || m->tag[tag].dropped))
+        tag++;
     return tag;
 }
 
@@ -55,6 +57,19 @@ static bool message_pack(struct user_mount *m, const struct p9_call *c, u16 tag,
     m->tx_len = b.len + payload;
     m->tx_at = 0;
     return true;
+}
+
+// Behind a walk in m->tx goes the getattr of what it will find: that saves a round. Where the
+// server answers it with an error, it is asked once more after the walk.
+static void attr_ahead(struct user_mount *m, struct user_request *r) {
+    const u32 tag = tag_free(m);
+    const struct p9_call c = {.type = P9_TGETATTR, .object.index = r->made->fid,
+                              .attr.valid = P9_GETATTR_BASIC};
+    struct p9_buf b = {.bytes = m->tx + m->tx_len, .size = MOUNT_BUFFER_BYTES - m->tx_len};
+    if (tag == MOUNT_TAGS || p9_request_pack(&b, &c, (u16)tag) != S_OK) return;
+    m->tx_len += b.len;
+    m->tag[tag] = (struct user_tag){.request = r, .ahead = true};
+    r->ahead = tag + 1;
 }
 
 static bool hello_next(struct user_mount *m) {
@@ -84,6 +99,7 @@ static bool message_next(struct user_mount *m) {
         if (message_pack(m, &c, (u16)tag, &r->call)) {
             m->tag[tag].request = r;
             r->in_flight = true;
+            if (r->step == USER_MAIN && r->call.type == P9_TWALK) attr_ahead(m, r);
             return true;
         }
         user_request_end(r, E_NAMETOOLONG);      // all else fits
@@ -126,21 +142,35 @@ static bool hello_done(struct user_mount *m, u32 size) {
     return true;
 }
 
+// The answer to a getattr that was sent with r's walk, or, r NULL, to one that came too late.
+static void ahead_done(struct user_request *r, const struct p9_call *reply) {
+    if (!r) return;
+    r->ahead = 0;
+    r->ahead_good = reply->status == S_OK;
+    if (r->ahead_good) r->call.attr = reply->attr;
+    if (r->step == USER_ATTR) user_ahead_done(r);
+}
+
 // One whole message of `size` bytes lies in m->rx. False: it answers nothing we asked.
 static bool message_done(struct user_mount *m, u32 size) {
     if (m->state == MOUNT_VERSION || m->state == MOUNT_ATTACH) return hello_done(m, size);
     const u32 tag = (u32)m->rx[5] | (u32)m->rx[6] << 8;
     if (tag >= MOUNT_TAGS) return false;
     struct p9_parsed parsed;
-    struct user_file *f = m->tag[tag].clunk;
-    struct user_request *r = m->tag[tag].request;
-    struct p9_call c = {.type = P9_TCLUNK};
-    if (r) c = user_step_call(r);
-    if ((!f && !r) || p9_reply_unpack(m->rx, size, &c, &parsed) != S_OK) return false;
+    const struct user_tag t = m->tag[tag];
+    struct user_request *r = t.request;
+    struct p9_call c = {.type = t.clunk ? P9_TCLUNK : P9_TGETATTR};
+    if (r && !t.ahead) c = user_step_call(r);
+    if (!t.clunk && !r && !t.dropped) return false;
+    if (p9_reply_unpack(m->rx, size, &c, &parsed) != S_OK) return false;
     if (c.status == S_OK && parsed.payload_len && !parsed.payload) return false;
     m->tag[tag] = (struct user_tag){0};
-    if (f) {
-        user_file_free(f);
+    if (t.clunk) {
+        user_file_free(t.clunk);
+        return true;
+    }
+    if (t.ahead || t.dropped) {
+        ahead_done(r, &c);
         return true;
     }
     r->in_flight = false;
@@ -213,6 +243,8 @@ void channel_end(struct user_mount *m, const char *why) {
     for (u32 tag = 0; tag < MOUNT_TAGS; tag++) {
         struct user_tag t = m->tag[tag];
         m->tag[tag] = (struct user_tag){0};
+        if (t.ahead) t.request->ahead = 0;
+        if (t.ahead && t.request->in_flight) continue;   // it ends by its other tag
         if (t.request) user_request_end(t.request, E_IO);
         if (t.clunk) user_file_free(t.clunk);
     }

@@ -164,6 +164,8 @@ static void position_release(struct user_request *r) {
 void user_request_end(struct user_request *r, status_t status) {
     struct user_file *made = r->made;
     list_remove(&r->link);
+    if (r->ahead) mount_of(r->mount)->tag[r->ahead - 1] = (struct user_tag){.dropped = true};
+    r->ahead = 0;
     r->call.status = status;
     r->call.made = (struct object_id){0};
     const u8 type = r->call.type;
@@ -463,11 +465,18 @@ void user_step_done(struct user_request *r, struct p9_call *reply,
         if (status != S_OK || r->call.type != P9_TWALK) break;
         r->made->dir = (reply->attr.qid_type & 0x80) != 0;
         r->step = USER_ATTR;
-        status = S_RESTART;
+        if (r->ahead && !r->abandoned) return;   // its answer is on its way
+        if (!r->ahead_good) status = S_RESTART;
         break;
     case USER_ATTR: r->call.attr = reply->attr; break;
     }
     if (status == S_RESTART && r->abandoned) status = E_INTR;
     if (status != S_RESTART) user_request_end(r, status);
+    else list_push_back(&mount_of(r->mount)->queue, &r->link);
+}
+
+// The getattr that was sent with r's walk, which has ended well, is answered.
+void user_ahead_done(struct user_request *r) {
+    if (r->ahead_good) user_request_end(r, S_OK);
     else list_push_back(&mount_of(r->mount)->queue, &r->link);
 }

@@ -27,6 +27,8 @@ struct user_request {
     enum user_step step;
     bool abandoned, in_flight;       // in_flight: a message of it is out
     bool at_position;                // it moves the file's own offset
+    u32 ahead;                       // tag + 1 of a getattr that was sent with the walk
+    bool ahead_good;                 // its answer has come and is in call.attr
     u32 mount;
     u64 offset;                      // of read, write, readdir once it is known
     char name[P9_NAME_MAX + 1];

@@ -36,9 +36,11 @@ struct user_file {
     struct list_node link, all;      // of the mount's clunks; of all its files
 };
 
-struct user_tag {                    // at most one of both
+struct user_tag {                    // of what is out: at most one of the three
     struct user_request *request;
     struct user_file *clunk;
+    bool dropped;                    // nobody waits for the reply any more
+    bool ahead;                      // it is the request's getattr, sent with its walk
 };
 
 struct user_mount {
@@ -79,4 +81,5 @@ void user_file_free(struct user_file *f);
 struct object_id user_file_id(const struct user_file *f);
 struct p9_call user_step_call(const struct user_request *r);
 void user_step_done(struct user_request *r, struct p9_call *reply, const struct p9_parsed *parsed);
+void user_ahead_done(struct user_request *r);
 void user_request_end(struct user_request *r, status_t status);
