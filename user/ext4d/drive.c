@@ -19,6 +19,7 @@
 #define BUCKETS 4096u
 #define CLEAN_MAX 2048u                  // blocks kept that are not changed
 #define RUN_BYTES (256u << 10)           // written by one call, at most
+#define READ_BYTES (48u << 10)           // read by one: what goes one-sided from another node
 
 enum phase {
     PHASE_NEW,                           // data, directories, new blocks of extent trees
@@ -113,8 +114,9 @@ static struct block *block_find(struct drive *d, u64 number) {
 
 static errcode_t file_read(struct drive *d, u64 at, u64 len, void *to) {
     u8 *bytes = to;
+    answers_send();
     while (len) {
-        const ssize_t n = pread(d->fd, bytes, len, (off_t)at);
+        const ssize_t n = pread(d->fd, bytes, MIN(len, READ_BYTES), (off_t)at);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return errno;
         if (n == 0) return EXT2_ET_SHORT_READ;
@@ -125,6 +127,7 @@ static errcode_t file_read(struct drive *d, u64 at, u64 len, void *to) {
 
 static errcode_t file_write(struct drive *d, u64 at, u64 len, const void *from) {
     const u8 *bytes = from;
+    answers_send();
     while (len) {
         const ssize_t n = pwrite(d->fd, bytes, len, (off_t)at);
         if (n < 0 && errno == EINTR) continue;

@@ -25,11 +25,14 @@ struct fid {
 struct ext4d {
     ext2_filsys fs;
     bool read_only, attached;
+    bool refused;                    // a commit has failed: no changes until one works
     u32 msize;
     u32 fid_count;
     struct fid *fids[1024];
     u8 data[P9_DATA_MAX];            // payload of the reply
 };
+
+void answers_send(void);             // main.c: before anything that takes time
 
 // Linux errnos, negated, as base/status.h has them; 0: done.
 status_t status_of(struct ext4d *s, errcode_t code);

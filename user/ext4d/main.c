@@ -24,9 +24,12 @@
 #define E2FSCK "/sbin/e2fsck.static"
 #define IDLE_COMMIT_MS 2000              // changes reach the drive after that long without calls
 #define BLOCKS_SUPPORTED (1ull << 32)
+#define LAST_MOUNTED "ext4d"             // in the superblock: who left it as it is
 
 static const char *drive_name;
-static u8 in[EXT4D_BUFFER_BYTES], out[EXT4D_BUFFER_BYTES];
+// What came and is not answered yet; answers that are not sent yet.
+static struct { int fd; u32 at, len; u8 bytes[2 * EXT4D_BUFFER_BYTES]; } in;
+static struct { int fd; u32 len; bool bad; u8 bytes[2 * EXT4D_BUFFER_BYTES]; } out;
 
 void panic(const char *format, ...) {
     va_list args;
@@ -87,7 +90,11 @@ status_t status_of(struct ext4d *s, errcode_t code) {
 errcode_t fs_commit(struct ext4d *s) {
     errcode_t code = 0;
     if (s->fs->flags & EXT2_FLAG_DIRTY) code = ext2fs_flush2(s->fs, 0);
-    return code ? code : drive_commit(s->fs);
+    if (!code) code = drive_commit(s->fs);
+    if (code && !s->refused) say("the drive does not take what was changed: read-only");
+    if (!code && s->refused) say("the drive takes changes again");
+    s->refused = code != 0;
+    return code;
 }
 
 // --- begin and end ---
@@ -101,22 +108,37 @@ static errcode_t open_drive(ext2_filsys *fs, int flags) {
     return ext2fs_open2(drive_name, NULL, flags | EXT2_FLAG_64BITS, 0, 0, drive_manager, fs);
 }
 
-// Runs Debian's e2fsck. False: the file system is not to be used.
-static bool check(void) {
-    say("not cleanly unmounted: checking it");
+// Runs Debian's e2fsck. Its exit status, or that of one that could not run.
+static int check_run(const char *how) {
     const pid_t pid = fork();
     if (pid == 0) {
         dup2(2, 1);
-        execl(E2FSCK, "e2fsck", "-p", drive_name, (char *)NULL);
+        execl(E2FSCK, "e2fsck", how, drive_name, (char *)NULL);
         fprintf(stderr, "ext4d: %s: %s\n", E2FSCK, strerror(errno));
         _exit(8);
     }
     int status = 0;
-    if (pid < 0 || waitpid(pid, &status, 0) != pid) return false;
-    if (WIFEXITED(status) && WEXITSTATUS(status) <= 3) return true;
-    say("e2fsck could not repair it by itself (status %d): run e2fsck.static -fy %s",
-        WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), drive_name);
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status)) return 8;
+    return WEXITSTATUS(status);
+}
+
+// Has it repaired. False: it is not to be used. A power cut while ext4d had it mounted may leave
+// files without a name, for ext4d does not journal; those e2fsck does not connect unasked. All
+// else that it would ask about is for a person.
+static bool check(bool left_by_us) {
+    say("not cleanly unmounted: checking it");
+    int status = check_run("-p");
+    if (status > 3 && status < 8 && left_by_us) status = check_run("-fy");
+    if (status <= 3) return true;
+    say("e2fsck could not repair it by itself (status %d): run e2fsck.static -fy %s", status,
+        drive_name);
     return false;
+}
+
+static bool is_left_by_us(const struct ext2_super_block *super) {
+    return !(super->s_state & (EXT2_VALID_FS | EXT2_ERROR_FS)) &&
+           !strncmp((const char *)super->s_last_mounted, LAST_MOUNTED,
+                    sizeof super->s_last_mounted);
 }
 
 // Looks whether it is dirty, and has it repaired: not where somebody has it mounted. e2fsck
@@ -131,17 +153,18 @@ static bool make_clean(void) {
     close(fd);
     for (u32 round = 0; round < 2; round++) {
         const errcode_t code = open_drive(&fs, 0);
-        bool dirty = code == EXT2_ET_SB_CSUM_INVALID;
+        bool dirty = code == EXT2_ET_SB_CSUM_INVALID, left_by_us = false;
         if (code && (!dirty || round)) {
             say("%s", reason(code));
             return false;
         }
         if (!code) {
             dirty = is_dirty(fs->super);
+            left_by_us = is_left_by_us(fs->super);
             ext2fs_close_free(&fs);
         }
         if (!dirty) return true;
-        if (round || !check()) break;
+        if (round || !check(left_by_us)) break;
     }
     return false;
 }
@@ -152,6 +175,8 @@ static errcode_t mark(struct ext4d *s, bool in_use) {
     if (in_use) super->s_state &= (u16)~EXT2_VALID_FS;
     else if (!(super->s_state & EXT2_ERROR_FS)) super->s_state |= EXT2_VALID_FS;
     if (in_use) super->s_mnt_count++;
+    memset(super->s_last_mounted, 0, sizeof super->s_last_mounted);
+    memcpy(super->s_last_mounted, LAST_MOUNTED, sizeof LAST_MOUNTED);
     ext2fs_mark_super_dirty(s->fs);
     return fs_commit(s);
 }
@@ -181,46 +206,68 @@ static bool end(struct ext4d *s) {
 
 // --- messages ---
 
-static bool read_all(int fd, u8 *to, size_t len) {
-    while (len) {
-        const ssize_t n = read(fd, to, len);
+// Where the pipes are another node's each call on them is a message, so what is there is read
+// at once, and answers go together: but never later than the next thing that takes time.
+void answers_send(void) {
+    for (u32 done = 0; done < out.len && !out.bad;) {
+        const ssize_t n = write(out.fd, out.bytes + done, out.len - done);
         if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return false;
-        to += n, len -= (size_t)n;
+        out.bad = n <= 0;
+        done += (u32)n;
     }
+    out.len = 0;
+}
+
+// The whole message that is next in what came; *size 0: none yet. False: it cannot be one.
+static bool message_here(u32 *size) {
+    *size = 0;
+    if (in.len - in.at < 4) return true;
+    struct p9_buf b = {.bytes = in.bytes + in.at, .size = 4};
+    const u32 bytes = (u32)p9_get(&b, 4);
+    if (bytes < P9_HEAD_BYTES || bytes > EXT4D_BUFFER_BYTES) return false;
+    if (in.len - in.at >= bytes) *size = bytes;
     return true;
 }
 
-static bool write_all(int fd, const u8 *from, size_t len) {
-    while (len) {
-        const ssize_t n = write(fd, from, len);
+static bool input_read(void) {
+    memmove(in.bytes, in.bytes + in.at, in.len - in.at);
+    in.len -= in.at;
+    in.at = 0;
+    for (;;) {
+        const ssize_t n = read(in.fd, in.bytes + in.len, sizeof in.bytes - in.len);
         if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return false;
-        from += n, len -= (size_t)n;
+        if (n > 0) in.len += (u32)n;
+        return n > 0;
     }
-    return true;
 }
 
 // Commits what is changed where no call comes for a while.
-static void wait_for_call(struct ext4d *s, int fd) {
+static void wait_for_call(struct ext4d *s) {
     if (s->read_only || (drive_dirty(s->fs) == 0 && !(s->fs->flags & EXT2_FLAG_DIRTY))) return;
-    struct pollfd p = {.fd = fd, .events = POLLIN};
+    struct pollfd p = {.fd = in.fd, .events = POLLIN};
     if (poll(&p, 1, IDLE_COMMIT_MS) == 0) (void)status_of(s, fs_commit(s));
 }
 
 static void serve(struct ext4d *s, int from, int to) {
-    for (;;) {
-        wait_for_call(s, from);
-        u32 size;
-        if (!read_all(from, in, 4)) return;
-        struct p9_buf b = {.bytes = in, .size = 4};
-        size = (u32)p9_get(&b, 4);
-        if (size < P9_HEAD_BYTES || size > sizeof in || !read_all(from, in + 4, size - 4)) return;
-        const u32 len = serve_message(s, in, size, out);
-        if (!write_all(to, out, len)) return;
-        if (!s->read_only && drive_dirty(s->fs) > EXT4D_DIRTY_MAX)
+    in.fd = from;
+    out.fd = to;
+    for (u32 size; !out.bad && message_here(&size);) {
+        if (size == 0) {
+            answers_send();
+            wait_for_call(s);
+            if (!input_read()) return;
+            continue;
+        }
+        static u8 answer[EXT4D_BUFFER_BYTES];     // those before it may be sent meanwhile
+        const u32 len = serve_message(s, in.bytes + in.at, size, answer);
+        memcpy(out.bytes + out.len, answer, len);
+        out.len += len;
+        in.at += size;
+        if (out.len > EXT4D_BUFFER_BYTES) answers_send();
+        if (!s->read_only && !s->refused && drive_dirty(s->fs) > EXT4D_DIRTY_MAX)
             (void)status_of(s, fs_commit(s));
     }
+    answers_send();
 }
 
 // Makes the pipes and mounts. to_serve: where to read and write.

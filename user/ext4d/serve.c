@@ -192,6 +192,16 @@ static status_t do_two(struct ext4d *s, const struct fid *f, const struct p9_cal
     return tree_rename(s, &from, &to);
 }
 
+// Would the call change the file system?
+static bool is_change(const struct p9_call *c) {
+    switch (c->type) {
+    case P9_TLOPEN: return (c->flags & FLAG_TRUNCATE) != 0;
+    case P9_TLCREATE: case P9_TWRITE: case P9_TSETATTR: case P9_TMKDIR: case P9_TSYMLINK:
+    case P9_TUNLINKAT: case P9_TLINK: case P9_TRENAMEAT: return true;
+    default: return false;
+    }
+}
+
 static status_t do_call(struct ext4d *s, struct p9_call *c, const u8 *payload) {
     if (c->type == P9_TVERSION) return do_version(s, c);
     if (c->type == P9_TATTACH) {
@@ -200,6 +210,7 @@ static status_t do_call(struct ext4d *s, struct p9_call *c, const u8 *payload) {
         return status == S_OK ? attr_of(s, EXT2_ROOT_INO, &c->attr) : status;
     }
     if (c->type == P9_TFLUSH) return S_OK;       // all before it is answered
+    if (s->refused && is_change(c) && fs_commit(s) != 0) return E_ROFS;
     struct fid *f = *fid_slot(s, c->object.index);
     if (!f) return E_BADF;
     switch (c->type) {
