@@ -11,12 +11,12 @@ import subprocess
 import sys
 
 import host
+import powerlog
 
 DIR = os.path.join(host.ROOT, "build", "ext4-cuts")
 CUTS = 1000 if host.LONG else 200
 APPENDS = 90
 FILES = 5
-SECTOR = 512
 
 
 def program_build():
@@ -88,32 +88,8 @@ def log_read(path):
     return records
 
 
-def cut(base, records, point, rng):
-    """The drive's bytes if the power goes before record number `point`."""
-    image = bytearray(base)
-    flushed = max((i for i in range(point) if records[i][0] == b"F"), default=-1)
-    for i in range(point):
-        kind, offset, data = records[i]
-        if kind != b"W":
-            continue
-        if i > flushed:                          # in the drive's cache: it may be there or not
-            for at in range(0, len(data), SECTOR * 8):
-                if rng.randrange(2):
-                    piece = data[at:at + SECTOR * 8]
-                    image[offset + at:offset + at + len(piece)] = piece
-        else:
-            image[offset:offset + len(data)] = data
-    return image
-
-
 def judge(image, load, answers):
-    """What is wrong with an image after e2fsck, or an empty string."""
-    code, report = host.fsck(image, True)
-    if code > 2:
-        return f"e2fsck -fy: status {code}\n{report}"
-    code, report = host.fsck(image, False)
-    if code:
-        return f"not clean after e2fsck -fy\n{report}"
+    """What is wrong with a repaired image, or an empty string."""
     want = [b""] * FILES
     seen = [b""] * FILES
     for sent, which, number in load.synced:
@@ -123,19 +99,11 @@ def judge(image, load, answers):
     for which in range(FILES):
         if not want[which]:
             continue
-        got = subprocess.run(["debugfs", "-R", f"cat /log{which}", image], stdout=subprocess.PIPE,
-                             stderr=subprocess.DEVNULL).stdout
+        got = powerlog.file_read(image, f"log{which}")
         if not got.startswith(want[which]):
             return f"log{which}: {len(want[which])} bytes were promised, {len(got)} are there or " \
                    f"differ"
     return ""
-
-
-def points_of(records, rng):
-    flushes = [i + 1 for i, r in enumerate(records) if r[0] == b"F"]
-    rng.shuffle(flushes)
-    points = flushes[:CUTS // 2]
-    return points + [rng.randrange(1, len(records) + 1) for _ in range(CUTS - len(points))]
 
 
 def main():
@@ -162,16 +130,10 @@ def main():
                    f"{name}: {APPENDS} appends, each fsynced, among other changes",
                    f"exit {done.returncode}, {answers} of {load.sent} answers\n"
                    + done.stdout.decode())
-        rng, problem = random.Random(len(name)), ""
-        for point in points_of(records, rng):
-            broken = os.path.join(DIR, "cut.img")
-            with open(broken, "wb") as file:
-                file.write(cut(base, records, point, rng))
-            answered = sum(r[0] == b"A" for r in records[:point])
-            problem = judge(broken, load, answered)
-            if problem:
-                problem = f"cut before record {point} of {len(records)}: {problem}"
-                break
+        rng = random.Random(len(name))
+        problem = powerlog.first_problem(
+            base, records, powerlog.points_of(records, CUTS, rng), rng,
+            lambda point, broken: judge(broken, load, sum(r[0] == b"A" for r in records[:point])))
         tap.result(not problem, f"{name}: {CUTS} power cuts, every append whose fsync was answered "
                    "is there", problem)
     print(f"1..{tap.count}")

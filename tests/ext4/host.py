@@ -11,6 +11,9 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "system"))
+from rig import Tap  # noqa: E402
+
 DIR = os.path.join(ROOT, "build", "ext4-host")
 PROGRAM = os.path.join(ROOT, "build", "host", "ext4d")
 LONG = os.environ.get("ISTHMUS_LONG") == "1"
@@ -213,18 +216,6 @@ def image_make(tree, name, options):
     return image
 
 
-class Tap:
-    def __init__(self):
-        self.count = self.failed = 0
-
-    def result(self, good, name, detail=""):
-        self.count += 1
-        self.failed += not good
-        print(f"{'ok' if good else 'not ok'} {self.count} - {name}", flush=True)
-        if not good:
-            print("\n".join("# " + line for line in detail.splitlines()[:30]), flush=True)
-
-
 KINDS = {"default": (), "1k": ("-b", "1024"), "indirect": ("-O", "^extents,^64bit"),
          "plain": ("-b", "1024", "-I", "128", "-O", "^has_journal,^metadata_csum,^dir_index")}
 
@@ -290,9 +281,23 @@ def test_messages(tap, tree):
                "each", problem)
 
 
+def test_left(tap, tree):
+    """A file without a name, as a power cut leaves it: e2fsck asks what to do with it."""
+    for who, wanted in (("ext4d", True), ("somebody", False)):
+        image = image_make(tree, "left.img", ())
+        for command in ("unlink f0", f"ssv last_mounted {who}", "ssv state 0"):
+            subprocess.run(["debugfs", "-w", "-R", command, image], check=True,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        status, said, crashed = serve(image, Messages().bytes)
+        good = (status == 0) == wanted and not crashed and (fsck(image, False)[0] == 0) == wanted
+        tap.result(good, f"left by {who}, a file without a name: "
+                   f"{'repaired' if wanted else 'refused'}", f"exit {status}\n{said}")
+
+
 def main():
     tap = Tap()
     tree = tree_make()
+    test_left(tap, tree)
     test_changes(tap, tree)
     test_messages(tap, tree)
     test_images(tap, tree)
