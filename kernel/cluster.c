@@ -220,6 +220,11 @@ u32 cluster_incarnation(u32 node) {
     return p == NULL ? 0 : (u32)p->them.incarnation | 1;
 }
 
+u32 cluster_fenced(u32 node) {
+    const u64 fenced = node < NODES_MAX ? cluster.peers[node].fenced : 0;
+    return fenced == 0 ? 0 : (u32)fenced | 1;
+}
+
 // Keys are here both ways and all pairs are ready.
 void peer_joined(struct peer *p) {
     member_joined(&p->member);

@@ -33,6 +33,8 @@ bool cluster_is_up(u32 node);        // itself, or a member with all queue pairs
 u64 cluster_up_mask(void);           // bit n: cluster_is_up(n); any context
 // Which boot of that node is a member: a number drawn by each boot. 0: it is not up.
 u32 cluster_incarnation(u32 node);   // net_lock
+// The same of its last life that this node has fenced. 0: none.
+u32 cluster_fenced(u32 node);        // net_lock
 u32 cluster_member_count(void);      // with itself; any context
 // Somebody came or went: called after the machines were told. Up to four watchers, boot.
 void cluster_watch(void (*changed)(void *ctx, u32 node, bool up), void *ctx);

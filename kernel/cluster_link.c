@@ -360,6 +360,8 @@ static void rx_member(struct peer *p, const struct cluster_msg *m) {
     case MSG_EXIT_ACK:
     case MSG_PARENT:
     case MSG_CHILD:
+    case MSG_WHERE:
+    case MSG_WHERE_TOLD:
         if (cluster.process) cluster.process(p->node, m);
         return;
     case MSG_CLOCK_ASK:

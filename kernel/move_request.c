@@ -243,8 +243,7 @@ status_t migrate_request(u32 asker_pid, u32 pid, const char *text) {
 void migrate_answered(const struct cluster_msg *m) {
     const struct msg_process *p = &m->process;
     spin_lock(&proc_lock);
-    if (m->status == S_OK && p->stay && p->node < NODES_MAX)
-        where_set(p->pid, (u8)p->node, p->stay);
+    if (m->status == S_OK && p->stay) where_heard(p->pid, p->node, p->stay);
     for (u32 i = 0; i < ASKS_MAX; i++) {
         struct ask *a = &asks[i];
         if (!a->used || a->state != ASK_OUT || a->pid != p->pid) continue;

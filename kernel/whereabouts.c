@@ -14,6 +14,7 @@
 #include "kernel/obituary.h"
 #include "kernel/owner.h"
 #include "kernel/signal.h"
+#include "kernel/where_search.h"
 #include "kernel/x86/cpu.h"
 
 #define HINTS_MAX 4096u                  // a power of two
@@ -60,23 +61,34 @@ static struct hint *hint_find(u32 pid, bool make) {
     return room ? room : &hints[pid * 2654435761u & (HINTS_MAX - 1)];
 }
 
-// Where pid is, as far as this node can say: see where_decide. proc_lock held.
-struct where_found where_look(u32 pid) {
+// What this node has of pid; stay: of the process or its image here, else of the hint.
+// proc_lock held.
+void where_see(u32 pid, struct where_seen *seen, u64 *stay) {
     const u32 birth = pid >> PID_NODE_SHIFT;
     const struct hint *h = pid ? hint_find(pid, false) : NULL;
-    struct where_seen seen = {.self = (u8)node_id, .hint = h ? h->node : WHERE_NONE,
-                              .birth = pid && birth < NODES_MAX ? (u8)birth : WHERE_NONE};
+    *seen = (struct where_seen){.self = (u8)node_id, .hint = h ? h->node : WHERE_NONE,
+                                .birth = pid && birth < NODES_MAX ? (u8)birth : WHERE_NONE};
+    *stay = h ? h->stay : 0;
     for (u32 i = 0; i < proc_count && pid; i++) {
         if (procs[i].state == PROC_FREE || proc_descs[i].pid != pid) continue;
         if (procs[i].state == PROC_NEW) {
-            seen.arriving = true;
+            seen->arriving = true;
         } else if (procs[i].state != PROC_AWAY) {
-            seen.lives = true;
+            seen->lives = true;
+            *stay = proc_descs[i].stay;
         } else if (procs[i].cl.frozen) {
-            seen.frozen = true;
-            seen.word = proc_owner_word(&procs[i]);
+            seen->frozen = true;
+            seen->word = proc_owner_word(&procs[i]);
+            *stay = proc_descs[i].stay;
         }
     }
+}
+
+// Where pid is, as far as this node can say: see where_decide. proc_lock held.
+struct where_found where_look(u32 pid) {
+    struct where_seen seen;
+    u64 stay;
+    where_see(pid, &seen, &stay);
     return where_decide(&seen);
 }
 
@@ -94,6 +106,11 @@ void where_set(u32 pid, u8 node, u64 stay) {
     struct hint *h = hint_find(pid, true);
     if (h->pid == pid && !where_newer(stay, h->stay)) return;
     *h = (struct hint){stay, pid, node};
+}
+
+// As where_set, for what another node said: one that is no member any more died with it.
+void where_heard(u32 pid, u32 node, u64 stay) {
+    if (node < NODES_MAX && cluster_is_up(node)) where_set(pid, (u8)node, stay);
 }
 
 // pid has ended. proc_lock held.
@@ -190,6 +207,7 @@ void child_away_add(struct proc *p) {
 static void child_back(u32 pid) {
     struct child_away *c = child_find(pid);
     if (c) c->used = false;
+    search_end(pid);
 }
 
 // Tells the parent of an ended child, if it lives here and knows all its children; else that
@@ -215,6 +233,11 @@ static void child_ended(struct child_away *c, i32 wait_status, u64 cpu_ns) {
     c->wait_status = wait_status;
     c->cpu_ns = cpu_ns;
     child_say(c);
+}
+
+bool child_waits(u32 pid) {
+    const struct child_away *c = child_find(pid);
+    return c && !c->ended;
 }
 
 void child_lost(u32 pid) {
@@ -277,6 +300,16 @@ static status_t child_wait_away(const struct proc_desc *me, i64 which, bool take
     return s;
 }
 
+// Names the node where a child is, or was last, and that node's life.
+static void child_place(u32 pid, struct msg_process *m) {
+    struct where_seen seen;
+    where_see(pid, &seen, &m->stay);
+    const u8 gone = search_gone(pid), at = where_decide(&seen).node;
+    const bool here = seen.lives || seen.frozen;
+    m->node = gone != WHERE_NONE ? gone : here ? (u8)node_id : at;
+    m->incarnation = gone != WHERE_NONE ? cluster_fenced(gone) : cluster_incarnation(m->node);
+}
+
 // Those that are on this node, or frozen here on their way. The parent has left, so that it
 // has no more than it had: most places are passed over without the lock.
 static void children_here_tell(u32 ppid, u8 node) {
@@ -288,6 +321,7 @@ static void children_here_tell(u32 ppid, u8 node) {
             .pid = d->pid, .ppid = d->ppid, .pgid = d->pgid,
             .ended = procs[i].state == PROC_ZOMBIE, .wait_status = d->exit_code,
             .cpu_ns = d->account.cpu_ns}};
+        child_place(d->pid, &m.process);
         bool mine = procs[i].state != PROC_FREE && procs[i].state != PROC_NEW &&
                     (procs[i].state != PROC_AWAY || procs[i].cl.frozen) && d->ppid == ppid;
         if (mine && procs[i].state == PROC_ZOMBIE) proc_free(&procs[i]);
@@ -316,12 +350,14 @@ void children_tell(u32 ppid, u8 node) {
         if (!children[i].used) continue;
         spin_lock(&proc_lock);
         struct child_away c = children[i];
-        if (c.used && c.ppid == ppid) children[i].used = false;
-        spin_unlock(&proc_lock);
-        if (!c.used || c.ppid != ppid) continue;
         struct cluster_msg m = {.type = MSG_CHILD, .process = {
             .pid = c.pid, .ppid = c.ppid, .pgid = c.pgid, .ended = c.ended,
             .wait_status = c.wait_status, .cpu_ns = c.cpu_ns}};
+        const bool its = c.used && c.ppid == ppid;
+        if (its) child_place(c.pid, &m.process);
+        if (its) children[i].used = false;
+        spin_unlock(&proc_lock);
+        if (!its) continue;
         (void)cluster_send(node, &m);
     }
     children_here_tell(ppid, node);
@@ -424,6 +460,13 @@ static void rx_exit_ack(u32 pid) {
     spin_unlock(&proc_lock);
 }
 
+// Its end is on its way to its parent's node. proc_lock held.
+bool end_is_told(u32 pid) {
+    for (u32 i = 0; i < EXITS_MAX && exit_count; i++)
+        if (exit_notes[i].used && exit_notes[i].p.pid == pid) return true;
+    return false;
+}
+
 // A signal for a process, or its new parent. What is on its way has it later.
 static void rx_note(const struct cluster_msg *m) {
     const struct signal_note note = {m->process.pid, m->process.signal, m->process.ppid};
@@ -443,6 +486,15 @@ static bool parent_may_wait(u32 ppid) {
     return parent ? parent->state != PROC_ZOMBIE : in_transit(ppid);
 }
 
+// Where a child that was just named is; this node may have seen its node's end already.
+static void child_placed(const struct msg_process *m) {
+    if (m->node >= NODES_MAX || m->node == node_id || !child_waits(m->pid)) return;
+    if (m->incarnation != 0 && cluster_incarnation(m->node) == m->incarnation)
+        where_set(m->pid, (u8)m->node, m->stay);
+    else
+        search_begin(m->pid, (u8)m->node);
+}
+
 // A child of a process that came here; pid 0: that was all of them, and those that ended
 // are told to it.
 static void rx_child(const struct msg_process *m) {
@@ -454,6 +506,7 @@ static void rx_child(const struct msg_process *m) {
         child_add(m);
         struct child_away *c = child_find(m->pid);
         if (c && !parent_may_wait(m->ppid)) child_orphan(c);
+        child_placed(m);
     }
     spin_unlock(&proc_lock);
 }
@@ -467,12 +520,11 @@ static void rx_move(const struct cluster_msg *m) {
 }
 
 static void rx(u8 from, const struct cluster_msg *m) {
-    (void)from;
     const struct msg_process *p = &m->process;
     switch (m->type) {
     case MSG_LOCATION:
         spin_lock(&proc_lock);
-        if (p->node < NODES_MAX) where_set(p->pid, (u8)p->node, p->stay);
+        where_heard(p->pid, p->node, p->stay);
         spin_unlock(&proc_lock);
         return;
     case MSG_MOVE: rx_move(m); return;
@@ -482,6 +534,8 @@ static void rx(u8 from, const struct cluster_msg *m) {
     case MSG_EXIT: rx_exit(m); return;
     case MSG_EXIT_ACK: rx_exit_ack(p->pid); return;
     case MSG_CHILD: rx_child(p); return;
+    case MSG_WHERE: search_rx_asked(from, m); return;
+    case MSG_WHERE_TOLD: search_rx_told(from, m); return;
     default: return;
     }
 }
@@ -536,27 +590,23 @@ static void signals_send(void) {
 void whereabouts_poll(u64 now_ns) {
     if (signal_count) signals_send();
     exits_send(now_ns);
+    search_poll(now_ns);
 }
 
 // Something is to be sent now or again.
-bool whereabouts_waits(void) { return signal_count || exit_count; }
+bool whereabouts_waits(void) { return signal_count || exit_count || search_waits(); }
 
 u64 whereabouts_deadline_ns(u64 now_ns) {
     if (signal_count) return now_ns + SIGNAL_REPEAT_NS;      // to processes on their way
-    return exit_count ? now_ns + EXIT_REPEAT_NS : ~0ull;
+    return MIN(exit_count ? now_ns + EXIT_REPEAT_NS : ~0ull, search_deadline_ns());
 }
 
-// Everything that ran there has ended, as far as anybody here can tell.
+// A child that was there may have gone on, and one that was elsewhere may have gone there:
+// the others are asked. Hints that name it are of no use.
 void where_peer_down(u8 node) {
     spin_lock(&proc_lock);
-    for (u32 i = 0; i < children_end; i++) {
-        struct child_away *c = &children[i];
-        if (!c->used || c->ended) continue;
-        const struct where_found found = where_look(c->pid);
-        if (found.node != node || found.kind == WHERE_TRANSIT) continue;
-        obituary_add(c->pid, "", node, "it ran there");
-        child_lost(c->pid);
-    }
+    for (u32 i = 0; i < children_end; i++)
+        if (children[i].used && !children[i].ended) search_begin(children[i].pid, node);
     for (u32 i = 0; i < proc_count; i++)
         if (procs[i].cl.children_coming && procs[i].cl.giver == node) children_known(&procs[i]);
     for (u32 i = 0; i < HINTS_MAX; i++)

@@ -9,8 +9,11 @@
 void whereabouts_init(void);
 // Where pid is, as far as this node can say. proc_lock held.
 struct where_found where_look(u32 pid);
+// What it has of it, and the stay of that. proc_lock held.
+void where_see(u32 pid, struct where_seen *seen, u64 *stay);
 // It went to `node` for its `stay`th stay. proc_lock held.
 void where_set(u32 pid, u8 node, u64 stay);
+void where_heard(u32 pid, u32 node, u64 stay);       // the same, by hearsay; proc_lock held
 void where_forget(u32 pid);                          // it has ended; proc_lock held
 // It runs here now: the members are told. net_lock held, proc_lock not.
 void where_tell_here(const struct proc_desc *d);
@@ -24,6 +27,8 @@ void where_peer_down(u8 node);                       // net_lock held
 void child_away_add(struct proc *p);
 // pid died with its node. proc_lock held.
 void child_lost(u32 pid);
+bool child_waits(u32 pid);           // a child elsewhere that has not ended; proc_lock held
+bool end_is_told(u32 pid);           // pid ended here, its parent elsewhere; proc_lock held
 // Parent moved: its children known here are told to its new node. net_lock held.
 void children_tell(u32 ppid, u8 node);
 

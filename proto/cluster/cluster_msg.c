@@ -130,6 +130,7 @@ static void walk_process(struct walk *w, struct msg_process *p) {
     walk_status(w, &p->wait_status);
     walk_u64(w, &p->cpu_ns);
     walk_u64(w, &p->stay);
+    walk_u32(w, &p->incarnation);
 }
 
 static void walk_body(struct walk *w, struct cluster_msg *m) {
@@ -151,6 +152,7 @@ static void walk_body(struct walk *w, struct cluster_msg *m) {
         walk_status(w, &m->status);
         return;
     case MSG_MOVED:
+    case MSG_WHERE_TOLD:
         walk_status(w, &m->status);
         walk_process(w, &m->process);
         return;
@@ -160,6 +162,7 @@ static void walk_body(struct walk *w, struct cluster_msg *m) {
     case MSG_EXIT:
     case MSG_EXIT_ACK:
     case MSG_PARENT:
+    case MSG_WHERE:
     case MSG_CHILD: walk_process(w, &m->process); return;
     case MSG_STATUS_ASK: return;
     case MSG_PROFILE:

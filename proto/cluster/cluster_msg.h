@@ -39,13 +39,18 @@ enum cluster_msg_type {
     MSG_SIGNAL,         // raise `signal` in pid
     MSG_EXIT,           // pid ended with wait_status; for its parent ppid
     MSG_EXIT_ACK,       // pid
-    MSG_CHILD,          // to the new node of ppid: it has the child pid (wait_status: ended)
+    MSG_CHILD,          // to the new node of ppid: it has the child pid (wait_status: ended),
+                        // which is at `node` in that incarnation, or was there last
     MSG_ROSTER,         // nodes that have no line in cluster.conf: all that the sender knows
     MSG_PARENT,         // pid's parent ended: it is ppid now
     MSG_REFS,           // references on the receiver's objects went from a node to the sender
     MSG_PROFILE,        // stat: what a program used; see kernel/placement_exec.c
     MSG_CLOCK_ASK,      // clock: asked_ns by the sender's clock, which clock it has
     MSG_CLOCK,          // clock: the answer
+    MSG_WHERE,          // is pid there, or known since its `stay`th? `node`, in that
+                        // incarnation, had it and died (where.h); tag: the round of asking
+    MSG_WHERE_TOLD,     // pid, tag of the question, status S_OK: `node`, its `stay`th; E_SRCH:
+                        // not here; E_AGAIN: ask again
     MSG_TYPES,
 };
 
@@ -87,6 +92,7 @@ struct cluster_msg {
             i32 wait_status;
             u64 cpu_ns;
             u64 stay;                 // where.h
+            u32 incarnation;          // of `node`, where it says which life is meant
         } process;
         struct { u32 count; u64 word[STATUS_WORDS]; } stat;
         struct clock_answer clock;

@@ -23,19 +23,23 @@ from rig import Tap, program  # noqa: E402
 LIMIT = float(os.environ.get("ISTHMUS_LIMIT", "240"))  # a hang detector
 POLL_SECONDS = 0.05
 
-# Shell on node 0. `gone`, `back`: wait until so many members are there.
+# Shell on node 0. `members_are`: waits until so many members are there. One look decides, for
+# two may differ; what looks may itself die with the node that it was placed on.
 LIBRARY = r"""
-members_are() { until [ "$(cat /nodes/members)" = "$1" ]; do
-    cat /nodes/members-not-$(cat /nodes/members) >/dev/null; done; }
+members_are() {
+    while m=$(cat /nodes/members); [ "$m" != "$1" ]; do
+        [ -z "$m" ] || cat /nodes/members-not-$m >/dev/null
+    done
+}
 """
 
 
 class Driven(Cluster):
     """A cluster that runs a command while the test does things to its machines."""
 
-    def __init__(self, command, **options):
-        # What dies with which node is written here, so nothing moves by itself.
-        append = [*options.pop("append", []), "place=off"]
+    def __init__(self, command, place="off", **options):
+        """place: where the test says what dies with which node, nothing moves by itself."""
+        append = [*options.pop("append", []), f"place={place}"]
         super().__init__(Options(command=LIBRARY + command, timeout=LIMIT, append=append,
                                  **options))
         self.channel = RunChannel(self.machines[0].run_channel_path(), self.options.command)
@@ -108,14 +112,14 @@ members_are 2
 wc -c </tmp/log >/tmp/after
 echo "before $(cat /tmp/before) after $(cat /tmp/after)"
 on 1 echo works again
-cat /nodes/1/status
+on 0 cat /nodes/1/status              # not one of its processes
 """
 
 
 def check_stopped(tap):
     """Node 1's QEMU is stopped while a process there writes to a file of node 0, and goes on
     after node 0 has fenced it: nothing more is written, and node 1 says why."""
-    with Driven(STOPPED, nodes=2, append=["dead.after=1"]) as cluster:   # the bound: its floor
+    with Driven(STOPPED, place="auto", nodes=2, append=["dead.after=1"]) as cluster:   # the bound: its floor
         cluster.output_wait("writing\n")
         os.kill(cluster.machines[1].process.pid, signal.SIGSTOP)
         cluster.output_wait("fenced\n")
