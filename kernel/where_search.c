@@ -134,7 +134,8 @@ void search_rx_asked(u8 from, const struct cluster_msg *m) {
     const struct where_told told = where_answer(&seen, &asked);
     const struct cluster_msg answer = {
         .type = MSG_WHERE_TOLD, .tag = m->tag,
-        .status = told.reply == WHERE_LATER ? E_AGAIN : told.reply == WHERE_NOT_HERE ? E_SRCH : S_OK,
+        .status = told.reply == WHERE_LATER ? E_AGAIN
+                  : told.reply == WHERE_NOT_HERE ? E_SRCH : S_OK,
         .process = {.pid = p->pid, .node = told.node, .stay = told.stay}};
     (void)cluster_send(from, &answer);
 }

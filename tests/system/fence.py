@@ -119,7 +119,8 @@ on 0 cat /nodes/1/status              # not one of its processes
 def check_stopped(tap):
     """Node 1's QEMU is stopped while a process there writes to a file of node 0, and goes on
     after node 0 has fenced it: nothing more is written, and node 1 says why."""
-    with Driven(STOPPED, place="auto", nodes=2, append=["dead.after=1"]) as cluster:   # the bound: its floor
+    bound = "dead.after=1"                       # its floor
+    with Driven(STOPPED, place="auto", nodes=2, append=[bound]) as cluster:
         cluster.output_wait("writing\n")
         os.kill(cluster.machines[1].process.pid, signal.SIGSTOP)
         cluster.output_wait("fenced\n")
