@@ -348,29 +348,37 @@ static void stood_still(u64 now_ns) {
          (u64)(still_ns / NS_PER_MS), peers);
 }
 
+bool cluster_in_rebirth(void) { return cluster.reborn_for != 0; }
+
 void cluster_rebirth(u32 node) {
     if (cluster.reborn_for == 0) cluster.reborn_for = node + 1;
 }
 
-// Ends what the other side counts as dead, and all connections: the next call comes from a
-// new incarnation.
-static void rebirth(void) {
-    const u32 node = cluster.reborn_for - 1;
-    cluster.reborn_for = 0;
-    const u32 ended = rebirth_reap(node);
+// Ends all processes and connections; once they have ended, the next call comes from a new
+// incarnation. Until then nobody is called or let in (cluster_in_rebirth).
+static void rebirth_begin(u32 node) {
+    cluster.reaped = rebirth_reap(node);
+    cluster.reaping = true;
     for (u64 left = cluster.live; left != 0; left &= left - 1) {
         struct peer *p = &cluster.peers[__builtin_ctzll(left)];
-        if (p->member.state != MEMBER_DOWN) {
-            peer_fail(p, "this node joins as new", 0);
-            peer_close(p);
-        }
-        p->fenced = 0;
+        if (p->member.state == MEMBER_DOWN) continue;
+        peer_fail(p, "this node joins as new", 0);
+        peer_close(p);
     }
+}
+
+static void rebirth(void) {
+    const u32 node = cluster.reborn_for - 1;
+    if (!cluster.reaping) rebirth_begin(node);
+    if (!rebirth_over()) return;
+    cluster.reborn_for = 0;
+    cluster.reaping = false;
+    for (u32 i = 0; i < NODES_MAX; i++) cluster.peers[i].fenced = 0;
     cluster.incarnation = nonzero_random();
     cluster.node->incarnation = cluster.incarnation;
     cluster.counters.rebirths++;
-    klog("cluster: joins as new, incarnation %016lx: %u processes that node %u's side counts as "
-         "dead are ended", cluster.incarnation, ended, node);
+    klog("cluster: joins as new, incarnation %016lx: node %u's side counts this one as dead, "
+         "and all %u processes are ended", cluster.incarnation, node, cluster.reaped);
 }
 
 static void tick(u64 now_ns) {

@@ -66,6 +66,7 @@ static void call(struct peer *p) {
 
 // Calls whoever is due: every node of cluster.conf that is not up, with growing waits.
 void join_tick(u64 now_ns) {
+    if (cluster_in_rebirth()) return;
     for (u32 i = 0; i < NODES_MAX; i++) {
         struct peer *p = &cluster.peers[i];
         if (i == cluster.self || !roster_taken(&cluster_conf.node[i])) continue;
@@ -132,6 +133,11 @@ static void on_request(const struct rdma_cm_event *ev) {
         return;
     }
     struct peer *p = &cluster.peers[them.id];
+    if (cluster_in_rebirth()) {
+        refuse(ev->id, MEMBER_BUSY);
+        rdma_destroy_id(ev->id);
+        return;
+    }
     switch (member_request(&p->member, cluster.self, them.id)) {
     case MEMBER_ACCEPT_DROP_OWN:
         peer_close(p);

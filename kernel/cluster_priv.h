@@ -131,6 +131,8 @@ struct cluster {
     u64 view;                        // counts who came and went
     u64 fenced_at_ns;                // when the last one went
     u32 reborn_for;                  // node + 1 whose side of a cut is the larger; 0: none
+    bool reaping;                    // for it: processes were told to end
+    u32 reaped;                      // how many
     u64 known;                       // bit n: in cluster.conf, or has been a member
     u64 tick_at_ns, now_ns;
     bool more;                       // completions were left to the next round
@@ -156,6 +158,7 @@ void peer_joined(struct peer *p);
 // After this round all peers are closed and this node is a new incarnation; `node` is of
 // the larger side of a cut that is over.
 void cluster_rebirth(u32 node);
+bool cluster_in_rebirth(void);       // until its processes have ended
 void cluster_sides(struct member_side *us);  // fills members and lowest
 // They are still true, and nobody was fenced for as long as it takes to notice.
 bool cluster_sides_hold(const struct member_side *us, u64 now_ns);

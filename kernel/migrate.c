@@ -165,8 +165,8 @@ static void give(struct proc *p) {
     lenders_write(p);
     placement_giving(p);
     p->cl.giving = true;
-    if (p->cl.target == node_id) {
-        thaw(p, S_OK);
+    if (p->cl.target == node_id || p->kill_pending) {
+        thaw(p, p->kill_pending ? E_SRCH : S_OK);
         return;
     }
     status_t s = E_BUSY;

@@ -284,6 +284,7 @@ status_t proc_fork(struct proc *parent, const struct fork_args *args, u32 *pid_o
     *pid_out = c->pid;
     spin_lock(&proc_lock);
     proc_set_owner(child, PROC_READY);       // it may be moved before it ever ran
+    child->kill_pending = parent->kill_pending;
     proc_become_ready(child);
     spin_unlock(&proc_lock);
     return S_OK;

@@ -1,8 +1,9 @@
-// Processes that end when this node joins as new.
+// Processes end when this node joins as new. net_lock held, proc_lock not.
 #pragma once
 
 #include "base/types.h"
 
-// Kills each process here that another node bore or has the parent of; how many. `node` is
-// the one whose side counts them as dead. net_lock held, proc_lock not.
+// Kills every process here but init; how many. `node` is one of those that count them as dead.
 u32 rebirth_reap(u32 node);
+// They have ended: what they held of other nodes is not given back in the next life's name.
+bool rebirth_over(void);

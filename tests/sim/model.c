@@ -93,6 +93,8 @@ static void step_later(struct sim_node *n, u32 index) {
     later(n, index, EV_STEP, step_ns / 2 + sim_random(step_ns));
 }
 
+static void place_end(struct sim_node *n, u32 index);
+
 // A process begins to run here: nobody else may run it, and nothing it did is undone.
 static void proc_enter(struct sim_node *n, u32 index) {
     struct place *p = &n->place[index];
@@ -103,6 +105,11 @@ static void proc_enter(struct sim_node *n, u32 index) {
         sim_fail("pid %u went back in time: step %lu of %lu", p->pid, counter, proc->counter);
     p->state = PLACE_RUNNING;
     n->idle = false;
+    if (p->doomed) {
+        proc->exited = true;
+        place_end(n, index);
+        return;
+    }
     if (p->steps_left == 0) p->steps_left = 3 + (u32)sim_random(30);
     sim_trace("node %u: pid %u runs at place %u", self_of(n), p->pid, index);
     step_later(n, index);
@@ -274,15 +281,19 @@ static const struct cluster_host *model_host(u8 node) {
     return &host;
 }
 
-// As kernel/rebirth.c, which goes by births and parents: here by what was reported. What this
-// node has reported itself was said by an incarnation that is over.
+// As kernel/rebirth.c: nothing of this node runs on, and what is in a queue comes back and
+// ends. What this node has reported lost itself was said by an incarnation that is over.
 void model_reborn(u8 node) {
     struct sim_node *n = &sim.node[node];
     for (u32 i = 0; i < SIM_PLACES; i++) {
-        struct sim_proc *p = &sim.proc[n->place[i].pid];
-        if (n->place[i].state != PLACE_RUNNING || (p->lost_at & ~BIT(node)) == 0) continue;
-        p->exited = true;
-        place_end(n, i);
+        struct place *p = &n->place[i];
+        if (p->state == PLACE_RUNNING) {
+            sim.proc[p->pid].exited = true;
+            place_end(n, i);
+        } else if (p->state == PLACE_GIVING) {
+            p->doomed = true;
+            cluster_node_cancel(n->cn, i, E_HOSTUNREACH);
+        }
     }
     for (u32 pid = 0; pid < sim.pids; pid++) sim.proc[pid].lost_at &= ~BIT(node);
 }

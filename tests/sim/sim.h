@@ -47,6 +47,7 @@ struct place {                      // the kernel's struct proc, so to say
     u32 steps_left;
     u64 queued_word, queued_ns;     // as last seen, and since when
     bool fetching;
+    bool doomed;                    // frozen when its node had to join as new
     struct chain chain;             // model: page fetch, then the CAS to FREE
     u64 fetch_addr;                 // frame that the page goes to
     u64 fetched_word, expected_word;
@@ -199,7 +200,7 @@ void cuts_explain(void);
 // model.c: processes
 void model_boot(u8 node);
 void model_event(const struct event *ev);
-void model_reborn(u8 node);                    // ends what others count as dead
+void model_reborn(u8 node);                    // ends all that runs there
 void model_posted(u8 node, struct chain *c);
 void model_fetched(struct sim_node *n, u32 index, status_t status);
 void model_imm(u8 node, u8 from, u32 imm);

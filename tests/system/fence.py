@@ -22,6 +22,7 @@ from rig import Tap, program  # noqa: E402
 
 LIMIT = float(os.environ.get("ISTHMUS_LIMIT", "240"))  # a hang detector
 POLL_SECONDS = 0.05
+PID_NODE_SHIFT = 16                  # above it a pid has the node where it was born
 
 # Shell on node 0. `members_are`: waits until so many members are there. One look decides, for
 # two may differ; what looks may itself die with the node that it was placed on.
@@ -241,40 +242,47 @@ def check_third(tap):
 
 
 CUT = r"""
-on 1 sleep 1000 & remote=$!
-sleep 1000 & stays=$!
-until [ "$(cat /proc/$remote/node)" = 1 ]; do sleep 0.1; done
+on 2 born /tmp/born & remote=$!
+on 1 sleep 1000 & stays=$!
+until [ -s /tmp/born ] && [ "$(cat /proc/$stays/node)" = 1 ]; do sleep 0.1; done
+echo "born $(cat /tmp/born) $(cat /proc/$(cat /tmp/born)/node)"
 echo ready
-members_are 1
+members_are 2
 wait $remote; echo "remote $?"
 echo cut
 members_are 3
+k=0                                   # its shell is started again
+until grep -q '^processes: 2$' /nodes/2/status || [ $k = 50 ]; do k=$((k + 1)); sleep 0.2; done
+grep processes: /nodes/2/status
 kill $stays; wait $stays; echo "stays $?"
-on 1 echo works again
+on 2 echo works again
 grep -h rebirths /nodes/*/status
 """
 
 
 def check_cut(tap):
-    """Node 0 is cut off from nodes 1 and 2, and the cut heals: node 0, alone, joins as new; its
-    own processes go on; 1 and 2 never part."""
-    with Driven(CUT, nodes=3, cut=[0]) as cluster:
+    """Node 2 is cut off from nodes 0 and 1, and the cut heals: node 2, alone, joins as new, and
+    nothing runs on there, not even what was born there of a parent there; 0 and 1 never part."""
+    with Driven(CUT, nodes=3, cut=[2], add=[program("born") + ":/bin/born"]) as cluster:
         for here, there in ((1, 2), (2, 1), (1, 0), (2, 0)):
             cluster.console_wait(here, rb"cluster: node %d joined" % there)
-        cluster.output_wait("ready\n")
+        born = int(cluster.output_wait(r"born (\d+) 2\nready\n").group(1))
         cluster.relay.cut_toggle()
         cluster.output_wait("cut\n")
-        for node in (1, 2):
-            cluster.console_wait(node, rb"cluster: node 0 is down")
+        for node in (0, 1):
+            cluster.console_wait(2, rb"cluster: node %d is down" % node)
         cluster.relay.cut_toggle()
         output = cluster.finish()
         logs = [machine.console().decode(errors="replace") for machine in cluster.machines]
     tap.result("remote 137" in output, "cut: what ran beyond it has an exit record", output)
     tap.result("stays 143" in output and "works again" in output
-               and re.findall(r"rebirths: (\d+)", output) == ["1", "0", "0"],
-               "cut: the smaller side joins as new and keeps what is its own", output)
-    tap.result(not re.search(r"node [12] is down", logs[1] + logs[2]),
-               "cut: the larger side stays together", logs[1] + logs[2])
+               and re.findall(r"rebirths: (\d+)", output) == ["0", "0", "1"],
+               "cut: the smaller side joins as new, the larger keeps what is its own", output)
+    tap.result(born >> PID_NODE_SHIFT == 2 and "processes: 2\n" in output
+               and re.search(rf"lost: process {born} .*joins as new", logs[2]),
+               "cut: nothing of the smaller side runs on", output + logs[2])
+    tap.result(not re.search(r"node [01] is down", logs[0] + logs[1]),
+               "cut: the larger side stays together", logs[0] + logs[1])
 
 
 CHECKS = [check_stopped, check_killed, check_third, check_cut]
