@@ -208,29 +208,23 @@ def consoles(tap):
         size = cluster.ask(0, "stty -F $C rows 33; stty -F $C size")
         tap.result(size.strip().startswith("33 "), "node 0 sets its size and reads it", size)
         # Node 1's own shell waits for a command that does not read, and so leaves the line.
-        cluster.type(1, "echo quiet $((5 * 5)); sleep 100000\n")
-        cluster.console_wait(1, rb"quiet 25")
+        cluster.says(1, "echo quiet $((5 * 5)); sleep 100000", rb"quiet 25")
         cluster.type(0, "read a b < $C; echo heard $b, $a\n")
         cluster.type(1, "one two\n")
         cluster.console_wait(0, rb"heard two, one")
         tap.result(True, "node 0 reads a line typed on node 1's console")
         cluster.type(0, "export C; setsid sh -c 'sh -i <$C >$C 2>&1; echo gone $((2*2))' &\n")
-        cluster.type(1, "echo shell at $(cat /proc/self/node) $((6 * 7))\n")
-        cluster.console_wait(1, rb"shell at 0 42")
+        cluster.says(1, "echo shell at $(cat /proc/self/node) $((6 * 7))", rb"shell at 0 42")
         tap.result(True, "a shell of node 0 works on node 1's console")
         cluster.type(1, "exit\n")
         cluster.console_wait(0, rb"gone 4")      # and the line is as node 1's shell left it
         cluster.type(1, "\x03")
-        cluster.type(1, "echo back $((7 * 7))\n")
-        cluster.console_wait(1, rb"back 49")
+        cluster.says(1, "echo back $((7 * 7))", rb"back 49")
         tap.result(True, "after it control-C gives node 1's shell its console back")
-
-
-        cluster.type(0, "sh -c 'echo 1 >/proc/$$/node; echo moved $((3*5)); exec sleep 9999'\n")
-        cluster.console_wait(0, rb"moved 15")
+        cluster.says(0, "sh -c 'echo 1 >/proc/$$/node; echo moved $((3*5)); exec sleep 9999'",
+                     rb"moved 15")
         cluster.type(0, "\x03")
-        cluster.type(0, "echo ended $?\n")
-        cluster.console_wait(0, rb"ended 130")
+        cluster.says(0, "echo ended $?", rb"ended 130")
         tap.result(True, "control-C reaches a job of the shell that moved away")
 
 

@@ -2,12 +2,14 @@
 """Opens with O_CREAT of one name by many processes at once, over the network: walk and
 create are two messages, and whoever comes second opens what the first one made. With O_EXCL
 exactly one makes it. Prints TAP."""
+import functools
 import os
 import re
 import subprocess
 import sys
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+import rig
+
 LIMIT = os.environ.get("ISTHMUS_LIMIT", "300")  # a hang detector, seconds
 NAMES = 100
 WRITERS = (0, 1, 1, 1, 1)                       # the node of each
@@ -43,7 +45,7 @@ def run():
     script = (SCRIPT.replace("WRITERS", names).replace("NAMES", str(NAMES))
               .replace("START", start))
     done = subprocess.run(
-        [os.path.join(ROOT, "isthmus"), "run", "--nodes", "2", "--smp", "2", "--timeout", LIMIT,
+        [os.path.join(rig.ROOT, "isthmus"), "run", "--nodes", "2", "--smp", "2", "--timeout", LIMIT,
          "--", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout[-3000:]}"
     return done.stdout
@@ -69,23 +71,11 @@ def check_one_makes(text):
 
 
 def main():
-    failed = 0
-    cases = ((check_all_open, "with O_CREAT all open it"),
-             (check_one_makes, "with O_EXCL one makes it"))
-    text = None
-    for number, (check, what) in enumerate(cases, 1):
-        name = f"{NAMES} names, each by {len(WRITERS)} processes of two nodes at once: {what}"
-        try:
-            text = run() if text is None else text
-            check(text)
-            print(f"ok {number} - {name}", flush=True)
-        except (AssertionError, OSError) as error:
-            failed += 1
-            text = text or ""
-            print(f"not ok {number} - {name}", flush=True)
-            for line in str(error).splitlines():
-                print(f"# {line}")
-    return 1 if failed else 0
+    text = functools.cache(run)
+    name = f"{NAMES} names, each by {len(WRITERS)} processes of two nodes at once"
+    return rig.checks_run([
+        (f"{name}: with O_CREAT all open it", lambda: check_all_open(text())),
+        (f"{name}: with O_EXCL one makes it", lambda: check_one_makes(text()))])
 
 
 if __name__ == "__main__":

@@ -11,14 +11,11 @@ import subprocess
 import sys
 import zlib
 
-HERE = os.path.dirname(os.path.realpath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, os.path.join(ROOT, "tools"))
+import rig                           # finds tools/ too
 
-import mkimage  # noqa: E402
-from launcher.cluster import BASE_IMAGE, Cluster  # noqa: E402
-from launcher.errors import LaunchError  # noqa: E402
-from launcher.options import Options  # noqa: E402
+import mkimage
+from launcher.cluster import BASE_IMAGE, Cluster
+from launcher.options import Options
 
 LIMIT = float(os.environ.get("ISTHMUS_LIMIT", "240"))  # a hang detector
 MEMBER_PORT = 9564
@@ -51,7 +48,7 @@ def check_all_join(nodes):
 
 def check_nodes_command():
     """`run` starts the command only when all are joined, so `nodes` shows all of them."""
-    done = subprocess.run([os.path.join(ROOT, "isthmus"), "run", "--nodes", "3", "--smp", "2",
+    done = subprocess.run([os.path.join(rig.ROOT, "isthmus"), "run", "--nodes", "3", "--smp", "2",
                            "--timeout", str(LIMIT), "--", "nodes; cat /nodes/*/status"],
                           stdout=subprocess.PIPE, check=True, text=True)
     lines = done.stdout.splitlines()
@@ -105,7 +102,8 @@ def given(by):
 def check_unlisted():
     """Two of three nodes have no line and boot at once: they get ids 1 and 2, all join, and
     `nodes` on node 0 shows both with the addresses they claimed."""
-    done = subprocess.run([os.path.join(ROOT, "isthmus"), "run", "--nodes", "3", "--unlisted", "2",
+    done = subprocess.run([os.path.join(rig.ROOT, "isthmus"), "run", "--nodes", "3",
+                           "--unlisted", "2",
                            "--timeout", str(LIMIT), "--", "nodes; cat /nodes/*/status"],
                           stdout=subprocess.PIPE, check=True, text=True)
     rows = [line.split()[:3] for line in done.stdout.splitlines()[1:4]]
@@ -260,19 +258,8 @@ CHECKS = [
 
 def main():
     wanted = sys.argv[1:]
-    failed = 0
-    for number, (name, check) in enumerate(CHECKS, 1):
-        if wanted and str(number) not in wanted:
-            continue
-        try:
-            check()
-            print(f"ok {number} - {name}", flush=True)
-        except (AssertionError, LaunchError, OSError, subprocess.SubprocessError) as error:
-            failed += 1
-            print(f"not ok {number} - {name}", flush=True)
-            for line in str(error).splitlines():
-                print(f"# {line}")
-    return 1 if failed else 0
+    return rig.checks_run([check for number, check in enumerate(CHECKS, 1)
+                           if not wanted or str(number) in wanted])
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import select
 import shutil
 import socket
 import subprocess
@@ -37,18 +38,15 @@ def key_of(character):
 
 
 class Monitor:
-    """QEMU's machine protocol on a unix socket."""
+    """QEMU's machine protocol: QEMU connects to `listener`."""
 
-    def __init__(self, path, process):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        while True:
-            try:
-                self.socket.connect(path)
-                break
-            except (FileNotFoundError, ConnectionRefusedError):
-                if process.poll() is not None:
-                    raise RuntimeError("QEMU ended at once") from None
-                time.sleep(0.05)     # until QEMU has made its socket
+    def __init__(self, listener, process):
+        end = os.pidfd_open(process.pid)
+        ready = select.select([listener, end], [], [], LIMIT_S)[0]
+        os.close(end)
+        if listener not in ready:
+            raise RuntimeError("QEMU ended at once" if ready else "QEMU does not connect")
+        self.socket = listener.accept()[0]
         self.file = self.socket.makefile("rw", encoding="utf-8")
         self.file.readline()
         self.run("qmp_capabilities")
@@ -81,10 +79,13 @@ class Screen:
         path = os.path.join(folder, "monitor")
         if os.path.exists(path):
             os.unlink(path)
-        self.process = subprocess.Popen(
-            words + ["-serial", "none", "-qmp", f"unix:{path},server=on,wait=off"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-        self.monitor = Monitor(path, self.process)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen(1)
+            self.process = subprocess.Popen(
+                words + ["-serial", "none", "-qmp", f"unix:{path}"],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+            self.monitor = Monitor(listener, self.process)
 
     def look(self):
         path = os.path.join(self.folder, "screen.ppm")

@@ -41,10 +41,16 @@ class Tap:
             print("\n".join("#   " + line for line in lines), flush=True)
 
 
-def drain(line, text):
+def drain(line, path):
     """Takes what the console says. QEMU's own log doubles a byte that had to wait."""
-    while data := line.recv(65536):
-        text += data
+    with open(path, "ab", buffering=0) as file:
+        while data := line.recv(65536):
+            file.write(data)
+
+
+def whole(path):
+    with open(path, "rb") as file:
+        return file.read()
 
 
 class Watched(Cluster):
@@ -73,10 +79,17 @@ class Watched(Cluster):
         if not self.lines[node]:
             self.lines[node] = socket.socket(socket.AF_UNIX)
             self.lines[node].connect(self.machines[node].console_path())
-            said = bytearray(self.machines[node].console())
-            self.machines[node].console = lambda: bytes(said)
-            threading.Thread(target=drain, args=[self.lines[node], said], daemon=True).start()
+            path = os.path.join(self.logs, f"said{node}")
+            with open(path, "wb") as file:
+                file.write(self.machines[node].console())
+            self.machines[node].console = lambda: whole(path)
+            threading.Thread(target=drain, args=[self.lines[node], path], daemon=True).start()
         self.lines[node].sendall(text.encode())
+
+    def says(self, node, typed, answer):
+        """Types a line on a node's console and waits for what it then shows."""
+        self.type(node, typed + "\n")
+        self.console_wait(node, answer)
 
     def ask(self, node, command):
         """The output of a command typed on a node's console."""
@@ -104,8 +117,7 @@ def check(tap, selftest):
             cluster.console_wait(here, rb"cluster: node %d joined" % there)
             cluster.console_wait(here, rb"~ # ")
         free = cluster.figure("free")
-        cluster.type(1, "sync\n")
-        cluster.console_wait(1, rb"this node has stopped")
+        cluster.says(1, "sync", rb"this node has stopped")
         probes = cluster.figure("probes")
         cluster.console_wait(0, rb"cluster: node 1 is down")
         probes_after = cluster.figure("probes")

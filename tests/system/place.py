@@ -14,11 +14,6 @@ LONG_TURN, LONG_TURNS = 600, 6
 DRIVE_BYTES = 1 << 20
 
 LIBRARY = r"""
-sum_of() {
-    n=0
-    for m in $(sed -n "s/^$1: //p" /nodes/*/status); do n=$((n + m)); done
-    echo $n
-}
 remote_ops() { echo $(($(sum_of bulk_out) + $(sum_of drive_remote_hits))); }
 moved() { sum_of place_moved; }
 # Runs a command; then how many remote operations and moves of the rule that were.
@@ -36,16 +31,7 @@ ticks() {
     done
 }
 bound() { for s in /nodes/*/status; do sed -n 's/^cpu_bound: //p' $s; done | tr '\n' ' '; }
-# Waits until `bound` says $1, 1500 looks at most.
-until_bound() {
-    k=0
-    until [ "$(bound)" = "$1" ]; do
-        k=$((k + 1))
-        [ $k -lt 1500 ] || { echo "CPU-bound: want $1, are $(bound)"; return 1; }
-        sleep 0.1
-    done
-    echo "bound $1"
-}
+until_bound() { until_is CPU-bound 1500 "$1" bound && echo "bound $1"; }
 """
 
 

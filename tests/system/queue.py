@@ -2,13 +2,14 @@
 """The shared queue in real boots: processes put by both nodes at once, taken by either. Each
 writes its node's id into the caller's root, waits until both nodes' names are there, and
 says that it is done. Prints TAP."""
+import functools
 import os
 import re
 import subprocess
 import sys
 
-HERE = os.path.dirname(os.path.realpath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
+import rig
+
 LIMIT = os.environ.get("ISTHMUS_LIMIT", "600")  # a hang detector, seconds
 
 SCRIPT = r"""
@@ -38,7 +39,7 @@ def run(count, smp):
     """Runs `count` processes; returns {job: words} and {(node, key): value}."""
     script = SCRIPT.replace("HALF", str(count // 2)).replace("ALL", str(count))
     done = subprocess.run(
-        [os.path.join(ROOT, "isthmus"), "run", "--nodes", "2", "--smp", str(smp), "--append",
+        [os.path.join(rig.ROOT, "isthmus"), "run", "--nodes", "2", "--smp", str(smp), "--append",
          "place=off", "--timeout", LIMIT, "--", script], stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout[-3000:]}"
@@ -74,18 +75,9 @@ def check(count, smp):
 
 
 def main():
-    failed = 0
-    for number, (count, smp) in enumerate(((200, 1), (200, 2)), 1):
-        name = f"{count} processes from both nodes, {smp} CPU each: each ran exactly once"
-        try:
-            check(count, smp)
-            print(f"ok {number} - {name}", flush=True)
-        except (AssertionError, OSError, KeyError) as error:
-            failed += 1
-            print(f"not ok {number} - {name}", flush=True)
-            for line in str(error).splitlines():
-                print(f"# {line}")
-    return 1 if failed else 0
+    return rig.checks_run([
+        (f"200 processes from both nodes, {smp} CPU each: each ran exactly once",
+         functools.partial(check, 200, smp)) for smp in (1, 2)], KeyError)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What the tests of moving share: programs built for the nodes, a cluster that runs one
-script in steps, TAP. A step is one shell command run on node 0; what it printed and its
-exit status are checked by themselves. A hang is found by the launcher's time-out."""
+"""What the tests share: programs built for the nodes, a cluster that runs one script in steps,
+TAP, the loop over a test's checks. A step is one shell command run on node 0; what it printed
+and its exit status are checked by themselves. A hang is found by the launcher's time-out."""
 import os
 import subprocess
 import sys
@@ -8,6 +8,10 @@ import sys
 HERE = os.path.dirname(os.path.realpath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.join(ROOT, "build", "system")
+sys.path.insert(0, os.path.join(ROOT, "tools"))
+
+from launcher.errors import LaunchError  # noqa: E402
+
 LIMIT = os.environ.get("ISTHMUS_LIMIT", "600")       # a hang detector, seconds
 ONLY = os.environ.get("STEPS", "").split(",") if os.environ.get("STEPS") else []  # by hand
 LONG = os.environ.get("ISTHMUS_LONG") == "1"
@@ -15,23 +19,30 @@ SEPARATOR = "---isthmus-step-"
 KINDS = {"musl": ["musl-gcc", "-static"], "glibc": ["gcc", "-static"],
          "pie": ["gcc", "-static-pie", "-fPIE"]}
 
-# Shell functions that the steps use. `free_now`: free frames of all nodes. `free_rest`:
-# sets w to them once nothing changes any more. `free_back W`: waits until they are W again,
-# 200 looks at most. `shuttle PID N NODES`:
-# moves PID from outside, N times, for as long as it lives.
+# Shell functions that the steps use. `until_is WHAT LOOKS WANTED COMMAND...`: waits until the
+# command prints WANTED. `sum_of KEY`: that figure of all nodes. `free_now`: free frames of all
+# nodes. `free_rest`: sets w to them once nothing changes any more. `free_back W`: waits until
+# they are W again. `shuttle PID N NODES`: moves PID from outside, N times, for as long as it
+# lives.
 LIBRARY = r"""
-free_now() { grep -h ^free: /nodes/*/status | tr -dc '0-9\n' | tr '\n' ' '; }
-free_rest() { w=; until [ "$w" = "$(free_now)" ]; do w=$(free_now); sleep 0.2; done; }
-free_back() {
-    k=0
-    until [ "$(free_now)" = "$1" ]; do
-        k=$((k + 1))
-        [ $k -lt 200 ] || { echo "free frames: were $1, are $(free_now)"; return 1; }
+until_is() {
+    what=$1 k=$2 want=$3
+    shift 3
+    until [ "$("$@")" = "$want" ]; do
+        k=$((k - 1))
+        [ $k -gt 0 ] || { echo "$what: want $want, are $("$@")"; return 1; }
         sleep 0.1
     done
 }
-moves_in() { n=0; for m in $(grep -h ^moves_in: /nodes/*/status | tr -dc '0-9\n'); do
-    n=$((n + m)); done; echo $n; }
+sum_of() {
+    n=0
+    for m in $(sed -n "s/^$1: //p" /nodes/*/status); do n=$((n + m)); done
+    echo $n
+}
+free_now() { grep -h ^free: /nodes/*/status | tr -dc '0-9\n' | tr '\n' ' '; }
+free_rest() { w=; until [ "$w" = "$(free_now)" ]; do w=$(free_now); sleep 0.2; done; }
+free_back() { until_is "free frames" 200 "$1" free_now; }
+moves_in() { sum_of moves_in; }
 shuttle() {
     k=0
     while [ $k -lt $2 ]; do
@@ -59,6 +70,20 @@ class Tap:
     def end(self):
         print(f"1..{self.count}")
         sys.exit(1 if self.failed else 0)
+
+
+def checks_run(checks, *failures):
+    """Runs each (name, function) and prints its result; one that raises AssertionError, or one
+    of the machines' errors or of `failures`, has failed. Prints TAP; returns the exit status."""
+    tap = Tap()
+    for name, check in checks:
+        try:
+            check()
+            tap.result(True, name)
+        except (AssertionError, LaunchError, OSError, subprocess.SubprocessError,
+                *failures) as error:
+            tap.result(False, name, str(error))
+    return 1 if tap.failed or not tap.count else 0
 
 
 def program(name, kind="musl"):

@@ -6,7 +6,8 @@ import re
 import subprocess
 import sys
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+import rig
+
 LIMIT = os.environ.get("ISTHMUS_LIMIT", "300")  # a hang detector, seconds
 WORKERS = 6                                     # half on each node at first
 ROUNDS = 8
@@ -35,7 +36,7 @@ for n in 0 1; do sed "s/^/$n /" /nodes/$n/status; done
 def check():
     script = SCRIPT.replace("ROUNDS", str(ROUNDS)).replace("WORKERS", str(WORKERS))
     done = subprocess.run(
-        [os.path.join(ROOT, "isthmus"), "run", "--nodes", "2", "--smp", "2", "--append",
+        [os.path.join(rig.ROOT, "isthmus"), "run", "--nodes", "2", "--smp", "2", "--append",
          "place=off", "--timeout", LIMIT, "--", script],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout[-3000:]}"
@@ -49,16 +50,8 @@ def check():
 
 
 def main():
-    name = f"{WORKERS} workers fork, pipe and move between two nodes of two CPUs"
-    try:
-        check()
-    except (AssertionError, OSError) as error:
-        print(f"not ok 1 - {name}")
-        for line in str(error).splitlines():
-            print(f"# {line}")
-        return 1
-    print(f"ok 1 - {name}")
-    return 0
+    return rig.checks_run([
+        (f"{WORKERS} workers fork, pipe and move between two nodes of two CPUs", check)])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import unittest
 
 import cpio_newc
 import mkimage
-from launcher import options, run_channel
+from launcher import options, run_channel, watch
 from launcher.cluster import extra_files
 from launcher.errors import LaunchError, NotYet, UsageError
 from launcher.machine import Machine
@@ -119,8 +119,14 @@ class FakeCluster:
     def say(self, text):
         self.said += text
 
+    def __init__(self, logs):
+        self.logs = logs
+
     def health_check(self):
         pass
+
+    def processes(self):
+        return []
 
 
 class RunChannelTest(unittest.TestCase):
@@ -145,12 +151,33 @@ class RunChannelTest(unittest.TestCase):
             thread = threading.Thread(target=node)
             thread.start()
             with open(directory + "/out", "wb") as out, open(directory + "/err", "wb") as err:
-                status = channel.serve(FakeCluster(), out.fileno(), err.fileno())
+                status = channel.serve(FakeCluster(directory), out.fileno(), err.fileno())
             thread.join()
             channel.close()
             with open(directory + "/out", "rb") as out, open(directory + "/err", "rb") as err:
                 self.assertEqual((status, out.read(), err.read()), (42, payload, b"err"))
             self.assertEqual(asked.getvalue(), "printf 'ä'\n".encode())
+
+
+class WatchTest(unittest.TestCase):
+    def test_what_ends_a_wait(self):
+        with tempfile.TemporaryDirectory() as directory, watch.Watch(directory) as files:
+            path = os.path.join(directory, "file")
+            with open(path, "wb", buffering=0) as file:
+                files.wait(seconds=0)            # takes that it was made
+                file.write(b"x")
+                self.assertEqual(files.wait(), [])
+                self.assertTrue(files.changed)
+            ends = os.pipe()
+            os.write(ends[1], b"x")
+            self.assertEqual(files.wait(fds=[ends[0]]), [ends[0]])
+            for end in ends:
+                os.close(end)
+            process = subprocess.Popen(["true"])
+            while process.poll() is None:
+                files.wait([process])
+            self.assertEqual(files.wait([process], seconds=0), [])
+            self.assertFalse(files.changed)
 
 
 class MachineTest(unittest.TestCase):

@@ -18,12 +18,12 @@ import mkimage
 
 from .errors import LaunchError, RunTimeout, UsageError
 from .machine import Machine, die_with_parent
+from .watch import Watch
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
 RELAY = os.path.join(BUILD, "relay")
 BASE_IMAGE = os.path.join(BUILD, "isthmus.iso")
-POLL_SECONDS = 0.05
 RELAY_STOP_SECONDS = 10
 
 
@@ -75,17 +75,21 @@ class Relay:
         """Cuts the ports of `cut` off from the others, or joins them again."""
         self.process.send_signal(signal.SIGUSR2)
 
+    def _stats_inode(self):
+        """Another one after each writing; None before the first."""
+        return os.stat(self.stats_path).st_ino if os.path.exists(self.stats_path) else None
+
     def stats(self):
         """The counters as a dict; the relay goes on."""
         if self.process.poll() is None:
-            before = os.stat(self.stats_path).st_ino if os.path.exists(self.stats_path) else None
-            self.process.send_signal(signal.SIGUSR1)
-            deadline = time.monotonic() + RELAY_STOP_SECONDS
-            while (not os.path.exists(self.stats_path)
-                   or os.stat(self.stats_path).st_ino == before):
-                if time.monotonic() > deadline:
-                    raise LaunchError("the relay does not write its figures")
-                time.sleep(POLL_SECONDS)
+            before = self._stats_inode()
+            with Watch(os.path.dirname(self.stats_path)) as watch:
+                self.process.send_signal(signal.SIGUSR1)
+                deadline = time.monotonic() + RELAY_STOP_SECONDS
+                while self._stats_inode() == before:
+                    if time.monotonic() > deadline:
+                        raise LaunchError("the relay does not write its figures")
+                    watch.wait([self.process])
         with open(self.stats_path, encoding="ascii") as file:
             return json.load(file)
 
@@ -204,6 +208,11 @@ class Cluster:
             raise RunTimeout(f"no end after {self.options.timeout:g} seconds\n"
                              + self.tails() + f"\n(logs in {self.logs})")
 
+    def processes(self):
+        """Those whose end is a failure, as health_check() says: QEMU's and the relay."""
+        return [machine.process for machine in self.machines
+                if machine.node not in self.may_die] + [self.relay.process]
+
     def tails(self):
         """The last console lines of all nodes."""
         return "\n".join(f"  node {machine.node}, last lines:\n{machine.console_tail()}"
@@ -214,11 +223,13 @@ class Cluster:
         line) and returns the match. Raises if a node dies or the time is over."""
         expression = re.compile(pattern, re.MULTILINE)
         deadline = time.monotonic() + seconds if seconds else self.deadline
-        while True:
-            found = expression.search(self.machines[node].console())
-            if found:
-                return found
-            self.health_check()
-            if time.monotonic() > deadline:
-                raise RunTimeout(f"node {node} did not show {pattern!r} in time\n" + self.tails())
-            time.sleep(POLL_SECONDS)
+        with Watch(self.logs) as watch:
+            while True:
+                found = expression.search(self.machines[node].console())
+                if found:
+                    return found
+                self.health_check()
+                if time.monotonic() > deadline:
+                    raise RunTimeout(f"node {node} did not show {pattern!r} in time\n"
+                                     + self.tails())
+                watch.wait(self.processes(), seconds=deadline - time.monotonic())

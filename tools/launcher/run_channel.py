@@ -1,15 +1,14 @@
 """The host's end of the run channel (docs/reference/run-protocol.md): waits for the
 members, sends the command, passes its output on, returns its exit status."""
 import os
-import select
 import socket
 import struct
 
 from .errors import LaunchError
+from .watch import Watch
 
 STDOUT, STDERR, EXIT, READY, ERROR = 1, 2, 3, 4, 5
 FRAME_BYTES_MAX = 65536
-POLL_SECONDS = 0.1
 
 
 class FrameParser:
@@ -81,12 +80,15 @@ class RunChannel:
         """Runs the command to its end and returns its exit status. The cluster's health
         is looked at all the while. stdout, stderr: file descriptors."""
         outputs = {STDOUT: stdout, STDERR: stderr}
-        while True:
-            end = self._connection or self._listener
-            ready = select.select([end], [], [], POLL_SECONDS)[0]
-            if ready and not self._connection:
-                self._connection = self._listener.accept()[0]
-            elif ready:
+        with Watch(cluster.logs) as watch:
+            while True:
+                cluster.health_check()
+                end = self._connection or self._listener
+                if not watch.wait(cluster.processes(), [end]):
+                    continue
+                if not self._connection:
+                    self._connection = self._listener.accept()[0]
+                    continue
                 data = self._connection.recv(FRAME_BYTES_MAX)
                 if not data:
                     cluster.machines[0].process.wait()
@@ -94,4 +96,3 @@ class RunChannel:
                     status = self._frame(cluster, kind, payload, outputs)
                     if status is not None:
                         return status
-            cluster.health_check()
