@@ -104,6 +104,18 @@ class FrameTest(unittest.TestCase):
                 frames += parser.feed(stream[place:place + size])
             self.assertEqual(frames, [(4, b"\2\0\0\0"), (1, b"a\0b"), (2, b""), (3, b"\7\0\0\0")])
 
+    def test_firmware_before_the_first_frame(self):
+        text = b"\x1b[2J\x1b[01;01H BdsDxe: starting \4\4\0 "
+        frame = struct.pack("<BII", 4, 4, 1)
+        for size in (1, 3, 1000):
+            parser, frames = run_channel.FrameParser(firmware=True), []
+            stream = text + frame + struct.pack("<BI", 1, 1) + b"x"
+            for place in range(0, len(stream), size):
+                frames += parser.feed(stream[place:place + size])
+            self.assertEqual(frames, [(4, b"\1\0\0\0"), (1, b"x")])
+        with self.assertRaises(LaunchError):
+            parser.feed(text)
+
     def test_junk_is_an_error(self):
         for junk in (b"Hello", struct.pack("<BI", 1, 65537), struct.pack("<BI", 3, 5)):
             with self.assertRaises(LaunchError):

@@ -11,16 +11,28 @@ STDOUT, STDERR, EXIT, READY, ERROR = 1, 2, 3, 4, 5
 FRAME_BYTES_MAX = 65536
 
 
-class FrameParser:
-    """Cuts the byte stream of the channel into (type, payload)."""
+FIRST_FRAME = struct.pack("<BI", READY, 4)
 
-    def __init__(self):
+
+class FrameParser:
+    """Cuts the byte stream of the channel into (type, payload). firmware: what comes before the
+    first READY frame is not the node's: UEFI takes every serial port for a console."""
+
+    def __init__(self, firmware=False):
         self._data = bytearray()
+        self._firmware = firmware
 
     def feed(self, data):
         """Takes bytes, returns the list of frames that they complete."""
         self._data += data
         frames = []
+        if self._firmware:
+            at = self._data.find(FIRST_FRAME)
+            self._firmware = at < 0
+            if self._firmware:       # the frame may have begun
+                del self._data[:1 - len(FIRST_FRAME)]
+                return frames
+            del self._data[:at]
         while len(self._data) >= 5:
             kind, length = struct.unpack_from("<BI", self._data)
             if not STDOUT <= kind <= ERROR or length > FRAME_BYTES_MAX or (
@@ -48,7 +60,7 @@ class RunChannel:
         self._listener.listen(1)
         self._command = command.encode(errors="surrogateescape")
         self._connection = None
-        self._parser = FrameParser()
+        self._parser = None
         self._sent = False
 
     def close(self):
@@ -80,6 +92,7 @@ class RunChannel:
         """Runs the command to its end and returns its exit status. The cluster's health
         is looked at all the while. stdout, stderr: file descriptors."""
         outputs = {STDOUT: stdout, STDERR: stderr}
+        self._parser = FrameParser(cluster.options.firmware == "uefi")
         with Watch(cluster.logs) as watch:
             while True:
                 cluster.health_check()
