@@ -74,7 +74,7 @@ u64 clock_sleep_ns(u64 ns) {
 // A process sees no step: neither the one that runs nor the one that waits. What is away is
 // settled when it comes back, or where it arrives.
 static void step_hide(const struct clock_step *step) {
-    for (u32 i = 0; i < proc_count; i++) {
+    for (u32 i = 0; i < proc_end; i++) {
         if (procs[i].state == PROC_FREE || procs[i].state == PROC_AWAY) continue;
         struct proc_desc *d = proc_desc(&procs[i]);
         d->clock_offset_ns -= (u64)step->cluster_ns;

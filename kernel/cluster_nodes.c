@@ -54,7 +54,7 @@ static status_t show_members(u32 seen, struct text *out) {
 static u64 get_processes(const void *ctx) {
     (void)ctx;
     u64 count = 0;
-    for (u32 i = 0; i < proc_count; i++)
+    for (u32 i = 0; i < proc_end; i++)
         count += procs[i].state != PROC_FREE && procs[i].state != PROC_AWAY;
     return count;
 }

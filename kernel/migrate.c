@@ -333,7 +333,7 @@ static status_t place_fill(struct proc *p, const struct proc_desc *from,
 // Pages that processes here have not fetched yet, which will want frames. proc_lock held.
 static u64 pages_coming(void) {
     u64 pages = 0;
-    for (u32 i = 0; i < proc_count; i++)
+    for (u32 i = 0; i < proc_end; i++)
         if (procs[i].state != PROC_FREE && procs[i].cl.draining)
             pages += proc_desc(&procs[i])->pages_remote;
     return pages;

@@ -39,6 +39,7 @@ struct ask {
 };
 
 static struct ask asks[ASKS_MAX];
+static u32 asks_end;                 // all from here on are unused
 static u64 asks_at_ns = ~0ull;       // when to run them next; atomic
 static struct wait_list move_wait = WAIT_LIST_INIT(move_wait);
 static bool askers_to_wake;
@@ -159,7 +160,7 @@ static void ask_look(struct ask *a) {
 }
 
 static struct ask *ask_find(u32 pid, u32 asker_pid, u8 target) {
-    for (u32 i = 0; i < ASKS_MAX; i++)
+    for (u32 i = 0; i < asks_end; i++)
         if (asks[i].used && asks[i].pid == pid && asks[i].asker_pid == asker_pid &&
             asks[i].target == target)
             return &asks[i];
@@ -169,6 +170,7 @@ static struct ask *ask_find(u32 pid, u32 asker_pid, u8 target) {
 static struct ask *ask_new(u32 pid, u32 asker_pid, u8 target) {
     for (u32 i = 0; i < ASKS_MAX; i++) {
         if (asks[i].used) continue;
+        asks_end = MAX(asks_end, i + 1);
         asks[i] = (struct ask){.used = true, .pid = pid, .asker_pid = asker_pid, .target = target,
                                .deadline_ns = time_now_ns() + ASK_MAX_NS};
         return &asks[i];
@@ -244,7 +246,7 @@ void migrate_answered(const struct cluster_msg *m) {
     const struct msg_process *p = &m->process;
     spin_lock(&proc_lock);
     if (m->status == S_OK && p->stay) where_heard(p->pid, p->node, p->stay);
-    for (u32 i = 0; i < ASKS_MAX; i++) {
+    for (u32 i = 0; i < asks_end; i++) {
         struct ask *a = &asks[i];
         if (!a->used || a->state != ASK_OUT || a->pid != p->pid) continue;
         if (a->target != NODE_ANY && a->target != p->node) continue;
@@ -260,7 +262,7 @@ void migrate_answered(const struct cluster_msg *m) {
 }
 
 void move_request_look(u32 pid) {
-    for (u32 i = 0; i < ASKS_MAX; i++) {
+    for (u32 i = 0; i < asks_end; i++) {
         if (!asks[i].used || asks[i].state != ASK_LOOK || asks[i].pid != pid) continue;
         asks[i].look_at_ns = 0;
         asks_run_at(0);
@@ -272,7 +274,8 @@ void move_request_look(u32 pid) {
 static u32 asks_step(u64 now_ns, struct ask out[SENDS_MAX]) {
     u32 count = 0;
     __atomic_store_n(&asks_at_ns, ~0ull, __ATOMIC_RELAXED);
-    for (u32 i = 0; i < ASKS_MAX; i++) {
+    while (asks_end != 0 && !asks[asks_end - 1].used) asks_end--;
+    for (u32 i = 0; i < asks_end; i++) {
         struct ask *a = &asks[i];
         if (!a->used) continue;
         if (a->state != ASK_HERE && now_ns >= a->deadline_ns) {
@@ -325,7 +328,7 @@ void move_request_wake(void) {
 // Requests that `node` had are answered E_HOSTUNREACH. net_lock held.
 void move_request_peer_down(u8 node) {
     spin_lock(&proc_lock);
-    for (u32 i = 0; i < ASKS_MAX; i++)
+    for (u32 i = 0; i < asks_end; i++)
         if (asks[i].used && asks[i].state == ASK_OUT && asks[i].node == node)
             ask_done(&asks[i], E_HOSTUNREACH);
     spin_unlock(&proc_lock);
@@ -367,7 +370,7 @@ void migrate_settle(struct proc *p, status_t status) {
     if (!cl->wanted) return;
     cl->wanted = false;
     migrate_auto_end(p, status);
-    for (u32 i = 0; i < ASKS_MAX; i++)
+    for (u32 i = 0; i < asks_end; i++)
         if (asks[i].used && asks[i].state == ASK_HERE && asks[i].pid == pid)
             ask_done(&asks[i], status);
     move_request_look(pid);

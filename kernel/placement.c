@@ -404,7 +404,7 @@ static void queue_cancel(void) {
     u32 late[CANCEL_MAX], count = 0;
     const u64 now = time_now_ns();
     spin_lock(&proc_lock);
-    for (u32 i = 0; i < proc_count && count < CANCEL_MAX; i++) {
+    for (u32 i = 0; i < proc_end && count < CANCEL_MAX; i++) {
         const struct proc_cluster *cl = &procs[i].cl;
         if (procs[i].state == PROC_AWAY && cl->frozen && cl->giving && cl->automatic &&
             cl->target == NODE_ANY && now - proc_desc(&procs[i])->frozen_ns > QUEUE_MAX_NS)
@@ -419,7 +419,7 @@ static void queue_cancel(void) {
 static u32 look_at_processes(void) {
     u32 count = 0;
     spin_lock(&proc_lock);
-    for (u32 i = 0; i < proc_count; i++) {
+    for (u32 i = 0; i < proc_end; i++) {
         struct proc *p = &procs[i];
         if (p->state == PROC_FREE || p->state == PROC_AWAY || p->state == PROC_ZOMBIE) continue;
         const bool wants = p->state == PROC_RUNNING || p->state == PROC_READY;

@@ -30,7 +30,7 @@
 struct spinlock proc_lock = SPINLOCK_INIT(LOCK_RANK_PROC, "proc");
 struct proc *procs;
 struct proc_desc *proc_descs;
-u32 proc_count;
+u32 proc_count, proc_end;
 u32 node_id;
 struct proc_hooks proc_hooks;
 static u32 next_number = 1;
@@ -73,7 +73,7 @@ struct proc *proc_current(void) { return cpu_this()->current; }
 // The process with that pid on this node, zombies too; NULL: none, or one that is being made
 // or comes from another node and has not run here yet. proc_lock held.
 struct proc *proc_find(u32 pid) {
-    for (u32 i = 0; i < proc_count && pid; i++) {
+    for (u32 i = 0; i < proc_end && pid; i++) {
         const enum proc_state state = procs[i].state;
         if (state == PROC_FREE || state == PROC_AWAY || state == PROC_NEW) continue;
         if (proc_descs[i].pid == pid) return &procs[i];
@@ -90,7 +90,7 @@ static u32 pid_new(void) {
         }
         u32 pid = node_id << PID_NODE_SHIFT | number;
         bool taken = false;
-        for (u32 i = 0; i < proc_count && !taken; i++) {
+        for (u32 i = 0; i < proc_end && !taken; i++) {
             const struct proc_desc *d = &proc_descs[i];
             taken =
                 procs[i].state != PROC_FREE && (d->pid == pid || d->pgid == pid || d->sid == pid);
@@ -136,6 +136,7 @@ struct proc *proc_alloc(void) {
     struct proc_desc *d = proc_desc(p);
     memset((u8 *)d + sizeof d->owner, 0, sizeof *d - sizeof d->owner);
     u32 index = p->index;
+    proc_end = MAX(proc_end, index + 1);
     memset(p, 0, sizeof *p);
     shadow_init(p, index);
     if (!aux_alloc(d)) {
@@ -172,6 +173,7 @@ void proc_free(struct proc *p) {
     list_remove(&p->cl.move);
     proc_desc(p)->pid = 0;
     p->state = PROC_FREE;
+    while (proc_end != 0 && procs[proc_end - 1].state == PROC_FREE) proc_end--;
     proc_set_owner(p, PROC_FREE);
 }
 
@@ -315,7 +317,7 @@ void proc_vfork_done(struct proc *p) {
 static void reparent_children(struct proc *p) {
     u32 init_pid = node_id << PID_NODE_SHIFT | 1;
     struct proc *init = proc_find(init_pid);
-    for (u32 i = 0; i < proc_count; i++) {
+    for (u32 i = 0; i < proc_end; i++) {
         if (procs[i].state == PROC_FREE || proc_descs[i].ppid != proc_desc(p)->pid) continue;
         proc_descs[i].ppid = init_pid;
         procs[i].cl.orphaned = procs[i].state == PROC_AWAY;
@@ -424,7 +426,7 @@ status_t proc_wait_child(struct proc *p, i64 which, u32 wait_options, struct chi
     *out = (struct child_end){0};
     bool any = false, found = false;
     spin_lock(&proc_lock);
-    for (u32 i = 0; i < proc_count && !found; i++) {
+    for (u32 i = 0; i < proc_end && !found; i++) {
         const bool moving = procs[i].state == PROC_AWAY && procs[i].cl.frozen;
         if (procs[i].state == PROC_FREE || (procs[i].state == PROC_AWAY && !moving)) continue;
         if (!child_matches(proc_desc(p), &proc_descs[i], which)) continue;

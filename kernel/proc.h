@@ -90,6 +90,7 @@ extern struct spinlock proc_lock;
 extern struct proc *procs;           // [proc_count]
 extern struct proc_desc *proc_descs; // the registered table: contiguous FRAME_DESC frames
 extern u32 proc_count;
+extern u32 proc_end;                 // all from here on are free; proc_lock
 extern u32 node_id;                  // of this node; 0 until the cluster part sets it
 
 static inline struct proc_desc *proc_desc(const struct proc *p) {

@@ -21,7 +21,7 @@ static bool leaves(const struct proc *p) { return p->state == PROC_AWAY && p->cl
 
 u32 rebirth_reap(u32 node) {
     u32 ended = 0;
-    for (u32 i = 0; i < proc_count; i++) {
+    for (u32 i = 0; i < proc_end; i++) {
         spin_lock(&proc_lock);
         struct proc *p = &procs[i];
         const struct proc_desc *d = proc_desc(p);

@@ -32,6 +32,7 @@ struct fetch {
 
 struct remote_page_counters remote_page_counters;
 static struct fetch fetches[REMOTE_FETCHES_MAX];
+static u32 fetches_end;              // all from here on are unused
 static u64 generation_next;
 // Processes to look at in the next round: drained, or a READ found no room. net_lock.
 static struct list_node attention = {&attention, &attention};
@@ -129,7 +130,7 @@ static enum fault_result take_local(struct proc_desc *d, u64 va, u32 level, pte_
 // --- fetches ----------------------------------------------------------------------------
 
 static struct fetch *fetch_find(const struct proc *p, u64 va, u32 level) {
-    for (u32 i = 0; i < REMOTE_FETCHES_MAX; i++) {
+    for (u32 i = 0; i < fetches_end; i++) {
         struct fetch *f = &fetches[i];
         if (f->used && f->index == p->index && f->generation == p->cl.generation &&
             f->va == va && f->level == level)
@@ -139,9 +140,14 @@ static struct fetch *fetch_find(const struct proc *p, u64 va, u32 level) {
 }
 
 static struct fetch *fetch_alloc(void) {
-    for (u32 i = 0; i < REMOTE_FETCHES_MAX; i++)
+    for (u32 i = 0; i < fetches_end; i++)
         if (!fetches[i].used) return &fetches[i];
-    return NULL;
+    return fetches_end < REMOTE_FETCHES_MAX ? &fetches[fetches_end] : NULL;
+}
+
+static void fetch_free(struct fetch *f) {
+    f->used = false;
+    while (fetches_end != 0 && !fetches[fetches_end - 1].used) fetches_end--;
 }
 
 static bool may_touch(const struct proc *p) {
@@ -150,11 +156,11 @@ static bool may_touch(const struct proc *p) {
 
 // Throws away what came for a process that ended. net_lock and proc_lock held.
 static void arrivals_drop(struct proc *p) {
-    for (u32 i = 0; i < REMOTE_FETCHES_MAX; i++) {
+    for (u32 i = 0; i < fetches_end; i++) {
         struct fetch *f = &fetches[i];
         if (!f->used || !f->arrived || f->index != p->index) continue;
         frame_unref(f->frame);
-        f->used = false;
+        fetch_free(f);
         p->cl.fetches--;
     }
 }
@@ -211,6 +217,7 @@ static enum fault_result fetch_begin(struct proc *p, u64 va, u32 level, const pt
     *f = (struct fetch){.used = true, .on_fault = on_fault, .index = p->index,
                         .generation = p->cl.generation, .va = va, .level = level, .want = *e,
                         .frame = frame};
+    fetches_end = MAX(fetches_end, (u32)(f - fetches) + 1);
     struct cluster_frame_read r = {
         .node = npte_node(*e), .remote = pte_frame(*e), .local = frame, .done = fetch_done,
         .ctx = f,
@@ -222,7 +229,7 @@ static enum fault_result fetch_begin(struct proc *p, u64 va, u32 level, const pt
         return FAULT_WAIT;
     }
     frame_unref(frame);
-    f->used = false;
+    fetch_free(f);
     if (s != E_AGAIN) return FAULT_BUS;
     attend(p);
     return FAULT_WAIT;
@@ -333,12 +340,12 @@ static void drain_step(struct proc *p) {
 }
 
 static void arrivals_install(struct proc *p) {
-    for (u32 i = 0; i < REMOTE_FETCHES_MAX; i++) {
+    for (u32 i = 0; i < fetches_end; i++) {
         struct fetch *f = &fetches[i];
         if (!f->used || !f->arrived || f->index != p->index) continue;
         if (f->generation != p->cl.generation) continue;
         install(p, f);
-        f->used = false;
+        fetch_free(f);
         p->cl.fetches--;
     }
     p->cl.arrived = false;

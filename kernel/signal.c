@@ -113,7 +113,7 @@ void signal_raise(struct proc *p, u32 sig, struct signal_info info) {
 u32 signal_raise_group(u32 pgid, u32 sig, struct signal_info info) {
     u32 count = 0;
     spin_lock(&proc_lock);
-    for (u32 i = 0; i < proc_count; i++) {
+    for (u32 i = 0; i < proc_end; i++) {
         struct proc *p = &procs[i];
         if (p->state == PROC_FREE || p->state == PROC_AWAY || proc_descs[i].pgid != pgid) continue;
         signal_raise_locked(p, sig, info);

@@ -69,7 +69,7 @@ void where_see(u32 pid, struct where_seen *seen, u64 *stay) {
     *seen = (struct where_seen){.self = (u8)node_id, .hint = h ? h->node : WHERE_NONE,
                                 .birth = pid && birth < NODES_MAX ? (u8)birth : WHERE_NONE};
     *stay = h ? h->stay : 0;
-    for (u32 i = 0; i < proc_count && pid; i++) {
+    for (u32 i = 0; i < proc_end && pid; i++) {
         if (procs[i].state == PROC_FREE || proc_descs[i].pid != pid) continue;
         if (procs[i].state == PROC_NEW) {
             seen->arriving = true;
@@ -247,7 +247,7 @@ void child_lost(u32 pid) {
 
 // The process of that pid whose children are being named, though it may not run here yet.
 static struct proc *child_parent(u32 pid) {
-    for (u32 i = 0; i < proc_count; i++) {
+    for (u32 i = 0; i < proc_end; i++) {
         const enum proc_state state = procs[i].state;
         if (state == PROC_FREE || state == PROC_AWAY || proc_descs[i].pid != pid) continue;
         if (procs[i].cl.children_coming) return &procs[i];
@@ -313,7 +313,7 @@ static void child_place(u32 pid, struct msg_process *m) {
 // Those that are on this node, or frozen here on their way. The parent has left, so that it
 // has no more than it had: most places are passed over without the lock.
 static void children_here_tell(u32 ppid, u8 node) {
-    for (u32 i = 0; i < proc_count; i++) {
+    for (u32 i = 0; i < proc_end; i++) {
         if (procs[i].state == PROC_FREE || proc_descs[i].ppid != ppid) continue;
         spin_lock(&proc_lock);
         const struct proc_desc *d = &proc_descs[i];
@@ -607,7 +607,7 @@ void where_peer_down(u8 node) {
     spin_lock(&proc_lock);
     for (u32 i = 0; i < children_end; i++)
         if (children[i].used && !children[i].ended) search_begin(children[i].pid, node);
-    for (u32 i = 0; i < proc_count; i++)
+    for (u32 i = 0; i < proc_end; i++)
         if (procs[i].cl.children_coming && procs[i].cl.giver == node) children_known(&procs[i]);
     for (u32 i = 0; i < HINTS_MAX; i++)
         if (hints[i].pid && hints[i].node == node) hints[i] = (struct hint){0, 0, WHERE_NONE};

@@ -65,14 +65,22 @@ bool soft_mr_span(const struct soft_mr *mr, u64 va, u64 len, u32 access,
 
 typedef u64 __attribute__((may_alias)) word_t;
 
+static void copy_word(u8 *to, const u8 *from) {
+    u64 word;
+    __builtin_memcpy(&word, from, 8);
+    __atomic_store_n((word_t *)(void *)to, word, __ATOMIC_RELAXED);
+}
+
 // Copies so that every aligned 8 bytes of the target change by one store.
 static void copy_words(u8 *to, const u8 *from, u64 len) {
     for (; len != 0 && ((uintptr_t)to & 7) != 0; len--) *to++ = *from++;
-    for (; len >= 8; len -= 8, to += 8, from += 8) {
-        u64 word;
-        __builtin_memcpy(&word, from, 8);
-        __atomic_store_n((word_t *)(void *)to, word, __ATOMIC_RELAXED);
+    for (; len >= 32; len -= 32, to += 32, from += 32) {
+        copy_word(to, from);
+        copy_word(to + 8, from + 8);
+        copy_word(to + 16, from + 16);
+        copy_word(to + 24, from + 24);
     }
+    for (; len >= 8; len -= 8, to += 8, from += 8) copy_word(to, from);
     while (len-- != 0) *to++ = *from++;
 }
 

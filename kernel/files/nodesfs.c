@@ -17,7 +17,7 @@ static bool is_member(u32 node) {
 static status_t show_status(u64 node, struct text *t) {
     if (nodes_provider.status) return nodes_provider.status((u32)node, t);
     u32 processes = 0;
-    for (u32 i = 0; i < proc_count; i++) processes += procs[i].state != PROC_FREE;
+    for (u32 i = 0; i < proc_end; i++) processes += procs[i].state != PROC_FREE;
     text_add(t, "state: self\ncpus: %u\nprocesses: %u\nfree: %lu\nmem: %lu\n",
              cpu_count, processes, frame_count_free(), frame_count_total());
     return S_OK;

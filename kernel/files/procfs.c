@@ -346,7 +346,7 @@ static status_t show_loadavg(u64 arg, struct text *t) {
     (void)arg;
     u32 running = runq_running_count(), all = 0;
     for (u32 i = 0; i < cpu_count; i++) running += runq_length(i);
-    for (u32 i = 0; i < proc_count; i++) all += procs[i].state != PROC_FREE;
+    for (u32 i = 0; i < proc_end; i++) all += procs[i].state != PROC_FREE;
     text_add(t, "%u.00 %u.00 %u.00 %u/%u %u\n", running, running, running, running, all, 1);
     return S_OK;
 }

@@ -28,7 +28,7 @@ struct sysinfo64 {
 };
 SYSCALL(sysinfo) {
     u16 count = 0;
-    for (u32 i = 0; i < proc_count; i++) count = (u16)(count + (procs[i].state != PROC_FREE));
+    for (u32 i = 0; i < proc_end; i++) count = (u16)(count + (procs[i].state != PROC_FREE));
     struct sysinfo64 s = {.uptime = (i64)(clock_seen(proc_desc(p)).clock_ns / NS_PER_S),
         .total = frame_count_total() * PAGE_SIZE, .free = frame_count_free() * PAGE_SIZE,
         .procs = count, .unit = 1, .loads = {(u64)runq_running_count() << 16}};

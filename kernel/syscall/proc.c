@@ -150,7 +150,7 @@ SYSCALL(setpgid) {
     else if (proc_desc(t)->sid != proc_desc(p)->sid || proc_desc(t)->sid == pid) r = E_PERM;
     else if (pgid != pid) {
         r = E_PERM;
-        for (u32 i = 0; i < proc_count; i++) {
+        for (u32 i = 0; i < proc_end; i++) {
             if (procs[i].state != PROC_FREE && proc_descs[i].pgid == pgid &&
                 proc_descs[i].sid == proc_desc(p)->sid) r = 0;
         }

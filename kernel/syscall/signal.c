@@ -136,7 +136,7 @@ SYSCALL(kill) {
     if (pid == -1) {
         u32 count = 0;
         spin_lock(&proc_lock);
-        for (u32 i = 0; i < proc_count; i++) {
+        for (u32 i = 0; i < proc_end; i++) {
             struct proc *t = &procs[i];
             if (t->state == PROC_FREE || t->state == PROC_AWAY || t == p ||
                 (proc_descs[i].pid & 0xffff) == 1) continue;
