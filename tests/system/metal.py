@@ -83,9 +83,10 @@ class Screen:
             listener.bind(path)
             listener.listen(1)
             self.process = subprocess.Popen(
-                words + ["-serial", "none", "-qmp", f"unix:{path}"],
+                words + ["-serial", "none", "-qmp", f"unix:{path}", "-vnc", f"unix:{path}-vnc"],
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
             self.monitor = Monitor(listener, self.process)
+        self.changes = screen.Changes(path + "-vnc")
 
     def look(self):
         path = os.path.join(self.folder, "screen.ppm")
@@ -102,9 +103,10 @@ class Screen:
         """True once a line of the screen matches."""
         deadline = time.monotonic() + LIMIT_S
         while time.monotonic() < deadline and self.process.poll() is None:
+            self.changes.ask()
             if re.search(pattern, self.look(), re.M):
                 return True
-            time.sleep(0.1)          # between two looks
+            self.changes.wait(self.process, deadline - time.monotonic())
         return False
 
     def press(self, text):
@@ -119,6 +121,7 @@ class Screen:
     def __exit__(self, *_):
         self.process.kill()
         self.process.wait()
+        self.changes.close()
 
 
 def boots(tap, folder, name, wanted, **options):

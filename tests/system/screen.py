@@ -1,6 +1,10 @@
 """The screen of a guest as text: QEMU's screendump (PPM) cut into cells, each compared with
-the kernel's own font table. Tests import it."""
+the kernel's own font table; and when it changes, by QEMU's VNC server. Tests import it."""
+import os
 import re
+import select
+import socket
+import struct
 
 WIDTH, HEIGHT, FIRST = 8, 16, 0x20
 
@@ -50,3 +54,71 @@ def text(data, font):
             line += seen[rows]
         lines.append(line.rstrip())
     return lines
+
+
+class Changes:
+    """The guest's screen as a client of QEMU's VNC server (RFB 3.8, raw pixels, RFC 6143) sees
+    it: that it changes, not what it shows. Usable once QEMU listens on the unix socket."""
+
+    RAW, DESKTOP_SIZE = 0, -223
+
+    def __init__(self, path):
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(path)
+        self._file = self._socket.makefile("rb")
+        self._read(12)                                   # the server's version
+        self._socket.sendall(b"RFB 003.008\n")
+        self._read(self._read(1)[0])                     # kinds of security
+        self._socket.sendall(b"\1")                      # none
+        if self._read(4) != b"\0\0\0\0":
+            raise OSError("VNC refuses")
+        self._socket.sendall(b"\1")                      # others may look too
+        self._size = struct.unpack(">HH", self._read(4))
+        self._pixel_bytes = self._read(16)[0] // 8
+        self._read(struct.unpack(">I", self._read(4))[0])
+        self._socket.sendall(struct.pack(">BxHii", 2, 2, self.RAW, self.DESKTOP_SIZE))
+        self._asked = False
+
+    def close(self):
+        self._file.close()
+        self._socket.close()
+
+    def _read(self, count):
+        data = self._file.read(count)
+        if len(data) != count:
+            raise EOFError("VNC ended")
+        return data
+
+    def _update(self):
+        for _ in range(struct.unpack(">xH", self._read(3))[0]):
+            _, _, width, height, kind = struct.unpack(">HHHHi", self._read(12))
+            if kind == self.RAW:
+                self._read(width * height * self._pixel_bytes)
+            elif kind == self.DESKTOP_SIZE:
+                self._size = width, height
+
+    def ask(self):
+        """Asks for the next change from now on. Before a look, so that none is missed."""
+        if not self._asked:
+            self._socket.sendall(struct.pack(">BBHHHH", 3, 1, 0, 0, *self._size))
+        self._asked = True
+
+    def wait(self, process, seconds):
+        """Until the screen has changed since ask(), or the process ends, or the time is over."""
+        end = os.pidfd_open(process.pid)
+        try:
+            if self._socket not in select.select([self._socket, end], [], [], seconds)[0]:
+                return
+        finally:
+            os.close(end)
+        try:
+            while True:
+                kind = self._read(1)[0]
+                if kind == 0:
+                    self._update()
+                    self._asked = False
+                    return
+                if kind == 3:                            # text cut; 2 is a bell
+                    self._read(struct.unpack(">3xI", self._read(7))[0])
+        except EOFError:
+            process.wait()
