@@ -5,7 +5,7 @@ round trip: the owner was interrupted and answered.
 
 The reader's count goes from the call to its return, but for what follows a doorbell until the
 next interrupt of the card; the owner's from its card's interrupt to the doorbell of the answer.
-The reads of one's own drive are counted whole. Medians."""
+The reads of one's own drive are counted whole. Times are the host's. Medians."""
 import os
 import re
 import statistics
@@ -105,7 +105,10 @@ def row_of(calls, reader, owner):
             answers = answers_of(theirs.take(begun[1], ended[1]))
             counts.append((reader_count(inside, begun, ended), sum(answers), len(answers)))
     names = ("reader", "owner", "trips")
-    return {name: statistics.median_low(values) for name, values in zip(names, zip(*counts))}
+    row = {name: statistics.median_low(values) for name, values in zip(names, zip(*counts))}
+    times_us = sorted((ended[1] - begun[1]) / 1000 for begun, ended in calls)
+    row["median_us"], row["p99_us"] = (times_us[len(times_us) * at // 100] for at in (50, 99))
+    return row
 
 
 def read_row(marks, first_ns, last_ns):
@@ -142,7 +145,6 @@ def measure():
         if len(mine) != COUNT:
             raise rig.BenchError(f"{name}: {len(mine)} calls of {COUNT} marked: {text[-500:]}")
         result[name] = row_of(mine, marks[node], marks[1] if node == 0 else None)
-        result[name]["median_us"], result[name]["p99_us"] = map(float, parts[name].split()[:2])
         result[name].update({kind: int(found) for kind, found in re.findall(
             r"drive_remote_(hits|misses): (\d+)", parts[name])})
     last_ns = max(row[1] for row in marks[0])
