@@ -137,7 +137,6 @@ static status_t common_call(struct card_file *f, const struct reader *r, struct 
     case P9_TWRITE: return f->is_status ? E_PERM : frame_write(f->port, c);
     case P9_TFSYNC: return f->is_status ? S_OK : frames_sync(f->port);
     case P9_TGETATTR: fill_attr(f, &c->attr); return S_OK;
-    case P9_TSETATTR: return c->attr.valid & ~(u64)P9_SETATTR_SIZE ? E_PERM : S_OK;
     case P9_TIOCTL: return frame_ioctl(r, c);
     case P9_TPOLL:
         if (f->is_status || (r && !ring_empty(&r->tap->ring))) ready |= POLLIN;
@@ -145,13 +144,7 @@ static status_t common_call(struct card_file *f, const struct reader *r, struct 
         c->result = ready & c->flags;
         return S_OK;
     case P9_TCLUNK: return S_OK;
-    case P9_TSTATFS:
-        c->statfs = (struct p9_statfs){.type = 0x1373, .bsize = PAGE_SIZE};
-        return S_OK;
-    case P9_TWALK: case P9_TREADDIR: return E_NOTDIR;
-    case P9_TREADLINK: return E_INVAL;
-    case P9_TPAGE: return E_NODEV;
-    default: return E_PERM;
+    default: return nodedev_file_other(c);
     }
 }
 

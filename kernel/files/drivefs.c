@@ -105,19 +105,12 @@ static status_t file_call_drive(struct object *o, struct p9_call *c) {
     case P9_TREAD: case P9_TWRITE: return file_move(f, c);
     case P9_TFSYNC: return file_sync(f, c);
     case P9_TGETATTR: fill_attr(f, &c->attr); return S_OK;
-    case P9_TSETATTR: return c->attr.valid & ~(u64)P9_SETATTR_SIZE ? E_PERM : S_OK;
     case P9_TIOCTL: return file_ioctl(f, c);
     case P9_TPOLL: c->result = c->flags & (POLLIN | POLLOUT); return S_OK;
     case P9_TCLUNK:                              // an open file description went
         if (claims(c->flags)) f->claimed = false;
         return S_OK;
-    case P9_TSTATFS:
-        c->statfs = (struct p9_statfs){.type = 0x1373, .bsize = PAGE_SIZE};
-        return S_OK;
-    case P9_TWALK: case P9_TREADDIR: return E_NOTDIR;
-    case P9_TREADLINK: return E_INVAL;
-    case P9_TPAGE: return E_NODEV;
-    default: return E_PERM;
+    default: return nodedev_file_other(c);
     }
 }
 

@@ -85,3 +85,17 @@ status_t nodedev_add(const char *name, struct object *o) {
     entries[entry_count++].object = o;
     return S_OK;
 }
+
+// See nodedev.h. A file's size may be set, as `>` does, and stays what it is.
+status_t nodedev_file_other(struct p9_call *c) {
+    switch (c->type) {
+    case P9_TSTATFS:
+        c->statfs = (struct p9_statfs){.type = 0x1373, .bsize = PAGE_SIZE};
+        return S_OK;
+    case P9_TSETATTR: return c->attr.valid & ~(u64)P9_SETATTR_SIZE ? E_PERM : S_OK;
+    case P9_TWALK: case P9_TREADDIR: return E_NOTDIR;
+    case P9_TREADLINK: return E_INVAL;
+    case P9_TPAGE: return E_NODEV;
+    default: return E_PERM;
+    }
+}
