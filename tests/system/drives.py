@@ -208,6 +208,9 @@ def script_errors(script, images):
     script.add("a block that cannot be written is an error of fsync",
                f"dd if=/dev/zero of={path} bs=4096 seek={BAD_WRITE // 8} count=1 "
                "conv=notrunc,fsync >/dev/null 2>&1; echo $?", lambda got: got != "0")
+    for node in (0, 1):
+        script.add(f"from node {node}: who claims the drive gets the error, whoever asked before",
+                   f"{'' if node == 0 else 'on 1 '}drive errors {path} {BAD_WRITE}", "errors 5 5 0")
     script.add("after it others can be written",
                f"dd if=/dev/zero of={path} bs=4096 seek={BAD_WRITE // 8 + 1} count=1 "
                "conv=notrunc,fsync >/dev/null 2>&1; echo $?", "0")

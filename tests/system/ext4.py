@@ -236,6 +236,12 @@ def steps_full(run):
              "dd if=/dev/zero of=/mnt/full/x bs=65536 2>&1 | grep -c 'No space left'; "
              "echo more 2>/dev/null > /mnt/full/y; mkdir /mnt/full/d 2>&1 | grep -c 'No space'; "
              "df /mnt/full | tail -n 1 | awk '{print $4}'", "1\n1\n0\n")
+    run.step("its server moves to another node for the first time, and reads one-sided there",
+             SERVER + "hits() { grep ^drive_remote_hits: /nodes/1/status | tr -dc '0-9\\n'; }\n"
+             "was=$(hits); p=$(server full); migrate $p 1; wc -c < /mnt/full/x; "
+             "echo $(($(hits) - was)); migrate $p 0",
+             lambda out, status: status == 0 and int(out.split()[1]) * 50000
+             >= int(out.split()[0]) // 2 > 1 << 20)
     run.step("and room again", "rm /mnt/full/x && echo fits > /mnt/full/z && cat /mnt/full/z && "
              "umount /mnt/full", "fits\n")
 

@@ -46,7 +46,6 @@ class Driven(Cluster):
         self.channel = RunChannel(self.machines[0].run_channel_path(), self.options.command)
         self.file = tempfile.TemporaryFile()
         self.status = self.error = None
-        self.may_die = set()
         self.thread = threading.Thread(target=self.serve, daemon=True)
 
     def serve(self):
@@ -54,15 +53,6 @@ class Driven(Cluster):
             self.status = self.channel.serve(self, self.file.fileno(), self.file.fileno())
         except (LaunchError, RunTimeout, OSError) as error:
             self.error = error
-
-    def health_check(self):
-        """As the cluster's, but for machines that the test has killed."""
-        all_machines = self.machines
-        self.machines = [m for m in all_machines if m.node not in self.may_die]
-        try:
-            super().health_check()
-        finally:
-            self.machines = all_machines
 
     def start(self):
         super().start()

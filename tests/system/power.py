@@ -114,18 +114,24 @@ def check_logged(tap, program):
                problem)
 
 
-def kill_once(program, image, first, rng, promised):
-    """Boots, mounts, looks whether a promised record is there, appends until it is killed.
-    What is wrong, or an empty string; adds to promised."""
-    after = rng.randrange(1, KILL_AFTER_MOST)
-    looks = "".join(f"appends -c /mnt/b {n} {promised[n][0][3:]} {promised[n][1]} && "
-                    for n in rng.sample(sorted(promised), min(3, len(promised))))
-    script = f"mount -t ext4 /nodes/0/dev/nvme0n1 /mnt/b && {looks}" \
+def looks_of(promised, rng):
+    """Commands that say whether some of the promised records are there."""
+    return "".join(f"appends -c /mnt/b {n} {promised[n][0][3:]} {promised[n][1]} && "
+                   for n in rng.sample(sorted(promised), min(3, len(promised))))
+
+
+def kill_once(program, image, kill, rng, promised):
+    """Boots, mounts, looks whether promised records are there, appends until the drive's node is
+    killed: that is the only node, or another than the one that mounts and appends. What is
+    wrong, or an empty string; adds to promised."""
+    owner, first, after = kill % 2, 10000 * kill, rng.randrange(1, KILL_AFTER_MOST)
+    script = f"mount -t ext4 /nodes/{owner}/dev/nvme0n1 /mnt/b && {looks_of(promised, rng)}" \
              f"appends /mnt/b {first} {APPENDS_MOST}; echo; echo ended > /dev/console"
-    with Driven(script, nodes=1, **options_of(program, disk_parse(f"0:{image}:nvme"))) as cluster:
-        cluster.may_die.add(0)
+    options = options_of(program, disk_parse(f"{owner}:{image}:nvme"))
+    with Driven(script, nodes=owner + 1, **options) as cluster:
+        cluster.may_die.add(owner)
         seen = cluster.console_wait(0, rb"^(synced %d|ended)\b" % (first + after))
-        cluster.machines[0].kill()
+        cluster.machines[owner].kill()
         promised.update(synced_of(cluster.machines[0].console()))
         if seen.group(1) == b"ended":
             return f"its programs ended by themselves\n{cluster.output()}"
@@ -138,12 +144,21 @@ def check_killed(tap, program):
     image, promised, rng = image_make("killed.img"), {}, random.Random(SEED)
     for kill in range(KILLS):
         count = len(promised)
-        problem = kill_once(program, image, 10000 * kill, rng, promised)
-        tap.result(not problem, f"kill {kill} of the drive's QEMU, SEED={SEED}: "
+        problem = kill_once(program, image, kill, rng, promised)
+        tap.result(not problem, f"kill {kill} of the drive's QEMU, of {kill % 2 + 1}, SEED={SEED}: "
                    f"{len(promised) - count} more fsyncs had returned, {len(promised)} in all, "
                    "all of it is there", problem)
         if problem:
-            break
+            return
+    script = f"mount -t ext4 /nodes/0/dev/nvme0n1 /mnt/b && {looks_of(promised, rng)}" \
+             "umount /mnt/b && echo well"
+    with Driven(script, nodes=1, **options_of(program, disk_parse(f"0:{image}:nvme"))) as cluster:
+        output = cluster.finish()
+    code, report = host.fsck(image, False)
+    problem = lost(image, promised)
+    tap.result(output.endswith("well\n") and code == 0 and not problem,
+               "mounted once more and unmounted: e2fsck -fn is clean, all of it is there",
+               f"{output}\n{report}\n{problem}")
 
 
 CHECKS = {"logged": check_logged, "killed": check_killed}

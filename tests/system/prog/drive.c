@@ -1,6 +1,7 @@
 // What shell commands cannot ask of a drive. Prints one line each; drives.py compares.
 //   drive size PATH           BLKGETSIZE64, the end by lseek, the block size
 //   drive claim PATH PART     O_EXCL on PATH: second claims of it and of PART, then after close
+//   drive errors PATH SECTOR  a write by who claims PATH to a bad one; fsync by another, it, it
 //   drive preads PATH COUNT   FNV-1a over COUNT preads at pseudo-random offsets and lengths
 //   drive writes PATH COUNT   the same with pwrite of pseudo-random bytes, then fsync
 #include <errno.h>
@@ -47,6 +48,16 @@ static int claim(const char *path, const char *part) {
     return 0;
 }
 
+static int errors(const char *path, long long sector) {
+    const int claimer = open(path, O_RDWR | O_EXCL), other = open(path, O_RDWR);
+    static const unsigned char bytes[512];
+    if (claimer < 0 || other < 0 || pwrite(claimer, bytes, 512, sector * 512) != 512) return 1;
+    printf("errors %d", fsync(other) ? errno : 0);
+    printf(" %d", fsync(claimer) ? errno : 0);
+    printf(" %d\n", fsync(claimer) ? errno : 0);
+    return 0;
+}
+
 static int moves(const char *path, unsigned count, int writes) {
     static unsigned char bytes[LENGTH_MAX];
     int fd = open(path, writes ? O_RDWR : O_RDONLY);
@@ -71,6 +82,7 @@ static int moves(const char *path, unsigned count, int writes) {
 }
 
 int main(int argc, char **argv) {
+    if (argc == 4 && !strcmp(argv[1], "errors")) return errors(argv[2], atoll(argv[3]));
     if (argc == 3 && !strcmp(argv[1], "size")) return size(argv[2]);
     if (argc == 4 && !strcmp(argv[1], "claim")) return claim(argv[2], argv[3]);
     if (argc == 4 && !strcmp(argv[1], "preads")) return moves(argv[2], (unsigned)atoi(argv[3]), 0);
