@@ -12,7 +12,7 @@ SIM_OWN := $(filter-out tests/sim/vm.c,$(wildcard tests/sim/*.c))
 SIM_VM := tests/sim/vm.c mm/frame.c $(filter-out %_status.c %_nodes.c,$(wildcard kernel/cluster*.c))
 SIM_OBJ := $(patsubst %.c,$(SIM_DIR)/%.o,$(SIM_PURE) $(SIM_OWN))
 SIM_VM_OBJ := $(patsubst %.c,$(SIM_DIR)/vm/%.o,$(SIM_VM))
-SIM_COPIES := $(foreach k,0 1 2 3,$(SIM_DIR)/vm$(k).o)
+SIM_COPIES := $(foreach k,0 1 2 3 4 5 6 7,$(SIM_DIR)/vm$(k).o)
 SIM_VM_CFLAGS := -include tests/sim/vm_map.h -fno-common
 
 $(SIM_OBJ): $(SIM_DIR)/%.o: %.c | $(BUILD)/.installed $(BUILD)/third_party/bearssl/.complete

@@ -27,22 +27,31 @@ void page_check(struct sim_node *n, u64 addr, u32 pid, u32 page) {
                      (u64)(n - sim.node), i);
 }
 
-// After every event: one owner.
-void check_running(void) {
-    u8 runs_at[SIM_PIDS];
-    memset(runs_at, 0xff, sizeof runs_at);
+_Static_assert(SIM_PIDS <= 64, "sets of processes are words");
+
+static void running_note(struct sim_node *n, u32 i) {
+    const u8 k = (u8)(n - sim.node);
+    const u32 pid = n->place[i].pid;
+    n->held |= BIT(pid);
+    if (n->place[i].state != PLACE_RUNNING) return;
+    if (n->running & BIT(pid)) sim_fail("pid %u runs twice on node %u", pid, k);
+    n->running |= BIT(pid);
+    const u64 word = words_value(&desc_of(n, i)->owner);
+    if (owner_state(word) != OWNER_RUNNING || owner_node(word) != k)
+        sim_fail("pid %u runs on node %u against its owner word %lx", pid, k, word);
+}
+
+// After every event: one owner. An event changes the processes of its own node alone; what
+// the others have was noted after theirs.
+void check_running(u8 node) {
+    struct sim_node *n = &sim.node[node];
+    n->running = n->held = 0;
+    for (u32 i = 0; n->alive && i < SIM_PLACES; i++)
+        if (n->place[i].state != PLACE_FREE) running_note(n, i);
     for (u8 k = 0; k < sim.nodes; k++) {
-        const struct sim_node *n = &sim.node[k];
-        for (u32 i = 0; n->alive && i < SIM_PLACES; i++) {
-            if (n->place[i].state != PLACE_RUNNING) continue;
-            const u32 pid = n->place[i].pid;
-            if (runs_at[pid] != 0xff)
-                sim_fail("pid %u runs on nodes %u and %u at once", pid, runs_at[pid], k);
-            runs_at[pid] = k;
-            const u64 word = words_value(&desc_of(n, i)->owner);
-            if (owner_state(word) != OWNER_RUNNING || owner_node(word) != k)
-                sim_fail("pid %u runs on node %u against its owner word %lx", pid, k, word);
-        }
+        const u64 both = k == node ? 0 : n->running & sim.node[k].running;
+        if (both != 0)
+            sim_fail("pid %u runs on nodes %u and %u at once", (u32)__builtin_ctzll(both), k, node);
     }
 }
 
@@ -99,6 +108,23 @@ bool check_settled(void) {
     return !sim.roce || roce_settled();
 }
 
+static bool in_held(const struct sim_node *n, u32 i) { return n->cn->ins[i].used; }
+
+static bool out_held(const struct sim_node *n, u32 i) {
+    return n->cn->outs[i].used && n->cn->outs[i].m.state != OUT_ENDED;
+}
+
+bool check_rested(void) {
+    bool held = false;
+    for (u32 k = 0; k < sim.nodes && !held; k++) {
+        const struct sim_node *n = &sim.node[k];
+        if (!n->alive) continue;
+        for (u32 i = 0; i < NODE_INS_MAX; i++) held |= in_held(n, i);
+        for (u32 i = 0; i < NODE_OUTS_MAX; i++) held |= out_held(n, i);
+    }
+    return !held && (!sim.roce || roce_settled());
+}
+
 // At the end: frames conserved, and no machine holds anything.
 void check_end(void) {
     for (u32 k = 0; k < sim.nodes; k++) {
@@ -107,11 +133,11 @@ void check_end(void) {
         for (u32 i = 0; i < SIM_FRAMES; i++)
             if (n->frame_owner[i] != 0) sim_fail("node %u leaked frame %u", k, i);
         for (u32 i = 0; i < NODE_INS_MAX; i++)
-            if (n->cn->ins[i].used)
+            if (in_held(n, i))
                 sim_fail("node %u still holds an adoption in state %s", k,
                          adopt_in_state_name(n->cn->ins[i].m.state));
         for (u32 i = 0; i < NODE_OUTS_MAX; i++)
-            if (n->cn->outs[i].used && n->cn->outs[i].m.state != OUT_ENDED)
+            if (out_held(n, i))
                 sim_fail("node %u still keeps an image in state %s", k,
                          adopt_out_state_name(n->cn->outs[i].m.state));
     }

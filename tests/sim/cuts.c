@@ -66,14 +66,14 @@ bool cut_may_part(void) { return sim.cut.any && sim.now_ns >= sim.cut.from_ns; }
 
 // After every event: who has something at both ends of a link that is cut may be lost.
 void cuts_explain(void) {
-    u64 at[SIM_PIDS] = {0};
     if (!lasts(NOTICE_NS)) return;
-    for (u32 k = 0; k < sim.nodes; k++)
-        for (u32 i = 0; sim.node[k].alive && i < SIM_PLACES; i++)
-            if (sim.node[k].place[i].state != PLACE_FREE)
-                at[sim.node[k].place[i].pid] |= BIT(k);
-    for (u32 pid = 0; pid < sim.pids; pid++)
-        for (u32 k = 0; k < sim.nodes; k++)
-            if ((at[pid] & BIT(k)) && (at[pid] & sim.cut.links[k]) && !sim.proc[pid].exited)
-                sim.proc[pid].explained = true;
+    for (u32 k = 0; k < sim.nodes; k++) {
+        u64 beyond = 0;
+        for (u32 b = 0; b < sim.nodes; b++)
+            if (sim.cut.links[k] & BIT(b)) beyond |= sim.node[b].held;
+        for (u64 both = sim.node[k].held & beyond; both != 0; both &= both - 1) {
+            struct sim_proc *p = &sim.proc[__builtin_ctzll(both)];
+            if (!p->exited) p->explained = true;
+        }
+    }
 }

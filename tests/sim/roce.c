@@ -16,22 +16,22 @@
 #define REFUSED_NS (11 * NS_PER_S)       // two calls at the longest waits
 #define NODE_IP(k) (0x0a070001u + (k))
 
-_Static_assert(SIM_NODES == 4, "as many copies as build.mk makes");
-extern const struct vm_ops vm_ops_0, vm_ops_1, vm_ops_2, vm_ops_3;
-static const struct vm_ops *const copies[SIM_NODES] = {&vm_ops_0, &vm_ops_1, &vm_ops_2,
-                                                       &vm_ops_3};
-#define COPY_SECTION(name) \
-    extern u64 __start_##name[], __stop_##name[];
-COPY_SECTION(vm_data_0) COPY_SECTION(vm_data_1) COPY_SECTION(vm_data_2) COPY_SECTION(vm_data_3)
-COPY_SECTION(vm_bss_0) COPY_SECTION(vm_bss_1) COPY_SECTION(vm_bss_2) COPY_SECTION(vm_bss_3)
+// One copy a node, as build.mk makes them.
+#define COPIES(do) do(0) do(1) do(2) do(3) do(4) do(5) do(6) do(7)
+_Static_assert(SIM_NODES == 8, "as many copies as build.mk makes");
+#define COPY_DECLARE(k) \
+    extern const struct vm_ops vm_ops_##k; \
+    extern u64 __start_vm_data_##k[], __stop_vm_data_##k[]; \
+    extern u64 __start_vm_bss_##k[], __stop_vm_bss_##k[];
+COPIES(COPY_DECLARE)
+
+#define COPY_OPS(k) &vm_ops_##k,
+static const struct vm_ops *const copies[SIM_NODES] = {COPIES(COPY_OPS)};
 
 struct span { u64 *from, *to, *pristine; };
-static struct span spans[2 * SIM_NODES] = {
-    {__start_vm_data_0, __stop_vm_data_0, NULL}, {__start_vm_bss_0, __stop_vm_bss_0, NULL},
-    {__start_vm_data_1, __stop_vm_data_1, NULL}, {__start_vm_bss_1, __stop_vm_bss_1, NULL},
-    {__start_vm_data_2, __stop_vm_data_2, NULL}, {__start_vm_bss_2, __stop_vm_bss_2, NULL},
-    {__start_vm_data_3, __stop_vm_data_3, NULL}, {__start_vm_bss_3, __stop_vm_bss_3, NULL},
-};
+#define COPY_SPANS(k) \
+    {__start_vm_data_##k, __stop_vm_data_##k, NULL}, {__start_vm_bss_##k, __stop_vm_bss_##k, NULL},
+static struct span spans[2 * SIM_NODES] = {COPIES(COPY_SPANS)};
 
 struct block { struct block *next, *prev; } __attribute__((aligned(64)));
 

@@ -12,12 +12,12 @@
 #include "base/units.h"
 #include "proto/cluster/node.h"
 
-#define SIM_NODES 4
+#define SIM_NODES 8
 #define SIM_PLACES 48
 #define SIM_FRAMES 3072             // of one node, also the size of its memory over RoCE
 #define SIM_PAGES 6                 // pages of a model process
 #define SIM_PIDS 48
-#define SIM_EVENTS 8192
+#define SIM_EVENTS 16384
 #define SIM_QPS 2                   // model: control, paging
 #define SIM_MODEL_FRAME 64u         // bytes of a frame; over RoCE a page
 #define SIM_STUCK_NS (60ull * NS_PER_S)
@@ -57,6 +57,7 @@ struct place {                      // the kernel's struct proc, so to say
 
 struct sim_node {
     bool alive, booted, idle;
+    u64 running, held;              // bit p: process p runs here; has a place here
     bool honest;                    // has the cluster's key and a line in the others' conf
     u64 last_packet_ns;             // of a dead node
     u64 born_ns, incarnation;
@@ -159,7 +160,7 @@ const struct word_ops *words_ops(void);
 u64 words_value(const shared64_t *w);
 u64 words_amo(struct sim_node *n, shared64_t *w, bool cas, u64 compare, u64 operand);
 void words_shadow(struct sim_node *n);         // boot: from now on only atomics change them
-void words_check(void);
+void words_check(const struct sim_node *n, bool all);
 static inline struct sim_desc *desc_of(const struct sim_node *n, u32 index) {
     return (struct sim_desc *)(void *)(n->descs + (u64)index * n->desc_stride);
 }
@@ -209,9 +210,10 @@ u32 model_room(const struct sim_node *n);
 // check.c: promises
 void page_fill(struct sim_node *n, u64 addr, u32 pid, u32 page);
 void page_check(struct sim_node *n, u64 addr, u32 pid, u32 page);
-void check_running(void);
+void check_running(u8 node);
 void check_wake_ups(struct sim_node *n);
 bool check_settled(void);
+bool check_rested(void);                       // no machine holds anything any more
 void check_end(void);
 void check_dump(u32 pid);
 void sim_explain(u8 node);                     // a death explains what is lost with it

@@ -78,14 +78,14 @@ void words_shadow(struct sim_node *n) {
     n->shadowed = true;
 }
 
-void words_check(void) {
-    for (u32 k = 0; k < sim.nodes; k++) {
-        const struct sim_node *n = &sim.node[k];
-        if (!n->alive || !n->shadowed) continue;
-        if (memcmp(n->words, n->shadow_words, n->word_count * 8ull) != 0)
-            sim_fail("a plain store to a shared word of node %u", k);
-        for (u32 i = 0; i < SIM_PLACES; i++)
-            if (words_value(&desc_of(n, i)->owner) != n->shadow_owner[i])
-                sim_fail("a plain store to owner word %u of node %u", i, k);
-    }
+// `all`: free places too.
+void words_check(const struct sim_node *n, bool all) {
+    const u32 k = (u32)(n - sim.node);
+    if (!n->alive || !n->shadowed) return;
+    if (memcmp(n->words, n->shadow_words, n->word_count * 8ull) != 0)
+        sim_fail("a plain store to a shared word of node %u", k);
+    for (u32 i = 0; i < SIM_PLACES; i++)
+        if ((all || n->place[i].state != PLACE_FREE) &&
+            words_value(&desc_of(n, i)->owner) != n->shadow_owner[i])
+            sim_fail("a plain store to owner word %u of node %u", i, k);
 }
