@@ -7,6 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#else
+#define __sanitizer_set_death_callback(callback) ((void)(callback))
+#endif
+
 #include "base/assert.h"
 #include "tests/sim/sim.h"
 
@@ -37,16 +43,27 @@ void sim_trace(const char *format, ...) {
     va_end(args);
 }
 
+static void replay_print(void) {
+    printf("# at %lu ns, event %lu; replay: make sim TRANSPORT=%s SEED=%lu SEEDS=1 "
+           "SIM_OPTIONS='--nodes %u --verbose'\n1..1\n", sim.now_ns, sim.events_run,
+           sim.roce ? "roce" : "model", sim.seed, options.nodes);
+    fflush(stdout);
+}
+
 static _Noreturn void fail(const char *format, va_list args) {
     if (sim.verbose)
         for (u32 pid = 0; pid < sim.pids; pid++) check_dump(pid);
     printf("not ok 1 - seed %lu: ", sim.seed);
     vprintf(format, args);
-    printf("\n# at %lu ns, event %lu; replay: make sim TRANSPORT=%s SEED=%lu SEEDS=1 "
-           "SIM_OPTIONS='--nodes %u --verbose'\n1..1\n", sim.now_ns, sim.events_run,
-           sim.roce ? "roce" : "model", sim.seed, options.nodes);
-    fflush(stdout);
+    putchar('\n');
+    replay_print();
     exit(1);
+}
+
+// What the sanitizers find is the seed's fault as well.
+static void died(void) {
+    printf("not ok 1 - seed %lu: a sanitizer's error\n", sim.seed);
+    replay_print();
 }
 
 void sim_fail(const char *format, ...) {
@@ -301,6 +318,7 @@ int main(int argc, char **argv) {
     }
     if (options.nodes == 1 || options.nodes > SIM_NODES)
         return fprintf(stderr, "sim: 2..%d nodes\n", SIM_NODES), 2;
+    __sanitizer_set_death_callback(died);
     for (u64 i = 0; i < seeds; i++) run_seed(seed + i);
     report(seed, seeds);
     return 0;
