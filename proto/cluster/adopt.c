@@ -10,6 +10,9 @@
 //   giver, before RUNNING completed at the taker   dropped: it died with the giver
 //   giver or another lender, pages still there     the process cannot be whole: it ends
 //   third node                   nothing
+//   a lender cut off from the taker alone          as if it had died; but it may live, and
+//                                think that the giver runs the process: the giver, told so,
+//                                releases it once it is itself released
 // The outcome of a CAS whose pair died is never guessed: the taker drops, because the
 // giver reads its own word only after it has fenced the taker.
 #include "proto/cluster/adopt.h"
@@ -92,6 +95,7 @@ static enum adopt_next in_held(struct adopt_in *in) {
         if (l->state == LENDER_TELL) {
             l->state = LENDER_TOLD;
             in->send_image = l->image;
+            in->send_status = i == 0 && in->unreached ? E_HOSTUNREACH : S_OK;
             return ADOPT_TELL;
         }
         // The giver is the last to go: until the others know us, it alone could free
@@ -248,7 +252,8 @@ void adopt_in_finish(struct adopt_in *in) {
 // Frozen to move on (true), or back because the move failed (false).
 void adopt_in_away(struct adopt_in *in, bool away) { in->away = away; }
 
-// The next holder has released our image: it has told all lenders of itself.
+// The next holder has released our image: it has told all lenders of itself. (Where it could
+// not, it has said so, and it is adopt_in_finish that is called.)
 void adopt_in_forget(struct adopt_in *in) { in->state = IN_ENDED; }
 
 // `node` was fenced. Before RUNNING completed, an adoption from it is dropped. Where it
@@ -261,7 +266,12 @@ void adopt_in_peer_down(struct adopt_in *in, u8 node) {
         struct adopt_lender *l = &in->lender[i];
         if (l->image.node != node || l->state >= LENDER_FREED) continue;
         in->lost |= l->state != LENDER_RELEASED && !l->drained;
+        in->unreached |= l->state < LENDER_HELD && i != 0;
         l->state = LENDER_DEAD;
+    }
+    if (in->unreached && !in->giver_told && in->lender[0].state == LENDER_HELD) {
+        in->giver_told = true;
+        in->lender[0].state = LENDER_TELL;
     }
 }
 
@@ -428,6 +438,12 @@ void adopt_out_refuse(struct adopt_out *out, u8 from, u32 slot_epoch, status_t r
 bool adopt_out_holder(struct adopt_out *out, u8 from, u32 image_epoch) {
     if (out->state != OUT_LENT || out->released || image_epoch != out->image_epoch) return false;
     out->holder = from;
+    return true;
+}
+
+bool adopt_out_unreached(struct adopt_out *out, u32 image_epoch) {
+    if (out->state != OUT_LENT || out->released || image_epoch != out->image_epoch) return false;
+    out->rest_is_ours = true;
     return true;
 }
 

@@ -28,7 +28,7 @@ enum adopt_next {
     ADOPT_START,      // in: ours for ever: run it
     ADOPT_DROP,       // in: not ours: free the place; ->reason; the machine has ended
     ADOPT_KILL,       // in: a lender died: end the process, then adopt_in_finish
-    ADOPT_TELL,       // in: send HOLDER(->send_image) to its node
+    ADOPT_TELL,       // in: send HOLDER(->send_image, ->send_status) to its node
     ADOPT_RELEASE,    // in: send RELEASE(->send_image) to its node
     ADOPT_REFUSE,     // in: send REFUSE(->send_image, ->reason) to its node
     ADOPT_ENDED,      // in, out: the machine holds nothing any more
@@ -62,11 +62,14 @@ struct adopt_in {
     bool posted;                  // a chain is out
     bool away;                    // frozen to move on, or moved: kept until that is settled
     bool lost;                    // a lender died: the process cannot be whole
+    bool unreached;               // a lender went before it knew us:
+    bool giver_told;              // the giver hears of that
     u64 slot;                     // as taken; home = giver
     u32 index;                    // of our own place
     u64 own_word;                 // our place's owner word
     status_t reason;
     struct image_id send_image;
+    status_t send_status;         // of TELL
     u32 lender_count;             // [0] is the giver
     struct adopt_lender lender[ADOPT_LENDERS_MAX + 1];
     void *desc;
@@ -113,6 +116,7 @@ struct adopt_out {
     bool posted;
     bool cancel;                  // asked to come back
     bool given_said, released;
+    bool rest_is_ours;            // once released, what others lent us is ours to release
     u8 target;                    // NODE_ANY: the shared queue
     u8 holder;                    // LENT: who may release
     u8 refused_by;                // gave ADOPTING back; NODE_ANY: nobody
@@ -136,6 +140,8 @@ void adopt_out_cancel(struct adopt_out *out, status_t reason);
 void adopt_out_refuse(struct adopt_out *out, u8 from, u32 slot_epoch, status_t reason);
 // Both say whether the message fits this image; else it changes nothing.
 bool adopt_out_holder(struct adopt_out *out, u8 from, u32 image_epoch);
+// The holder could not tell all who lent to us for it. False: no such image here.
+bool adopt_out_unreached(struct adopt_out *out, u32 image_epoch);
 bool adopt_out_release(struct adopt_out *out, u8 from, u32 image_epoch, u64 members);
 // `node` was fenced (its queue pairs and keys are destroyed); word_now read after that.
 void adopt_out_peer_up(struct adopt_out *out, u8 node);

@@ -142,10 +142,10 @@ static void walk_body(struct walk *w, struct cluster_msg *m) {
         walk_u32(w, &m->qp.qpn);
         walk_u32(w, &m->qp.start_psn);
         return;
-    case MSG_HOLDER:
     case MSG_RELEASE:
     case MSG_RELEASE_ACK:
     case MSG_ADOPTED: walk_image(w, &m->image); return;
+    case MSG_HOLDER:
     case MSG_HOLDER_ACK:
     case MSG_REFUSE:
         walk_image(w, &m->image);

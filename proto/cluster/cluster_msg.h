@@ -21,7 +21,7 @@ enum cluster_msg_type {
     MSG_KEYS = 1,       // first message of each side
     MSG_QP_OFFER,       // a further queue pair: purpose, QPN, PSN
     MSG_QP_ANSWER,
-    MSG_HOLDER,         // image: I run it now
+    MSG_HOLDER,         // image: I run it now; status E_HOSTUNREACH: and some lender cannot know
     MSG_HOLDER_ACK,     // image, status
     MSG_RELEASE,        // image: free it
     MSG_RELEASE_ACK,    // image: it is freed
@@ -66,7 +66,7 @@ struct cluster_msg {
     enum cluster_msg_type type;
     u32 tag;
     struct image_id image;      // HOLDER .. ADOPTED
-    status_t status;            // HOLDER_ACK, REFUSE, STATUS, REPLY
+    status_t status;            // HOLDER, HOLDER_ACK, REFUSE, STATUS, REPLY
     union {
         struct {
             struct msg_key frames;    // READ

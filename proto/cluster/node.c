@@ -104,7 +104,8 @@ static void in_started(struct cluster_node *n, struct node_in *in) {
 static void in_say(struct cluster_node *n, struct node_in *in, enum cluster_msg_type type) {
     const struct image_id image = in->m.send_image;
     if (image.node == n->self || (n->dq.members & BIT(image.node)))
-        send_image(n, image.node, type, &image, S_OK);
+        send_image(n, image.node, type, &image,
+                   type == MSG_HOLDER ? in->m.send_status : S_OK);
     else
         adopt_in_peer_down(&in->m, image.node);
 }
@@ -283,7 +284,10 @@ static void out_lost(struct cluster_node *n, struct node_out *out) {
 
 static void out_free_image(struct cluster_node *n, struct node_out *out) {
     struct node_in *in = in_find(n, out->m.index);
-    if (in != NULL) {
+    if (in != NULL && out->m.rest_is_ours) {
+        adopt_in_finish(&in->m);
+        in_pump(n, in);
+    } else if (in != NULL) {
         adopt_in_forget(&in->m);
         in->used = false;
     }
@@ -600,7 +604,9 @@ static void rx_for_image(struct cluster_node *n, u8 from, const struct cluster_m
     if (out != NULL) {
         adopt_out_look(&out->m, word_now(n, m->image.index));
         out_pump(n, out);
-        if (m->type == MSG_HOLDER) fits = adopt_out_holder(&out->m, from, m->image.epoch);
+        if (m->type == MSG_HOLDER)
+            fits = m->status == S_OK ? adopt_out_holder(&out->m, from, m->image.epoch)
+                                     : adopt_out_unreached(&out->m, m->image.epoch);
         if (m->type == MSG_RELEASE)
             fits = adopt_out_release(&out->m, from, m->image.epoch, n->dq.members);
         if (m->type == MSG_REFUSE) {

@@ -260,8 +260,53 @@ START_TEST(test_drained_lender_dies) {   // nothing of it is needed any more
     ck_assert_int_eq(in_next(), ADOPT_TELL);
     adopt_in_drained(&in, 2);
     adopt_in_peer_down(&in, 2);
+    ck_assert_int_eq(in_next(), ADOPT_TELL);            // the giver, that it may live on
+    ck_assert_uint_eq(in.send_image.node, 0);
+    ck_assert_int_eq(in.send_status, E_HOSTUNREACH);
+    ck_assert(!adopt_in_settled(&in));
+    adopt_in_ack(&in, &in.lender[0].image, S_OK);
     ck_assert_int_eq(in_next(), ADOPT_WAIT);
     ck_assert(adopt_in_settled(&in));
+}
+END_TEST
+
+START_TEST(test_drained_lender_dies_that_knew_us) {
+    struct image_id third = {2, 8, 0x77};
+    claim();
+    run(&third);
+    ck_assert_int_eq(in_next(), ADOPT_TELL);
+    adopt_in_ack(&in, &third, S_OK);
+    adopt_in_drained(&in, 2);
+    ck_assert_int_eq(in_next(), ADOPT_RELEASE);
+    adopt_in_peer_down(&in, 2);
+    ck_assert_int_eq(in_next(), ADOPT_WAIT);
+    ck_assert(adopt_in_settled(&in));
+}
+END_TEST
+
+// Simulator, over soft RoCE, seed 1242: A gave to B, B to C, and a cut lay between A and C
+// alone. C could not tell A that it had the process, so A kept its image for B for ever.
+START_TEST(test_lender_out_of_reach) {
+    struct image_id third = {2, 8, 0x77};
+    claim();
+    run(&third);
+    ck_assert_int_eq(in_next(), ADOPT_TELL);
+    adopt_in_peer_down(&in, 2);                         // before its ack
+    ck_assert_int_eq(in_next(), ADOPT_KILL);
+    adopt_in_finish(&in);
+    ck_assert_int_eq(in_next(), ADOPT_TELL);
+    ck_assert_uint_eq(in.send_image.node, 0);
+    ck_assert_int_eq(in.send_status, E_HOSTUNREACH);
+    ck_assert_int_eq(in_next(), ADOPT_WAIT);            // no RELEASE before it knows
+    ck_assert(!adopt_out_unreached(&out, 7));           // another giving's epoch
+    ck_assert(adopt_out_unreached(&out, in.send_image.epoch));
+    ck_assert(out.rest_is_ours && out.holder == 1);
+    adopt_in_ack(&in, &in.lender[0].image, S_OK);
+    ck_assert_int_eq(in_next(), ADOPT_RELEASE);
+    adopt_in_peer_down(&in, 2);
+    ck_assert_int_eq(in_next(), ADOPT_WAIT);
+    adopt_in_release_ack(&in, &in.lender[0].image);
+    ck_assert_int_eq(in_next(), ADOPT_ENDED);
 }
 END_TEST
 
@@ -310,6 +355,8 @@ int main(void) {
     tcase_add_test(t, test_giver_dies);
     tcase_add_test(t, test_lender_dies);
     tcase_add_test(t, test_drained_lender_dies);
+    tcase_add_test(t, test_drained_lender_dies_that_knew_us);
+    tcase_add_test(t, test_lender_out_of_reach);
     tcase_add_test(t, test_holder_moves);
     tcase_add_test(t, test_release_while_taking_back);
     suite_add_tcase(s, t);
