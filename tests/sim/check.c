@@ -105,7 +105,7 @@ bool check_settled(void) {
             return false;
     for (u32 k = 0; k < sim.nodes; k++)
         if (sim.node[k].alive && !node_settled(&sim.node[k])) return false;
-    return !sim.roce || roce_settled();
+    return !sim.roce || (drive_settled() && roce_settled());
 }
 
 static bool in_held(const struct sim_node *n, u32 i) { return n->cn->ins[i].used; }

@@ -153,6 +153,7 @@ static void conditions_draw(u64 seed, struct sim_stats stats) {
     if (sim.roce) chaos_draw();
     if (sim.roce) roce_begin();
     cuts_begin();
+    drive_begin();
 }
 
 static void spawns_draw(void) {
@@ -207,7 +208,8 @@ static void spawn(struct event *ev) {
 // What a node that stands still would do, it does when it goes on.
 static bool stands_still(struct event *ev) {
     const bool own = ev->kind == EV_POLL || ev->kind == EV_STEP || ev->kind == EV_TICK ||
-                     ev->kind == EV_END || ev->kind == EV_SPAWN || ev->kind == EV_SENT;
+                     ev->kind == EV_END || ev->kind == EV_SPAWN || ev->kind == EV_SENT ||
+                     ev->kind == EV_DRIVE || ev->kind == EV_BLOCK;
     const u64 until_ns = own ? cut_stopped_until(ev->node) : 0;
     if (until_ns == 0) return false;
     event_push(ev, until_ns + sim_random(NS_PER_MS));
@@ -222,6 +224,7 @@ static void run_event(struct event *ev) {
     switch (ev->kind) {
     case EV_WR: case EV_DONE: case EV_MSG: case EV_DETECT: fabric_event(ev); break;
     case EV_FRAME: case EV_SENT: case EV_POLL: roce_event(ev); break;
+    case EV_BURST: case EV_DRIVE: case EV_BLOCK: drive_event(ev); break;
     case EV_BOOT:
         sim_trace("node %u boots", ev->node);
         model_boot(ev->node);
@@ -245,6 +248,7 @@ static void stuck(void) {
     for (u32 pid = 0; pid < sim.pids; pid++)
         if (!sim.proc[pid].exited && !sim.proc[pid].explained)
             sim_fail("pid %u is lost or was never taken", pid);
+    if (!drive_settled()) sim_fail("a call of a drive never ended");
     if (sim.roce && !roce_settled()) sim_fail("two nodes do not find each other");
     sim_fail("a place or an image was never given back");
 }
@@ -290,9 +294,12 @@ static void report(u64 seed, u64 seeds) {
         printf("# %lu seeds with a cut or a pause, after which %lu nodes joined as new\n", s->cuts,
                s->reborn);
     if (options.roce)
+        printf("# %lu seeds with drives: %lu calls, %lu reads one-sided, %lu ended by a death or a "
+               "cut\n", s->drive_seeds, s->drive_calls, s->drive_one_sided, s->drive_lost);
+    if (options.roce)
         printf("# %lu frames, %lu lost, %lu doubled, %lu late, %lu corrupted; strangers refused "
-               "%lu times\n", s->frames, s->frames_lost, s->frames_doubled, s->frames_late,
-               s->frames_corrupt, s->refused);
+               "%lu times, requests of fenced nodes %lu times\n", s->frames, s->frames_lost,
+               s->frames_doubled, s->frames_late, s->frames_corrupt, s->refused, s->stale_frames);
     else
         printf("# %lu seeds with atomics that are not the CPU's\n", s->bare);
     printf("ok 1 - %s, seeds %lu to %lu\n1..1\n",

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tests/sim/sim.h"
+#include "tests/sim/vm_drive.h"
 
 #define ENTRY_NODE GENMASK(63, 48)
 #define ENTRY_ADDR GENMASK(47, 0)
@@ -545,6 +546,7 @@ static void tick(struct sim_node *n, const struct event *ev) {
     struct event next = *ev;
     if (ev->b != (u32)n->incarnation) return;
     if (!sim.roce) cluster_node_tick(n->cn, sim.now_ns);
+    if (sim.drives) roce_drive(self_of(n))->tick();
     check_wake_ups(n);
     event_push(&next, sim.now_ns + NODE_SWEEP_NS / 2);
 }

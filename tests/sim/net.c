@@ -14,6 +14,11 @@
 #define CARD_RX 256u
 #define ETH_BYTES 14u
 #define WIRE_NS 1000u
+#define KEYED_KEPT 3u
+#define KEYED_BYTES 256u
+#define STALE_NS_MAX (3 * NS_PER_S)      // how late a request of a fenced node may come
+// Spec: IBTA 9.2, BTH opcodes.
+enum { RC_WRITE_ONLY = 0x0a, RC_WRITE_ONLY_IMM = 0x0b, RC_READ = 0x0c, RC_CAS = 0x13, RC_FADD = 0x14 };
 
 enum buf_state { BUF_FREE, BUF_FILLING, BUF_QUEUED, BUF_SENT };
 
@@ -26,10 +31,15 @@ struct card {
     u32 queue[CARD_BUFS], queued;
     u8 *rx[CARD_RX];
     u32 rx_len[CARD_RX], rx_first, rx_count;
+    bool rx_stale[CARD_RX];
 };
 
 static struct card cards[SIM_NODES];
 static u64 last_ns[SIM_NODES][SIM_NODES];
+static struct keyed {
+    u32 count, len_bytes[KEYED_KEPT];
+    u8 frame[KEYED_KEPT][KEYED_BYTES];
+} keyed[SIM_NODES][SIM_NODES];           // [to][from]
 
 void net_mac(u8 node, u8 mac[6]) {
     static const u8 base[6] = {0x52, 0x54, 0x00, 0x49, 0x53, 0x01};
@@ -78,12 +88,44 @@ static void deliver(u8 from, u8 to, const u8 *frame, u32 len_bytes) {
     event_push(&ev, at_ns);
 }
 
+// Requests with a key, of one node to another, the last of each link: by net_fenced they come
+// once more, after the peer was fenced.
+static bool has_key(const u8 *frame, u32 len_bytes) {
+    const u8 *bth = frame + ETH_BYTES + 28;
+    if (len_bytes < ETH_BYTES + 40 || len_bytes > KEYED_BYTES || frame[12] != 0x08 ||
+        frame[13] != 0)
+        return false;
+    return bth[0] == RC_WRITE_ONLY || bth[0] == RC_WRITE_ONLY_IMM || bth[0] == RC_READ ||
+           bth[0] == RC_CAS || bth[0] == RC_FADD;
+}
+
+static void keyed_note(u8 from, u8 to, const u8 *frame, u32 len_bytes) {
+    if (!has_key(frame, len_bytes)) return;
+    struct keyed *k = &keyed[to][from];
+    const u32 i = k->count++ % KEYED_KEPT;
+    memcpy(k->frame[i], frame, len_bytes);
+    k->len_bytes[i] = len_bytes;
+}
+
+void net_fenced(u8 node, u8 peer) {
+    struct keyed *k = &keyed[node][peer];
+    for (u32 i = 0; i < MIN(k->count, KEYED_KEPT); i++) {
+        struct event ev = {.kind = EV_FRAME, .node = node, .from = peer, .a = 1,
+                           .b = (u32)sim.node[node].incarnation, .len_bytes = k->len_bytes[i]};
+        ev.frame = malloc(ev.len_bytes);
+        memcpy(ev.frame, k->frame[i], ev.len_bytes);
+        event_push(&ev, sim.now_ns + 1 + sim_random(sim_random(2) ? STALE_NS_MAX : WIRE_NS));
+    }
+    k->count = 0;
+}
+
 static void wire_send(u8 from, const u8 *frame, u32 len_bytes) {
     sim.stats.frames++;
     for (u8 to = 0; to < sim.nodes; to++) {
         u8 mac[6];
         net_mac(to, mac);
         if (to == from || (!(frame[0] & 1) && memcmp(mac, frame, 6) != 0)) continue;
+        if (!(frame[0] & 1)) keyed_note(from, to, frame, len_bytes);
         if (cut_between(from, to)) {
             trace_frame(from, to, frame, len_bytes, ", cut");
             continue;
@@ -180,7 +222,11 @@ static bool link_up(struct netdev *dev) {
 }
 
 // A new seed.
-void net_begin(void) { memset(last_ns, 0, sizeof last_ns); }
+void net_begin(void) {
+    memset(last_ns, 0, sizeof last_ns);
+    for (u32 a = 0; a < SIM_NODES; a++)
+        for (u32 b = 0; b < SIM_NODES; b++) keyed[a][b].count = 0;
+}
 
 // A fresh card for a node that boots.
 struct netdev *net_card(u8 node) {
@@ -211,7 +257,11 @@ u32 net_receive(u8 node, u32 max_frames, void (*rx)(const u8 *frame, u32 len_byt
         const u32 i = c->rx_first;
         c->rx_first = (i + 1) % CARD_RX;
         c->rx_count--;
+        const u64 unknown = c->rx_stale[i] ? roce_bad_qpn(node) : 0;
         rx(c->rx[i], c->rx_len[i]);
+        if (c->rx_stale[i] && roce_bad_qpn(node) != unknown + 1)
+            sim_fail("node %u takes a request of a node that it has fenced", node);
+        sim.stats.stale_frames += c->rx_stale[i];
         free(c->rx[i]);
     }
     return count;
@@ -226,13 +276,15 @@ void net_event(const struct event *ev) {
         for (u32 k = 0; k < c->queued; k++) queued[c->queue[k]] = true;
         for (u32 i = 0; i < CARD_BUFS; i++)
             if (c->state[i] == BUF_QUEUED && !queued[i]) c->state[i] = BUF_SENT;
-    } else if (!n->alive || c->rx_count == CARD_RX) {
+    } else if (!n->alive || c->rx_count == CARD_RX ||
+               (ev->a != 0 && ev->b != (u32)n->incarnation)) {
         free(ev->frame);
         return;
     } else {
         const u32 i = (c->rx_first + c->rx_count++) % CARD_RX;
         c->rx[i] = ev->frame;
         c->rx_len[i] = ev->len_bytes;
+        c->rx_stale[i] = ev->a != 0;
     }
     roce_poll_soon(ev->node);
 }

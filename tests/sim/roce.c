@@ -13,6 +13,7 @@
 #define MEMORY_STRIDE (1ull << 32)
 #define MEMORY_BYTES ((u64)SIM_FRAMES * PAGE_SIZE)
 #define POLL_ROUNDS 16u
+#define GIVEN_MAX 8u                     // connections whose keys are remembered
 #define REFUSED_NS (11 * NS_PER_S)       // two calls at the longest waits
 #define NODE_IP(k) (0x0a070001u + (k))
 
@@ -39,6 +40,7 @@ static struct block blocks[SIM_NODES];   // what each node has allocated
 static u64 poll_at_ns[SIM_NODES];        // 0: no poll under way
 static struct cluster_conf confs[SIM_NODES];
 static u64 refused[SIM_NODES];
+static struct given { u32 count, key[GIVEN_MAX][VM_KEYS]; } given[SIM_NODES][SIM_NODES];
 
 // --- what a copy asks for ----------------------------------------------------------------
 
@@ -131,6 +133,26 @@ void roce_begin(void) {
     }
 }
 
+// A peer's keys, of this connection and of those before, are no good once it is fenced.
+static void keys_check(u8 self, u8 peer, bool up) {
+    struct given *g = &given[self][peer];
+    if (up) {
+        copies[self]->keys(peer, g->key[g->count % GIVEN_MAX]);
+        for (u32 i = 0; i < VM_KEYS; i++)
+            if (!copies[self]->key_valid(peer, g->key[g->count % GIVEN_MAX][i]))
+                sim_fail("node %u gave node %u a key that is none", self, peer);
+        g->count++;
+        return;
+    }
+    for (u32 k = 0; k < MIN(g->count, GIVEN_MAX); k++)
+        for (u32 i = 0; i < VM_KEYS; i++)
+            if (copies[self]->key_valid(peer, g->key[k][i]))
+                sim_fail("node %u has fenced node %u, whose key %x is still good", self, peer,
+                         g->key[k][i]);
+}
+
+u64 roce_bad_qpn(u8 node) { return copies[node]->bad_qpn(); }
+
 static void changed(void *ctx, u32 peer, bool up) {
     struct sim_node *n = ctx;
     const u8 self = (u8)(n - sim.node);
@@ -141,17 +163,20 @@ static void changed(void *ctx, u32 peer, bool up) {
     if (!up && other->alive && n->up_ns[peer] > other->born_ns + 1 && !cut_may_part())
         sim_fail("node %u lost node %u, which is well", self, peer);
     n->up_ns[peer] = up ? sim.now_ns + 1 : 0;
+    keys_check(self, (u8)peer, up);
+    if (!up) net_fenced(self, (u8)peer);
 }
 
 void roce_boot(u8 node, const struct cluster_host *host) {
     struct sim_node *n = &sim.node[node];
     const struct vm_ops *ops = copies[node];
     copy_reset(node);
+    memset(given[node], 0, sizeof given[node]);
     const struct vm_boot args = {
         .self = node, .map_base = MEMORY_BASE + node * MEMORY_STRIDE,
         .memory_bytes = MEMORY_BYTES, .desc_count = SIM_PLACES, .conf = &confs[node],
         .card = net_card(node), .words = words_ops(), .host = host, .changed = changed,
-        .changed_ctx = n};
+        .changed_ctx = n, .drive = sim.drives};
     n->memory = (u8 *)args.map_base;
     ops->boot(&args);
     n->cn = ops->node();
@@ -168,6 +193,7 @@ void roce_kill(u8 node) {
     refused[node] += copies[node]->refused();
     memset(n->up_ns, 0, sizeof n->up_ns);
     net_drop(node);
+    drive_kill(node);
     poll_at_ns[node] = 0;
 }
 
@@ -212,6 +238,8 @@ void roce_event(const struct event *ev) {
         poll(ev->node);
     }
 }
+
+const struct vm_drive_ops *roce_drive(u8 node) { return copies[node]->drive; }
 
 // --- memory and pages --------------------------------------------------------------------
 

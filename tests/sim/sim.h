@@ -14,7 +14,7 @@
 
 #define SIM_NODES 8
 #define SIM_PLACES 48
-#define SIM_FRAMES 3072             // of one node, also the size of its memory over RoCE
+#define SIM_FRAMES 4096             // of one node, also the size of its memory over RoCE
 #define SIM_PAGES 6                 // pages of a model process
 #define SIM_PIDS 48
 #define SIM_EVENTS 16384
@@ -96,6 +96,7 @@ struct sim_proc {                   // what an all-knowing observer knows
 enum event_kind {
     EV_WR, EV_DONE, EV_MSG, EV_DETECT,                  // model transport
     EV_FRAME, EV_SENT, EV_POLL, EV_BOOT,                // roce
+    EV_BURST, EV_DRIVE, EV_BLOCK,                       // roce, remote blocks
     EV_STEP, EV_TICK, EV_KILL, EV_SPAWN, EV_END,        // both
     EV_NONE,
 };
@@ -125,12 +126,15 @@ struct sim_cut {
 struct sim_stats {
     u64 events, migrations, adoptions, lost, kills, boots, fetches, bare, refused, cuts, reborn;
     u64 frames, frames_lost, frames_doubled, frames_late, frames_corrupt, bad_icrc, replays;
+    u64 stale_frames;
+    u64 drive_seeds, drive_calls, drive_one_sided, drive_lost;
 };
 
 struct sim {
     u64 seed, rng_state, now_ns, seq, events_run;
     u32 nodes, event_count, pids, kills_left, kill_steps;
-    bool roce, coherent, verbose, frames, slow_cards;
+    bool roce, coherent, verbose, frames, slow_cards, drives;
+    u32 bursts_left;
     u32 room_max, frame_bytes;
     u64 stuck_ns, wake_lost_ns;
     struct sim_chaos chaos;
@@ -189,7 +193,17 @@ struct netdev *net_card(u8 node);              // fresh, with its MAC
 void net_mac(u8 node, u8 mac[6]);
 u32 net_receive(u8 node, u32 max_frames, void (*rx)(const u8 *frame, u32 len_bytes));
 void net_event(const struct event *ev);
+void net_fenced(u8 node, u8 peer);             // its late requests come now, and do nothing
+u64 roce_bad_qpn(u8 node);
 void net_drop(u8 node);                        // what it has received or not sent yet
+
+// drive.c: remote blocks
+struct vm_drive_ops;
+const struct vm_drive_ops *roce_drive(u8 node);
+void drive_begin(void);                        // a new seed
+void drive_event(const struct event *ev);
+void drive_kill(u8 node);
+bool drive_settled(void);                      // every call has ended
 
 // cuts.c: links that carry nothing, nodes that stand still
 void cuts_begin(void);                         // a new seed

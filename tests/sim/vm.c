@@ -1,9 +1,10 @@
 // What a node's copy of kernel/cluster*.c finds around it: clock, log, random numbers, the
 // card, one poller, frames. Compiled once, linked once for each node. See vm.h.
 #include "tests/sim/vm.h"
+#include "tests/sim/vm_drive.h"
 
 #include "base/string.h"
-#include "drivers/rdma/soft.h"
+#include "drivers/rdma/soft_priv.h"
 #include "kernel/beat.h"
 #include "kernel/bench.h"
 #include "kernel/clock.h"
@@ -165,6 +166,7 @@ static void vm_boot(const struct vm_boot *b) {
     cluster_set_host(b->host);
     cluster_watch(b->changed, b->changed_ctx);
     cluster_init(descs, b->desc_count);
+    if (b->drive) vm_drive_ops.boot();
 }
 
 static void vm_rx(const u8 *frame, u32 len_bytes) {
@@ -203,11 +205,30 @@ static u64 vm_frames_lent(void) {
     return count;
 }
 
+static u64 vm_bad_qpn(void) { return soft_counters(cluster.rdma)->bad_qpn; }
+
+static void vm_keys(u8 peer, u32 to[VM_KEYS]) {
+    const struct peer *p = &cluster.peers[peer];
+    struct rdma_mr *const mr[VM_KEYS] = {p->frames, p->shared, p->inbox};
+    for (u32 i = 0; i < VM_KEYS; i++) to[i] = rdma_mr_rkey(mr[i]);
+}
+
+static bool vm_key_valid(u8 peer, u32 key) {
+    static const u32 any[] = {RDMA_ACCESS_REMOTE_READ, RDMA_ACCESS_REMOTE_WRITE};
+    const struct rdma_pd *pd = cluster.peers[peer].pd;
+    bool valid = false;
+    for (u32 i = 0; i < ARRAY_COUNT(any); i++)
+        valid |= soft_mr_check(soft_of(cluster.rdma), CONTAINER_OF(pd, struct soft_pd, base), key, 0,
+                               8, any[i]) != NULL;
+    return valid;
+}
+
 extern const struct vm_ops vm_ops;
 const struct vm_ops vm_ops = {
     .boot = vm_boot, .rx = vm_rx, .poll = vm_poll, .deadline_ns = vm_deadline_ns,
     .node = cluster_node, .words = vm_words, .descs = vm_descs,
     .read_frame = cluster_read_frame, .frame_alloc = vm_frame_alloc,
     .frame_free = vm_frame_free, .frames_lent = vm_frames_lent, .refused = vm_refused,
-    .incarnation = cluster_incarnation, .idle = vm_idle,
+    .incarnation = cluster_incarnation, .bad_qpn = vm_bad_qpn,
+    .keys = vm_keys, .key_valid = vm_key_valid, .idle = vm_idle, .drive = &vm_drive_ops,
 };

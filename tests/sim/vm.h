@@ -17,10 +17,14 @@ struct vm_boot {
     struct netdev *card;
     const struct word_ops *words;
     const struct cluster_host *host;
+    bool drive;                      // it has one
     void (*changed)(void *ctx, u32 node, bool up);
     void *changed_ctx;
 };
 
+#define VM_KEYS 3u
+
+struct vm_drive_ops;
 struct vm_ops {
     void (*boot)(const struct vm_boot *b);
     void (*rx)(const u8 *frame, u32 len_bytes);
@@ -35,7 +39,11 @@ struct vm_ops {
     u64 (*frames_lent)(void);        // frames that members may READ, descriptors aside
     u64 (*refused)(void);            // joins refused by this node
     u32 (*incarnation)(u32 node);
+    u64 (*bad_qpn)(void);            // frames received for a pair that is not here
+    void (*keys)(u8 peer, u32 to[VM_KEYS]);      // that the peer holds now
+    bool (*key_valid)(u8 peer, u32 key);         // for a pair of that peer
     void (*idle)(void);              // a CPU has nothing to run
+    const struct vm_drive_ops *drive;
 };
 
 // What a copy calls: tests/sim/roce.c.
