@@ -3,7 +3,8 @@
 the sources, builds the simulator there and runs it until it fails, from five first seeds.
 Prints TAP, and for each bug the median of how many seeds it took: a bug that is not found
 within its seeds from each of the five is a failed test. Run from the root, after
-`make build/sim`: tests/sim/bugs.py [NAME...]"""
+`make sim-plain`: tests/sim/bugs.py [NAME...]. Without sanitizers: it is the promises that must
+find them."""
 import os
 import re
 import shutil
@@ -50,9 +51,9 @@ def plant(path, find, instead):
 
 def build():
     """Only what the change touches is built again."""
-    shutil.rmtree(TREE + "/build/sim-obj", ignore_errors=True)
-    subprocess.run(["cp", "-a", "build/sim-obj", TREE + "/build/"], check=True)
-    return subprocess.run(["make", "-s", "-C", TREE, "build/sim", "WARNINGS=",
+    shutil.rmtree(TREE + "/build/sim-plain-obj", ignore_errors=True)
+    subprocess.run(["cp", "-a", "build/sim-plain-obj", TREE + "/build/"], check=True)
+    return subprocess.run(["make", "-s", "-C", TREE, "sim-plain", "WARNINGS=",
                            "-o", "build/third_party/bearssl/.complete"],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -75,7 +76,7 @@ def look(transport, seeds):
     """Runs the simulator from each first seed until it fails."""
     counts, said = [], []
     for first in FIRST_SEEDS:
-        run = subprocess.run([TREE + "/build/sim", "--transport", transport, "--seed", str(first),
+        run = subprocess.run([TREE + "/build/sim-plain", "--transport", transport, "--seed", str(first),
                               "--seeds", seeds],
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         found = re.search(r"^not ok 1 - seed (\d+): .*", run.stdout, re.MULTILINE)

@@ -218,8 +218,8 @@ static bool vm_key_valid(u8 peer, u32 key) {
     const struct rdma_pd *pd = cluster.peers[peer].pd;
     bool valid = false;
     for (u32 i = 0; i < ARRAY_COUNT(any); i++)
-        valid |= soft_mr_check(soft_of(cluster.rdma), CONTAINER_OF(pd, struct soft_pd, base), key, 0,
-                               8, any[i]) != NULL;
+        valid |= soft_mr_check(soft_of(cluster.rdma), CONTAINER_OF(pd, struct soft_pd, base), key,
+                               0, 8, any[i]) != NULL;
     return valid;
 }
 
