@@ -239,6 +239,7 @@ void peer_joined(struct peer *p) {
     roster_send(p);
     cluster_clock_member(p->node, true);
     tell_watchers(p->node, true);
+    link_bulk_early(p);
 }
 
 //   why: what happened; code: of the CM or a completion, logged with it

@@ -145,6 +145,7 @@ status_t link_open(struct peer *p) {
     ring_init(&p->chains_ring, LINK_CHAINS);
     p->msgs_sent = 0;
     p->keys_here = p->bulk_full = p->roster_here = false;
+    p->bulk_early_count = 0;
     p->moves_used = 0;
     p->replies_used = 0;
     p->qp_ready[QP_CONTROL] = true;
@@ -177,6 +178,27 @@ void link_close(struct peer *p) {
     dereg(&p->inbox);
     dereg(&p->local);
     while (p->cq != NULL && rdma_poll_cq(p->cq, POLL_BATCH, wc) != 0) {}   // at most LINK_CQE
+}
+
+// --- the bulk pair's messages ---------------------------------------------------------------
+
+// The peer counts us as up once it has answered our last pair; that answer may be lost and come
+// after what it sent on the bulk pair since, which waits for it here.
+static void bulk_arrived(struct peer *p, u32 index, u32 len_bytes) {
+    if (p->member.state == MEMBER_KEYS && p->bulk_early_count < LINK_BULK_MSGS) {
+        p->bulk_early[p->bulk_early_count].index = index;
+        p->bulk_early[p->bulk_early_count++].len_bytes = len_bytes;
+        return;
+    }
+    bulk_received(p, index, len_bytes);
+    if (!p->failing) recv_post(p, WR_BULK_RECV, index);
+}
+
+void link_bulk_early(struct peer *p) {
+    const u32 count = p->bulk_early_count;
+    p->bulk_early_count = 0;
+    for (u32 i = 0; i < count && !p->failing; i++)
+        bulk_arrived(p, p->bulk_early[i].index, p->bulk_early[i].len_bytes);
 }
 
 // --- messages ----------------------------------------------------------------------------
@@ -414,8 +436,7 @@ static void complete(struct peer *p, const struct rdma_wc *wc) {
     case WR_PAGE: page_done(p, index); break;
     case WR_BULK_MSG: bulk_msg_done(p); break;
     case WR_BULK_RECV:
-        bulk_received(p, index, wc->byte_len);
-        if (!p->failing) recv_post(p, WR_BULK_RECV, index);
+        bulk_arrived(p, index, wc->byte_len);
         break;
     case WR_MOVE: bulk_move_done(p, index); break;
     case WR_BENCH: bench_done(index, S_OK); break;

@@ -98,6 +98,8 @@ struct peer {
     u32 pages_out;
     struct ring bulk_msgs;
     bool bulk_full;                  // somebody was told E_AGAIN
+    u32 bulk_early_count;            // messages of a peer that is up there and not yet here
+    struct { u32 index, len_bytes; } bulk_early[LINK_BULK_MSGS];
     u64 moves_used, move_cookie[CLUSTER_BULK_MOVES_MAX];
     u32 replies_used;
 };
@@ -176,6 +178,7 @@ status_t link_prepare(struct peer *p);       // what is made once
 struct rdma_qp *link_create_qp(struct peer *p, enum qp_purpose purpose);
 u32 link_access(enum qp_purpose purpose);
 status_t link_open(struct peer *p);          // proved: keys, receives
+void link_bulk_early(struct peer *p);        // it is up: what it sent before
 void link_close(struct peer *p);             // pairs and keys are gone after it
 void link_poll(struct peer *p);
 status_t link_send(struct peer *p, const struct cluster_msg *m);

@@ -53,7 +53,7 @@ enum request_step { REQUEST_FREE, REQUEST_TRY, REQUEST_WRITE, REQUEST_WRITING, R
 struct request {                     // of somebody, at our drive
     enum request_step step;
     u8 from;                         // ourselves: m.tag is the id of vm_drive_done
-    u64 ticket;
+    u64 ticket, errors_seen;
     struct wire m;
     u8 *buffer;                      // VM_DRIVE_COUNT_MAX of this node's memory
 };
@@ -145,7 +145,7 @@ static void request_try(struct request *q) {
     status_t status = E_INVAL;
     if (q->m.kind == VM_DRIVE_READ) status = drive_read(&drives[0], q->m.at, &c);
     else if (q->m.kind == VM_DRIVE_WRITE) status = drive_write(&drives[0], q->m.at, &c);
-    else status = drive_sync(&drives[0], &q->ticket);
+    else status = drive_sync(&drives[0], &q->ticket, &q->errors_seen);
     if (status != S_RESTART) request_end(q, status, (u32)c.result);
 }
 
