@@ -70,7 +70,7 @@ static void freeze_mark(struct proc *p) {
     p->cl.freeze_tsc = __builtin_ia32_rdtsc();
     clock_frozen(proc_desc(p));
     migrate_counters.frozen++;
-    step_reached(STEP_FROZEN, options.hold_at);
+    step_reached(STEP_FROZEN, options.hold_at, proc_desc(p)->name);
     edge_request(EDGE_NETPOLL);
 }
 
@@ -173,7 +173,7 @@ static void give(struct proc *p) {
     if (proc_desc(p)->lender_count <= PROC_LENDERS_MAX)
         s = cluster_node_give(cluster_node(), p->index, p->cl.target,
                               size_class(proc_desc(p)));
-    if (s == S_OK) step_reached(STEP_OFFERED, options.hold_at);
+    if (s == S_OK) step_reached(STEP_OFFERED, options.hold_at, proc_desc(p)->name);
     if (s == S_OK) return;
     migrate_counters.refused_busy++;
     thaw(p, s);
@@ -377,7 +377,7 @@ static status_t host_prepare(void *ctx, u64 slot, void *desc, struct adopt_plan 
     spin_lock(&proc_lock);
     if (slot_preferred(slot) != node_id) taken_more(p);
     spin_unlock(&proc_lock);
-    step_reached(STEP_PREPARED, options.hold_at);
+    step_reached(STEP_PREPARED, options.hold_at, proc_desc(p)->name);
     plan->index = p->index;
     plan->own_word = proc_owner_word(p);
     plan->lender_count = from->lender_count;
@@ -407,7 +407,7 @@ static void host_start(void *ctx, u32 index) {
     (void)ctx;
     struct proc *p = &procs[index];
     struct proc_desc *d = proc_desc(p);
-    step_reached(STEP_STARTED, options.hold_at);
+    step_reached(STEP_STARTED, options.hold_at, proc_desc(p)->name);
     clock_arrived(d);
     if (d->flags & PROC_FLAG_FRESH) fpu_reset(d);
     else fpu_arrived(d);
@@ -456,7 +456,7 @@ static void host_given(void *ctx, u32 index, u8 node) {
     migrate_counters.freeze_tsc_last = cycles;
     migrate_counters.freeze_tsc_sum += cycles;
     migrate_counters.given++;
-    step_reached(STEP_GIVEN, options.hold_at);
+    step_reached(STEP_GIVEN, options.hold_at, proc_desc(p)->name);
     placement_price(PRICE_MOVE, time_now_ns() - proc_desc(p)->frozen_ns);
     spin_lock(&proc_lock);
     taken_less(p);
@@ -476,7 +476,7 @@ static void host_image_free(void *ctx, u32 index) {
     struct proc *p = &procs[index];
     ASSERT(p->state == PROC_AWAY && remote_page_quiet(p));
     migrate_counters.images_freed++;
-    step_reached(STEP_FREED, options.hold_at);
+    step_reached(STEP_FREED, options.hold_at, proc_desc(p)->name);
     p->cl.in_cluster = false;
     place_free(p);
 }
@@ -510,7 +510,7 @@ static void host_kill(void *ctx, u32 index) {
 static void host_no_lenders(void *ctx, u32 index) {
     (void)ctx;
     struct proc *p = &procs[index];
-    step_reached(STEP_DRAINED, options.hold_at);
+    step_reached(STEP_DRAINED, options.hold_at, proc_desc(p)->name);
     spin_lock(&proc_lock);
     if (!p->cl.ended) p->cl.in_cluster = false;  // else when its exit is told
     proc_desc(p)->lender_count = 0;

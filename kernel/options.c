@@ -133,6 +133,12 @@ static bool set_hold_at(struct options *o, struct word v) {
         if (word_is(v, step_names[i])) o->hold_at = (enum step)i;
     return o->hold_at != STEP_NONE;
 }
+static bool set_hold_name(struct options *o, struct word v) {
+    if (v.len == 0 || v.len >= sizeof o->hold_name) return false;
+    memcpy(o->hold_name, v.at, v.len);
+    o->hold_name[v.len] = 0;
+    return true;
+}
 static bool set_ip(struct options *o, struct word v) { return read_ipv4(v, &o->ip); }
 static bool set_join_wait(struct options *o, struct word v) {
     return read_u32(v, JOIN_WAIT_MAX_S, &o->join_wait_s);
@@ -164,6 +170,7 @@ static const struct option_row {
     {"proc.max", "16 to 65536", set_proc_max},
     {"net.mtu", "0 or 576 to 9000", set_mtu},
     {"hold.at", "frozen, offered, prepared, started, given, page, drained, freed", set_hold_at},
+    {"hold.name", "a program's name, up to 15 characters", set_hold_name},
     {"dead.after", "1 to 1000000", set_dead_after},
     {"dead.floor", "1 to 60", set_dead_floor},
     {"ip", "an IPv4 address such as 10.7.0.70", set_ip},

@@ -17,6 +17,7 @@ struct options {
     u32 mtu;                         // net.mtu=N, 0: as large as the cards allow
     bool bench_count;                // bench.count=1: kernel/perf.h counts
     enum step hold_at;               // hold.at=STEP: tests/system/kill_steps.py
+    char hold_name[16];              // hold.name=NAME: for processes of that name; "": any
     u32 dead_after;                  // dead.after=N: a peer's silence in round trips, and
     u32 dead_floor_s;                // dead.floor=SECONDS: at least; then it is fenced
     u32 ip;                          // ip=A.B.C.D of a node without a line; 0: see claim.h

@@ -97,7 +97,7 @@ static void install(struct proc *p, const struct fetch *f) {
         account_page(&place_of(p)->account, (u8)npte_node(f->want));
         d->pages_resident++;
         if (d->pages_remote) d->pages_remote--;
-        step_reached(STEP_PAGE, options.hold_at);
+        step_reached(STEP_PAGE, options.hold_at, proc_desc(p)->name);
         if (f->on_fault) {
             remote_page_counters.pages_on_fault++;
             d->account.remote_faults++;

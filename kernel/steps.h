@@ -1,5 +1,6 @@
 // The named steps of a migration, at which a test may stop a node for a moment and then pull
-// its plug, or another's: kernel option hold.at=STEP.
+// its plug, or another's: kernel options hold.at=STEP and, for programs of one name alone,
+// hold.name=NAME.
 #pragma once
 
 #include "base/types.h"
@@ -17,7 +18,8 @@ enum step {
     STEPS,
 };
 const char *step_name(enum step step);   // options.c
-void step_hold(enum step step);      // any context and lock: this CPU stands still
-static inline void step_reached(enum step at, enum step wanted) {
-    if (__builtin_expect(at == wanted, 0)) step_hold(at);
+// Any context and lock: this CPU stands still. name: of the process.
+void step_hold(enum step step, const char *name);
+static inline void step_reached(enum step at, enum step wanted, const char *name) {
+    if (__builtin_expect(at == wanted, 0)) step_hold(at, name);
 }

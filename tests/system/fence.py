@@ -24,12 +24,16 @@ LIMIT = float(os.environ.get("ISTHMUS_LIMIT", "240"))  # a hang detector
 POLL_SECONDS = 0.05
 PID_NODE_SHIFT = 16                  # above it a pid has the node where it was born
 
-# Shell on node 0. `members_are`: waits until so many members are there. One look decides, for
-# two may differ; what looks may itself die with the node that it was placed on.
+# Shell on node 0, pinned there, for it is to outlive the others; its children are too. `auto`:
+# runs a program that placement may move (where it is on). `members_are`: waits until so many
+# members are there. One look decides, for two may differ; what looks may itself die with the
+# node that it was placed on.
 LIBRARY = r"""
+echo 0 >/proc/$$/node
+auto() { sh -c 'echo auto >/proc/$$/node; exec "$@"' sh "$@"; }
 members_are() {
-    while m=$(cat /nodes/members); [ "$m" != "$1" ]; do
-        [ -z "$m" ] || cat /nodes/members-not-$m >/dev/null
+    while m=$(auto cat /nodes/members); [ "$m" != "$1" ]; do
+        [ -z "$m" ] || auto cat /nodes/members-not-$m >/dev/null
     done
 }
 """
@@ -97,13 +101,13 @@ sleep 4                               # longer than dead.floor
 wait $writer; echo "writer $?"
 wait $sleeper; echo "sleeper $?"
 cat /nodes/1/status
-wc -c </tmp/log >/tmp/before
+auto wc -c </tmp/log >/tmp/before
 echo fenced
 members_are 2
-wc -c </tmp/log >/tmp/after
+auto wc -c </tmp/log >/tmp/after
 echo "before $(cat /tmp/before) after $(cat /tmp/after)"
 on 1 echo works again
-on 0 cat /nodes/1/status              # not one of its processes
+cat /nodes/1/status
 """
 
 
