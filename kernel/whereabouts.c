@@ -32,7 +32,8 @@ struct hint { u64 stay; u32 pid; u8 node; };
 // said: its parent has had its SIGCHLD.
 struct child_away { bool used, ended, said; u32 pid, ppid, pgid; i32 wait_status; u64 cpu_ns; };
 struct exit_note { bool used; u32 tries; u64 next_ns; struct msg_process p; };
-struct signal_note { u32 pid, signal, ppid; };   // signal 0: ppid is its parent now
+// signal 0: ppid is its parent now; pid 0: for all of the group pgid on other nodes.
+struct signal_note { u32 pid, signal, ppid, pgid; };
 
 static struct hint hints[HINTS_MAX];
 static struct child_away children[CHILDREN_AWAY_MAX];
@@ -402,18 +403,44 @@ static status_t kill_away(struct proc *caller, u32 pid, u32 signal) {
     return s;
 }
 
-// A group's members that moved away from a parent that is here, as a shell's job does. Those
-// whose parent moved as well are not known here, and get nothing. proc_lock held.
-static u32 kill_group_away(u32 pgid, u32 signal) {
+static bool on_its_way(const struct proc *p) {
+    return (p->state == PROC_AWAY && p->cl.frozen) || (p->state == PROC_NEW && p->cl.in_cluster);
+}
+
+// Those of a group that are on their way from or to here have the signal where they get.
+static u32 group_on_its_way(u32 pgid, u32 signal) {
     u32 count = 0;
-    for (u32 i = 0; i < children_end; i++) {
-        const struct child_away *c = &children[i];
-        if (!c->used || c->ended || c->pgid != pgid) continue;
-        const struct signal_note note = {.pid = c->pid, .signal = signal};
+    for (u32 i = 0; i < proc_end; i++) {
+        const struct signal_note note = {.pid = proc_descs[i].pid, .signal = signal};
+        if (proc_descs[i].pgid != pgid || !on_its_way(&procs[i])) continue;
         if (signal == 0 || note_add(&note) == S_OK) count++;
     }
-    if (count && signal) netpoll_soon();
     return count;
+}
+
+// A group's members that are not here: all nodes are told, since nobody knows who has some.
+// Counted are those whose parent is here. proc_lock held.
+static u32 kill_group_away(u32 pgid, u32 signal) {
+    u32 count = group_on_its_way(pgid, signal);
+    const struct signal_note note = {.signal = signal, .pgid = pgid};
+    const bool told = signal == 0 || cluster_member_count() == 1 || note_add(&note) == S_OK;
+    for (u32 i = 0; i < children_end && told; i++)
+        count += children[i].used && !children[i].ended && children[i].pgid == pgid;
+    if (signal) netpoll_soon();
+    return count;
+}
+
+// A signal for a group, from another node. One that moves meanwhile may have it of two nodes.
+static void rx_group(u32 pgid, u32 signal) {
+    if (pgid == 0) return;
+    spin_lock(&proc_lock);
+    (void)group_on_its_way(pgid, signal);
+    for (u32 i = 0; i < proc_end; i++) {
+        const enum proc_state state = procs[i].state;
+        if (state == PROC_FREE || state == PROC_AWAY || proc_descs[i].pgid != pgid) continue;
+        signal_raise_locked(&procs[i], signal, (struct signal_info){.code = SI_KERNEL});
+    }
+    spin_unlock(&proc_lock);
 }
 
 // Sends m on towards pid. E_AGAIN: it is here, on its way, or was not found in HOPS_MAX.
@@ -469,8 +496,12 @@ bool end_is_told(u32 pid) {
 
 // A signal for a process, or its new parent. What is on its way has it later.
 static void rx_note(const struct cluster_msg *m) {
-    const struct signal_note note = {m->process.pid, m->process.signal, m->process.ppid};
+    const struct signal_note note = {m->process.pid, m->process.signal, m->process.ppid, 0};
     if (m->type == MSG_SIGNAL && (note.signal == 0 || note.signal > SIGNAL_COUNT)) return;
+    if (note.pid == 0) {
+        if (m->type == MSG_SIGNAL) rx_group(m->process.pgid, note.signal);
+        return;
+    }
     spin_lock(&proc_lock);
     struct proc *p = proc_find(note.pid);
     if (p && m->type == MSG_PARENT) proc_desc(p)->ppid = note.ppid;
@@ -582,8 +613,10 @@ static void signals_send(void) {
     for (u32 i = 0; i < count; i++) {
         const struct cluster_msg m = {
             .type = notes[i].signal ? MSG_SIGNAL : MSG_PARENT,
-            .process = {.pid = notes[i].pid, .signal = notes[i].signal, .ppid = notes[i].ppid}};
-        rx_note(&m);                    // here, kept, or passed on
+            .process = {.pid = notes[i].pid, .signal = notes[i].signal, .ppid = notes[i].ppid,
+                        .pgid = notes[i].pgid}};
+        if (notes[i].pid == 0) send_all(&m);
+        else rx_note(&m);               // here, kept, or passed on
     }
 }
 

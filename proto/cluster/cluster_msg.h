@@ -36,7 +36,7 @@ enum cluster_msg_type {
     MSG_MOVE,           // asks its node to move pid to `node`
     MSG_MOVED,          // what came of that: pid, node asked for, status, stay; E_AGAIN: ask
                         // again, it is on its way
-    MSG_SIGNAL,         // raise `signal` in pid
+    MSG_SIGNAL,         // raise `signal` in pid, or, 0, in all of the group pgid there
     MSG_EXIT,           // pid ended with wait_status; for its parent ppid
     MSG_EXIT_ACK,       // pid
     MSG_CHILD,          // to the new node of ppid: it has the child pid (wait_status: ended),

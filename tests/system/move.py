@@ -99,6 +99,14 @@ def shell_steps(run):
              "on 1 sleep 1000 & p=$!; while kill -0 $p && [ \"$(cat /proc/$p/node)\" != 1 ]; "
              "do sleep 0.05; done; kill -9 $p; wait $p; echo $?; kill -0 $p 2>/dev/null; echo $?",
              lambda out, status: out.split()[-2:] == ["137", "1"])
+    run.step("kill of a group reaches who was born on node 1 of a parent there",
+             "rm -f /tmp/born; "
+             "setsid sh -c 'on 1 sh -c \"sleep 1000 & echo \\$! >/tmp/born; wait\"; :' & g=$!; "
+             "until [ -s /tmp/born ]; do sleep 0.05; done; b=/nodes/1/proc/$(cat /tmp/born); "
+             "[ -e $b/stat ] && echo there; kill -TERM -$g; wait $g; echo $?; k=0; "
+             "while [ -e $b/stat ] && [ $k != 100 ]; do k=$((k + 1)); sleep 0.1; done; "
+             "[ -e $b/stat ] || echo gone",
+             lambda out, status: out.replace("Terminated\n", "") == "there\n143\ngone\n")
 
 
 def refusal_steps(run):
