@@ -44,7 +44,7 @@ at $sleeper1 1; at $sleeper2 2; at $sleeper3 3
 until [ -s /tmp/waiter1 ] && [ -s /tmp/waiter2 ] && [ -s /tmp/waiter3 ]; do sleep 0.1; done
 for n in 1 2 3; do auto hashset %(free)s >/tmp/free$n 2>&1 & eval free$n=$!; done
 on 1 work %(work)s >/tmp/work 2>&1 & work=$!
-at $work 1
+until [ "$(cat /proc/$work/comm)" = work ]; do sleep 0.1; done     # there, and no `on` any more
 (migrate $work 2; echo "migrate $?" >/tmp/migrate) & mover=$!
 echo moving
 members_are 3
@@ -66,17 +66,20 @@ for n in 0 %(rest)s; do
     on $n sh -c "echo file of $n >/tmp/file$n" && on %(next)s cat /tmp/file$n
     on $n seq 1 2000 | on %(next)s sha256sum
 done
-hashset %(small)s >/tmp/small & p=$!
-for n in %(rest)s 0 %(rest)s; do migrate $p $n 2>/dev/null || echo "no move to $n"; done
-wait $p; echo "small $? $(cat /tmp/small)"
+sh -c 'trap "hashset %(small)s; exit" USR1; echo up >/tmp/up; while :; do sleep 0.1; done' \
+    >/tmp/small & p=$!
+until [ -s /tmp/up ]; do sleep 0.1; done
+for n in %(rest)s 0 %(rest)s; do migrate $p $n || echo "no move to $n"; done
+kill -USR1 $p; wait $p; echo "small $? $(cat /tmp/small)"
 auto hashset %(small)s
 for n in 1 2 3 4 5 6; do spawn sh -c 'seq 1 1000 | sha256sum' & done | sort | uniq -c
 on %(next)s sleep 1000 & p=$!
 at $p %(next)s; kill -USR1 $p; wait $p; echo "signal $?"
 echo survived
 members_are 4
-on %(killed)d hashset %(small)s >/tmp/back & p=$!
-at $p %(killed)d; migrate $p 0; echo "leaves $?"; wait $p; echo "back $? $(cat /tmp/back)"
+on %(killed)d hashset %(small)s; echo "back $?"
+on %(killed)d sleep 1000 & p=$!
+at $p %(killed)d; migrate $p 0; echo "leaves $?"; kill $p; wait $p; echo "left $?"
 """
 
 
@@ -136,7 +139,8 @@ def verdicts(output, logs, role):
         "survivors: placement": f"\n{digest(SMALL)}\n" in output,
         "survivors: the queue": sums == ["6"],
         "survivors: signals": "signal 138\n" in output,
-        "it comes back": says("leaves 0") and says(f"back 0 {digest(SMALL)}")}
+        "it comes back": says("back 0") and says("leaves 0")
+            and says("left 143") and len(re.findall(rf"(?m)^{digest(SMALL)}$", output)) == 2}
 
 
 def check(tap, step, role):
