@@ -44,7 +44,7 @@ at $sleeper1 1; at $sleeper2 2; at $sleeper3 3
 until [ -s /tmp/waiter1 ] && [ -s /tmp/waiter2 ] && [ -s /tmp/waiter3 ]; do sleep 0.1; done
 for n in 1 2 3; do auto hashset %(free)s >/tmp/free$n 2>&1 & eval free$n=$!; done
 on 1 work %(work)s >/tmp/work 2>&1 & work=$!
-until [ "$(cat /proc/$work/comm)" = work ]; do sleep 0.1; done     # there, and no `on` any more
+until [ "$(cat /nodes/1/proc/$work/comm 2>/dev/null)" = work ]; do sleep 0.1; done
 (migrate $work 2; echo "migrate $?" >/tmp/migrate) & mover=$!
 echo moving
 members_are 3
