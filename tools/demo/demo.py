@@ -24,7 +24,7 @@ from show import Show, console_line  # noqa: E402
 DIR = os.path.join(BUILD, "demo")
 HASHSET = os.path.join(BUILD, "prog", "hashset")
 SECONDS = 1200                       # finds a hang
-STEPS, CHECKS = 13, 41
+STEPS, CHECKS = 13, 44
 HASH = "16 8 7"                      # hashset MIB ROUNDS SEED
 SPREAD = "1 24000"
 HALF = 1 << 20

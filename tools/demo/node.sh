@@ -19,7 +19,9 @@ fresh() {
 
 echo "@step Four machines, as node 0 sees them"
 nodes
-echo "@members $(cat /nodes/members)"
+# Each waits until it sees all: under load one may have joined another that has not yet joined it.
+all='m=1; until [ $m = 4 ]; do m=$(cat /nodes/members-not-$m); done; echo $m'
+for n in 0 1 2 3; do echo "@members $n $(on $n sh -c "$all")"; done
 
 # One operation of /dev/bench, measured: "@latency NAME BYTES COUNT MIN TYPICAL LOST WRONG".
 latency() {

@@ -53,8 +53,8 @@ class Show:
     def on_failed(self, *words):
         self.check(" ".join(words), False)
 
-    def on_members(self, count):
-        self.check("all four have joined", count == "4")
+    def on_members(self, node, count):
+        self.check(f"node {node} sees {count} members, itself one of them", count == "4")
 
     def on_latency(self, name, size, count, least, typical, lost, wrong):
         self.check(f"{name:5} {size:>5} bytes: typically {typical} us, at least {least} us; "
