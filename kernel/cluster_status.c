@@ -13,6 +13,7 @@
 #include "kernel/trap.h"
 #include "kernel/x86/cpu.h"
 #include "mm/frame.h"
+#include "mm/kmem.h"
 #include "proto/roce/cm.h"
 
 #define STATUS_FRESH_NS (200ull * 1000 * 1000)
@@ -57,6 +58,7 @@ void cluster_on_status(void (*changed)(void *ctx), void *ctx) {
 static u64 get_cpus(const void *ctx) { (void)ctx; return cpu_count; }
 static u64 get_mem(const void *ctx) { (void)ctx; return frame_count_total(); }
 static u64 get_free(const void *ctx) { (void)ctx; return frame_count_free(); }
+static u64 get_heap(const void *ctx) { (void)ctx; return kmem_frames(); }
 static u64 get_queue(const void *ctx) { (void)ctx; return dqueue_depth(&cluster.node->dq); }
 static u64 get_members(const void *ctx) { (void)ctx; return cluster_member_count(); }
 
@@ -121,6 +123,7 @@ void status_init(void) {
     cluster_status_add("cpus", get_cpus, NULL);
     cluster_status_add("mem", get_mem, NULL);        // frames
     cluster_status_add("free", get_free, NULL);      // frames
+    cluster_status_add("heap", get_heap, NULL);      // frames that the kernel keeps
     cluster_status_add("queue", get_queue, NULL);
     cluster_status_add("members", get_members, NULL);
     add_machines();

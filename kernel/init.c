@@ -78,6 +78,7 @@ static void memory_init(void) {
             (struct frame_range){boot_info.module[i].pa, boot_info.module[i].len_bytes};
     frame_init(ram, ram_count, reserved, reserved_count);
     kmap_init(mapped, mapped_count);
+    kmem_reserve();
     if (boot_info.ranges_dropped)
         klog("memory: %u ranges of the loader's map do not fit and are unused",
              boot_info.ranges_dropped);

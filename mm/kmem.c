@@ -11,6 +11,9 @@
 
 #define KMEM_MIN_SHIFT 4             // 16 bytes
 #define KMEM_MAX_SHIFT 17            // 128 KiB
+#define RESERVE_FRAMES 16u           // of each class below a frame
+#define RESERVE_BYTES 262144u        // of each larger one
+#define RESERVE_SIZE_MAX 8192u
 #define KMEM_CLASSES (KMEM_MAX_SHIFT - KMEM_MIN_SHIFT + 1)
 
 struct free_object { struct free_object *next; };
@@ -18,7 +21,7 @@ struct free_object { struct free_object *next; };
 static struct spinlock heap_lock = SPINLOCK_INIT(LOCK_RANK_HEAP, "heap");
 // Under heap_lock.
 static struct free_object *free_list[KMEM_CLASSES];
-static u64 bytes_used;
+static u64 bytes_used, frames_taken;
 
 static u32 class_of(u64 len_bytes) {
     u32 c = 0;
@@ -31,6 +34,7 @@ static u32 class_of(u64 len_bytes) {
 static bool refill(u32 c) {
     const paddr_t pa = frame_alloc_raw(FRAME_KERNEL);
     if (!pa.v) return false;
+    __atomic_add_fetch(&frames_taken, 1, __ATOMIC_RELAXED);
     u8 *base = phys_to_virt(pa);
     const u64 size = 1ull << (c + KMEM_MIN_SHIFT);
     spin_lock(&heap_lock);
@@ -65,6 +69,7 @@ void *kmem_alloc(u64 len_bytes) {
     } else if (!p) {
         const paddr_t pa = frame_alloc_contiguous(size >> PAGE_SHIFT, FRAME_KERNEL);
         p = pa.v ? phys_to_virt(pa) : NULL;
+        if (p) __atomic_add_fetch(&frames_taken, size >> PAGE_SHIFT, __ATOMIC_RELAXED);
     }
     if (!p) return NULL;
     memset(p, 0, size);
@@ -87,3 +92,29 @@ void kmem_free(void *p, u64 len_bytes) {
 
 // Bytes in use, rounded up to size classes.
 u64 kmem_bytes_used(void) { return __atomic_load_n(&bytes_used, __ATOMIC_RELAXED); }
+
+// Frames that the heap has taken. None goes back: what is free of them is kept for later.
+u64 kmem_frames(void) { return __atomic_load_n(&frames_taken, __ATOMIC_RELAXED); }
+
+// Takes what a busy node needs of each class at once, so that the count of free frames moves
+// with processes and their pages, not with the calls that happened to be out together.
+// Boot, after the frames.
+void kmem_reserve(void) {
+    for (u32 c = 0; c < KMEM_CLASSES && 1ull << (c + KMEM_MIN_SHIFT) <= RESERVE_SIZE_MAX; c++) {
+        const u64 size = 1ull << (c + KMEM_MIN_SHIFT);
+        const u64 count = size < PAGE_SIZE ? RESERVE_FRAMES * PAGE_SIZE / size
+                          : RESERVE_BYTES / size;
+        struct free_object *held = NULL;
+        for (u64 i = 0; i < count; i++) {
+            struct free_object *o = kmem_alloc(size);
+            if (!o) break;
+            o->next = held;
+            held = o;
+        }
+        while (held) {
+            struct free_object *o = held;
+            held = o->next;
+            kmem_free(o, size);
+        }
+    }
+}

@@ -21,7 +21,7 @@ KINDS = {"musl": ["musl-gcc", "-static"], "glibc": ["gcc", "-static"],
 
 # Shell functions that the steps use. `until_is WHAT LOOKS WANTED COMMAND...`: waits until the
 # command prints WANTED. `sum_of KEY`: that figure of all nodes. `free_now`: free frames of all
-# nodes. `free_rest`: sets w to them once nothing changes any more. `free_back W`: waits until
+# nodes, and those that their kernels' heaps keep for later. `free_rest`: sets w to them once nothing changes any more. `free_back W`: waits until
 # they are W again. `shuttle PID N NODES`: moves PID from outside, N times, for as long as it
 # lives.
 LIBRARY = r"""
@@ -39,7 +39,11 @@ sum_of() {
     for m in $(sed -n "s/^$1: //p" /nodes/*/status); do n=$((n + m)); done
     echo $n
 }
-free_now() { grep -h ^free: /nodes/*/status | tr -dc '0-9\n' | tr '\n' ' '; }
+free_now() {
+    for f in /nodes/*/status; do
+        echo $(($(sed -n 's/^free: //p' $f) + $(sed -n 's/^heap: //p' $f)))
+    done | tr '\n' ' '
+}
 free_rest() { w=; until [ "$w" = "$(free_now)" ]; do w=$(free_now); sleep 0.2; done; }
 free_back() { until_is "free frames" 200 "$1" free_now; }
 moves_in() { sum_of moves_in; }
