@@ -3,7 +3,8 @@
 //   - what a process that moves here has seen already is the least that this node shows
 //     from then on (`floor`), so an error of the measurement is a short halt, for all;
 //   - a step of this node's line (it joined, or was cut off) is taken out again for each
-//     process by its own offsets, which its next exec forgets.
+//     process by its own offsets, which its next exec forgets;
+//   - RDTSC of a process that has moved traps and goes on from what its first node counted.
 // Readers: system calls, file servers, /proc, on any CPU, without a lock. Writers hold
 // net_lock, then proc_lock; `seq` is odd while they write, offsets of processes included.
 #include "kernel/clock.h"
@@ -13,9 +14,14 @@
 #include "kernel/klog.h"
 #include "kernel/proc.h"
 #include "kernel/time.h"
+#include "kernel/uaccess.h"
 #include "kernel/x86/cpu.h"
 #include "kernel/x86/msr.h"
 
+#define RDTSC_BYTES 2u               // 0f 31
+#define RDTSCP_BYTES 3u              // 0f 01 f9
+#define TSC_SINCE_MAX_NS (1ull << 57)            // four years; with this rate it fits 64 bits
+#define TSC_HZ_MAX (1ull << 36)
 #define SAME_CLOCK_NS (1000ull * 1000 * 1000)    // nodes of one clock differ by less
 
 static struct { struct clock_line line; u64 wall_ns, id, floor_ns; } now;    // under seq
@@ -102,6 +108,10 @@ void clock_frozen(struct proc_desc *d) {
     d->frozen_clock_ns = clock_now_ns();
     d->frozen_wall_ns = time_wall_ns();
     d->frozen_clock_id = now.id;
+    if (d->flags & PROC_FLAG_TSC) return;
+    d->tsc_at = tsc_read();
+    d->tsc_clock_ns = clock_seen(d).clock_ns;
+    d->tsc_hz = time_tsc_hz();
 }
 
 // The clock here is another one: it goes on from where it was, `elapsed_ns` later.
@@ -127,6 +137,7 @@ void clock_arrived(struct proc_desc *d) {
     } else {
         go_on(d, 0);
     }
+    d->flags |= PROC_FLAG_TSC;
     if (d->flags & PROC_FLAG_FRESH) clock_exec(d);
     // Times of the giver's clock become times of ours; all modulo 2^64.
     const u64 delta = time_now_ns() - d->frozen_ns - elapsed_ns;
@@ -145,6 +156,36 @@ void clock_exec(struct proc_desc *d) {
         write_end();
     }
     d->clock_offset_ns = d->wall_offset_ns = 0;
+    d->flags &= ~PROC_FLAG_TSC;
+}
+
+// --- RDTSC ---------------------------------------------------------------------------------
+
+// The counter that it saw before its first move goes on, at that node's rate, by its clock.
+static u64 tsc_of(const struct proc_desc *d) {
+    const u64 since_ns = clock_seen(d).clock_ns - d->tsc_clock_ns;
+    return d->tsc_at + mul_div64(MIN(since_ns, TSC_SINCE_MAX_NS), MIN(d->tsc_hz, TSC_HZ_MAX),
+                                 NS_PER_S);
+}
+
+bool clock_tsc_trap(struct proc *p) {
+    struct proc_desc *d = proc_desc(p);
+    struct user_regs *r = &d->regs;
+    u8 code[RDTSCP_BYTES] = {0};
+    if (!(d->flags & PROC_FLAG_TSC)) return false;
+    // Its page may have left meanwhile: then it is fetched, and the instruction traps again.
+    status_t s = user_read(p, r->rip, code, sizeof code);
+    if (s == E_FAULT) s = user_read(p, r->rip, code, RDTSC_BYTES);
+    if (s == S_RESTART) return true;
+    const bool rdtsc = s == S_OK && code[0] == 0x0f && code[1] == 0x31;
+    const bool rdtscp = s == S_OK && code[0] == 0x0f && code[1] == 0x01 && code[2] == 0xf9;
+    if (!rdtsc && !rdtscp) return false;
+    const u64 tsc = tsc_of(d);
+    r->rax = (u32)tsc;
+    r->rdx = tsc >> 32;
+    if (rdtscp) r->rcx = 0;                      // IA32_TSC_AUX, which this kernel leaves 0
+    r->rip += rdtscp ? RDTSCP_BYTES : RDTSC_BYTES;
+    return true;
 }
 
 // --- /nodes/N/status ---------------------------------------------------------------------

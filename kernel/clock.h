@@ -17,6 +17,9 @@ void clock_frozen(struct proc_desc *d);      // it stops seeing time here; its C
 void clock_thawed(struct proc_desc *d);      // and goes on here
 void clock_arrived(struct proc_desc *d);     // or here, from another node; before it runs
 void clock_exec(struct proc_desc *d);        // another program: it sees the cluster's clock
+struct proc;
+// A protection fault of p, current here. True: it was an RDTSC of one that has moved, done.
+bool clock_tsc_trap(struct proc *p);
 
 // --- kernel/cluster_clock.c; net_lock held ---
 void cluster_clock_init(void);

@@ -2,6 +2,7 @@
 // calls and exceptions, delivers signals, and decides what this CPU runs next. Called by
 // kernel/trap.c on every way in and out; no lock is held at either end.
 #include "base/string.h"
+#include "kernel/clock.h"
 #include "kernel/klog.h"
 #include "kernel/may_run.h"
 #include "kernel/placement.h"
@@ -70,6 +71,10 @@ void proc_exception(u32 vector, u64 error_code, u64 fault_va) {
     case TRAP_DEBUG: case TRAP_BREAKPOINT: signal_force(p, SIGTRAP, at); return;
     case TRAP_INVALID_OPCODE: signal_force(p, SIGILL, at); return;
     case 17: signal_force(p, SIGBUS, at); return;
+    case TRAP_PROTECTION:
+        if (clock_tsc_trap(p)) return;
+        signal_force(p, SIGSEGV, at);
+        return;
     default: signal_force(p, SIGSEGV, at);
     }
 }
@@ -133,6 +138,7 @@ static void switch_in(struct proc *p) {
     wrmsr(MSR_FS_BASE, d->fs_base);
     wrmsr(MSR_KERNEL_GS_BASE, d->gs_base);
     fpu_load(d);
+    cpu_tsd_set((d->flags & PROC_FLAG_TSC) != 0);
     c->fpu_owner = p;
     cpu_set_user_regs(&d->regs);
 }

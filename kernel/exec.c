@@ -290,6 +290,7 @@ static void commit(struct proc *p, struct build *b, const struct exec_args *args
         wrmsr(MSR_FS_BASE, 0);
         wrmsr(MSR_KERNEL_GS_BASE, 0);
         fpu_load(d);
+        cpu_tsd_set(false);
     }
     d->flags |= PROC_FLAG_FRESH;
     clock_exec(d);

@@ -50,6 +50,7 @@ struct handle {
 #define HANDLE_PIPE 2u               // made by pipe2: for the account
 #define PROC_FLAG_RESTORE_MASK 1u    // signal_saved_mask comes back at the next handler
 #define PROC_FLAG_VFORK 2u           // its parent waits until it execs or exits
+#define PROC_FLAG_TSC 8u             // moved: its RDTSC traps, and goes on from its first node's
 #define PROC_FLAG_FRESH 4u           // its program has executed no instruction: `cpu` is unset
 #define HANDLES_PER_FRAME (PAGE_SIZE / sizeof(struct handle))
 #define HANDLES_MAX (PROC_HANDLE_FRAMES * HANDLES_PER_FRAME)
@@ -161,7 +162,7 @@ struct proc_desc {
     u8 place_ticks;                  // at which of the last eight ticks it could run
     u8 place_unused[1];
     u32 exec_node;                   // 1 + the node its next exec goes to; 0: none
-    u64 unused;                      // regs end on 16 bytes
+    u64 tsc_at, tsc_clock_ns, tsc_hz;        // RDTSC goes on from here (PROC_FLAG_TSC)
     u64 fs_base, gs_base;
     struct user_regs regs;
     u32 xsave_bytes;                 // valid bytes of xsave; layout of the CPU's XSAVE

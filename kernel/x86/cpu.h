@@ -25,6 +25,7 @@ struct cpu {
     u64 interrupts;
     u64 irq_tsc;                     // at the entry of the last one
     u64 asid_root;                   // page-table root in CR3
+    bool tsd;                        // RDTSC traps in user mode: of the process it ran last
     u64 xcr0;                        // as loaded: that of the process it ran last
 };
 
@@ -52,5 +53,6 @@ struct cpu_features {
     u32 xsave_bytes;
 };
 extern struct cpu_features cpu_features;
+void cpu_tsd_set(bool trap);         // RDTSC of user mode traps on this CPU
 
 u64 time_now_ns(void);               // since boot of this node, monotonic, from the TSC

@@ -10,7 +10,7 @@ struct cpu_features cpu_features;
 u8 user_access_smap;
 
 enum cr4_bit {
-    CR4_MCE = 1 << 6, CR4_PGE = 1 << 7, CR4_OSFXSR = 1 << 9,
+    CR4_TSD = 1 << 2, CR4_MCE = 1 << 6, CR4_PGE = 1 << 7, CR4_OSFXSR = 1 << 9,
     CR4_OSXMMEXCPT = 1 << 10, CR4_UMIP = 1 << 11,
     CR4_OSXSAVE = 1 << 18, CR4_SMEP = 1 << 20, CR4_SMAP = 1 << 21,
 };
@@ -81,4 +81,11 @@ void cpu_features_init(void) {
                f.nx != cpu_features.nx) {
         panic("CPU %u differs from CPU 0 in NX, SMAP or XSAVE features", cpu_this()->index);
     }
+}
+
+void cpu_tsd_set(bool trap) {
+    struct cpu *c = cpu_this();
+    if (c->tsd == trap) return;
+    c->tsd = trap;
+    cr4_write((cr4_read() & ~(u64)CR4_TSD) | (trap ? CR4_TSD : 0));
 }

@@ -30,7 +30,7 @@ static const struct { const char *name; clockid_t id; } clocks[] = {
     {"MONOTONIC_COARSE", CLOCK_MONOTONIC_COARSE},
 };
 #define CLOCKS (sizeof clocks / sizeof clocks[0])
-enum { UPTIME = CLOCKS, TIMEOFDAY, TIME, TIMES, SEEN };
+enum { UPTIME = CLOCKS, TIMEOFDAY, TIME, TIMES, TSC, SEEN };
 
 static int avx2;
 static volatile sig_atomic_t ended;
@@ -76,6 +76,7 @@ static void look_at_clocks(void) {
     look(TIMEOFDAY, "gettimeofday", t.tv_sec * NS + t.tv_usec * 1000);
     look(TIME, "time", time(NULL) * NS);
     look(TIMES, "times", (long long)times(&unused) * (NS / 100));
+    look(TSC, "RDTSC", (long long)__builtin_ia32_rdtsc());
     look(UPTIME, "/proc/uptime", uptime_ns());
 }
 
