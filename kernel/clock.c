@@ -25,6 +25,7 @@
 #define SAME_CLOCK_NS (1000ull * 1000 * 1000)    // nodes of one clock differ by less
 
 static struct { struct clock_line line; u64 wall_ns, id, floor_ns; } now;    // under seq
+static struct clock_offsets steps;   // all steps of the line so far; under proc_lock
 static u32 seq;
 
 void clock_init(void) { now.wall_ns = time_rtc_ns(); }
@@ -80,8 +81,11 @@ u64 clock_sleep_ns(u64 ns) {
 // A process sees no step: neither the one that runs nor the one that waits. What is away is
 // settled when it comes back, or where it arrives.
 static void step_hide(const struct clock_step *step) {
+    steps.clock_ns += (u64)step->cluster_ns;
+    steps.wall_ns += (u64)step->wall_ns;
     for (u32 i = 0; i < proc_end; i++) {
         if (procs[i].state == PROC_FREE || procs[i].state == PROC_AWAY) continue;
+        if (procs[i].state == PROC_NEW && procs[i].cl.in_cluster) continue;
         struct proc_desc *d = proc_desc(&procs[i]);
         d->clock_offset_ns -= (u64)step->cluster_ns;
         d->wall_offset_ns -= (u64)step->wall_ns;
@@ -103,26 +107,23 @@ void clock_publish(const struct cluster_clock *c, const struct clock_step *step)
     write_end();
 }
 
-void clock_frozen(struct proc_desc *d) {
+void clock_frozen(struct proc *p) {
+    struct proc_desc *d = proc_desc(p);
+    p->cl.steps = steps;
     d->frozen_ns = time_now_ns();
-    d->frozen_clock_ns = clock_now_ns();
-    d->frozen_wall_ns = time_wall_ns();
+    const struct clock_seen seen = clock_seen(NULL);
+    d->frozen_clock_ns = seen.clock_ns;
+    d->frozen_wall_ns = seen.wall_ns;
     d->frozen_clock_id = now.id;
     if (d->flags & PROC_FLAG_TSC) return;
     d->tsc_at = tsc_read();
-    d->tsc_clock_ns = clock_seen(d).clock_ns;
+    d->tsc_clock_ns = seen.clock_ns + d->clock_offset_ns;
     d->tsc_hz = time_tsc_hz();
 }
 
-// The clock here is another one: it goes on from where it was, `elapsed_ns` later.
-static void go_on(struct proc_desc *d, u64 elapsed_ns) {
-    const struct clock_seen here = clock_seen(NULL);
-    d->clock_offset_ns -= here.clock_ns - d->frozen_clock_ns - elapsed_ns;
-    d->wall_offset_ns -= here.wall_ns - d->frozen_wall_ns - elapsed_ns;
-}
-
-void clock_thawed(struct proc_desc *d) {
-    if (d->frozen_clock_id != now.id) go_on(d, time_now_ns() - d->frozen_ns);
+void clock_thawed(struct proc *p) {
+    proc_desc(p)->clock_offset_ns -= steps.clock_ns - p->cl.steps.clock_ns;
+    proc_desc(p)->wall_offset_ns -= steps.wall_ns - p->cl.steps.wall_ns;
 }
 
 // Where nodes have one clock, the time it was frozen has passed for it too. Where not (they
@@ -135,7 +136,9 @@ void clock_arrived(struct proc_desc *d) {
         write_end();
         elapsed_ns = clock_now_ns() - d->frozen_clock_ns;
     } else {
-        go_on(d, 0);
+        const struct clock_seen here = clock_seen(NULL);
+        d->clock_offset_ns -= here.clock_ns - d->frozen_clock_ns;
+        d->wall_offset_ns -= here.wall_ns - d->frozen_wall_ns;
     }
     d->flags |= PROC_FLAG_TSC;
     if (d->flags & PROC_FLAG_FRESH) clock_exec(d);

@@ -13,11 +13,11 @@ u64 clock_sleep_ns(u64 ns);          // so long by this node's clock is at least
 // What d's process sees; its CPU, or proc_lock.
 struct clock_seen { u64 clock_ns, wall_ns; };
 struct clock_seen clock_seen(const struct proc_desc *d);
-void clock_frozen(struct proc_desc *d);      // it stops seeing time here; its CPU or proc_lock
-void clock_thawed(struct proc_desc *d);      // and goes on here
+struct proc;
+void clock_frozen(struct proc *p);   // it stops seeing time here; proc_lock
+void clock_thawed(struct proc *p);   // and goes on here; proc_lock
 void clock_arrived(struct proc_desc *d);     // or here, from another node; before it runs
 void clock_exec(struct proc_desc *d);        // another program: it sees the cluster's clock
-struct proc;
 // A protection fault of p, current here. True: it was an RDTSC of one that has moved, done.
 bool clock_tsc_trap(struct proc *p);
 

@@ -29,6 +29,7 @@ void proc_syscall(void) {
         d->wait.nr = (i32)nr;
     }
     d->account.syscalls++;
+    d->flags &= ~PROC_FLAG_PAGE_WAIT;
     p->reply_waits = false;
     i64 result = syscall_dispatch(p, nr);
     if (cpu_this()->current != p) return;        // it ended, or exec and exit went on

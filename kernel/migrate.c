@@ -68,7 +68,7 @@ static void freeze_mark(struct proc *p) {
     p->cl.frozen = true;
     p->freeze_wanted = false;
     p->cl.freeze_tsc = __builtin_ia32_rdtsc();
-    clock_frozen(proc_desc(p));
+    clock_frozen(p);
     migrate_counters.frozen++;
     step_reached(STEP_FROZEN, options.hold_at, proc_desc(p)->name);
     edge_request(EDGE_NETPOLL);
@@ -150,7 +150,7 @@ static bool drain_and_retry(struct proc *p, status_t why) {
 static void thaw(struct proc *p, status_t why) {
     spin_lock(&proc_lock);
     p->cl.frozen = p->cl.giving = false;
-    clock_thawed(proc_desc(p));
+    clock_thawed(p);
     p->state = PROC_WAITING;
     proc_become_ready(p);
     where_runs(p);

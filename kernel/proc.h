@@ -28,6 +28,7 @@ struct proc_cluster {
     bool from_queue;                 // counts against what this node may take
     bool drain_first;                // its target has no room before its lenders are free
     bool in_cluster;                 // lenders hold something of it
+    struct clock_offsets { u64 clock_ns, wall_ns; } steps;   // of this node when it was frozen
     bool free_wanted;                // its place is free once they are released
     bool draining, drain_seen, drain_report;
     bool arrived;                    // pages came while it ran: install at its edge

@@ -150,12 +150,15 @@ static bool call_restartable(i32 nr) {
     return false;
 }
 
-// The result that a waiting call has where a handler runs first.
+// The result that a waiting call has where a handler runs first. One that only waits for a
+// page of its own to come from another node is not interrupted by that: it runs again.
 static void end_waiting_call(struct proc_desc *d, bool sa_restart) {
     if (d->wait.nr < 0) return;
     if (d->wait.done_bytes) {
         d->regs.rax = d->wait.done_bytes;
         d->regs.rip += 2;
+    } else if ((d->flags & PROC_FLAG_PAGE_WAIT) && !d->wait.deadline_ns) {
+        d->flags &= ~PROC_FLAG_PAGE_WAIT;
     } else if (!sa_restart || !call_restartable(d->wait.nr) || d->wait.deadline_ns) {
         d->regs.rax = (u64)(i64)E_INTR;
         d->regs.rip += 2;

@@ -32,6 +32,7 @@ status_t user_page(struct proc *p, u64 uva, enum fault_access access, u8 **out) 
             return S_OK;
         }
         status_t s = status_of(fault_handle(d, uva, access));
+        if (s == S_RESTART) d->flags |= PROC_FLAG_PAGE_WAIT;
         if (s != S_OK) return s;
     }
     return E_FAULT;

@@ -309,7 +309,11 @@ static status_t show_meminfo(u64 arg, struct text *t) {
 
 static status_t show_uptime(u64 arg, struct text *t) {
     (void)arg;
-    u64 now = clock_now_ns(), idle = 0;
+    spin_lock(&proc_lock);
+    const struct proc *p = proc_find(file_caller_pid());
+    const u64 now = clock_seen(p ? proc_desc(p) : NULL).clock_ns;
+    spin_unlock(&proc_lock);
+    u64 idle = 0;
     for (u32 i = 0; i < cpu_count; i++) idle += cpus[i].idle_ns;
     text_add(t, "%lu.%02lu %lu.%02lu\n", SECONDS(now), now / NS_PER_TICK % 100, SECONDS(idle),
              idle / NS_PER_TICK % 100);

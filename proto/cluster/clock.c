@@ -8,11 +8,10 @@
 
 #define ONE_Q32 (1ll << 32)
 #define PPM_Q32(ppm) (ONE_Q32 / 1000000 * (i64)(ppm))
-#define RATE_MAX_Q32 PPM_Q32(100000) // a TSC that was calibrated worse is not believed
+#define RATE_MAX_PART 4              // a TSC that was calibrated worse is not believed
 #define DRIFT_PPM 100u               // of a rate, however well measured
 #define DRIFT_UNKNOWN_PPM 50000u     // of one that is not measured yet
-#define FREQ_ERROR_Q32 PPM_Q32(500)  // a rate known worse than this is not used
-#define ANCHOR_MAX_NS 128000000000ull
+#define ANCHOR_MAX_NS 128000000000ull    // the rate is measured over no longer
 #define SLEW_MIN_NS 1000000000ull    // many ticks: it ends at one
 #define ERROR_MAX_NS 10000000000ull  // more counts as this; keeps the sums in 64 bits
 
@@ -27,7 +26,7 @@ u64 clock_at(const struct clock_line *line, u64 local_ns) {
 // How long this node's clock takes for so much of the cluster's.
 u64 clock_local_span(const struct clock_line *line, u64 cluster_ns) {
     u64 span = cluster_ns;
-    for (u32 i = 0; i < 16; i++)                 // the rest shrinks 10-fold each time
+    for (u32 i = 0; i < 32; i++)                 // the rest shrinks 4-fold each time
         span += cluster_ns - (span + (u64)scale(span, line->rate_q32));
     return span + 1;
 }
@@ -35,7 +34,8 @@ u64 clock_local_span(const struct clock_line *line, u64 cluster_ns) {
 void clock_begin(struct cluster_clock *c, u8 self, u64 id, u64 wall_ns, u64 local_ns) {
     *c = (struct cluster_clock){.self = self, .id = id, .wall_ns = wall_ns,
                                 .line = {local_ns, local_ns, 0},
-                                .period_ns = CLOCK_PERIOD_MIN_NS, .error_at_ns = local_ns};
+                                .period_ns = CLOCK_PERIOD_MIN_NS, .error_at_ns = local_ns,
+                                .drift_ppm = DRIFT_UNKNOWN_PPM};
 }
 
 static bool is_reference(const struct cluster_clock *c, u64 up) {
@@ -45,7 +45,7 @@ static bool is_reference(const struct cluster_clock *c, u64 up) {
 u64 clock_error_ns(const struct cluster_clock *c, u64 local_ns) {
     if (c->anchor_local_ns == 0) return 0;       // its own, or the one that the others follow
     const u64 since_us = (local_ns - c->error_at_ns) / 1000;
-    return c->error_ns + since_us * (c->freq_known ? c->drift_ppm : DRIFT_UNKNOWN_PPM) / 1000;
+    return c->error_ns + since_us * c->drift_ppm / 1000;
 }
 
 void clock_member_up(struct cluster_clock *c, u8 node, u64 local_ns) {
@@ -109,6 +109,13 @@ static void anchor(struct cluster_clock *c, u64 cluster_ns, u64 error_ns, u64 lo
     c->anchor_error_ns = error_ns;
 }
 
+// Another keeper: what was measured of the rate belongs to the one before.
+static void follow(struct cluster_clock *c, u64 cluster_ns, u64 error_ns, u64 local_ns) {
+    c->keeper = c->peer;
+    c->drift_ppm = DRIFT_UNKNOWN_PPM;
+    anchor(c, cluster_ns, error_ns, local_ns);
+}
+
 static void step_to(struct cluster_clock *c, u64 cluster_ns, u64 error_ns, u64 local_ns,
                     struct clock_step *step) {
     const u64 was = clock_at(&c->line, local_ns);
@@ -117,20 +124,18 @@ static void step_to(struct cluster_clock *c, u64 cluster_ns, u64 error_ns, u64 l
     c->slew_until_ns = 0;
     c->period_ns = CLOCK_PERIOD_MIN_NS;
     c->next_ns = local_ns + c->period_ns;
-    anchor(c, cluster_ns, error_ns, local_ns);
     fix_error(c, error_ns, local_ns);
 }
 
-// Another clock: ours from now on where it is older. What was measured of the rate belongs to
-// the old one.
+// Another clock: ours from now on where it is older.
 static void meet(struct cluster_clock *c, u64 there_ns, u64 error_ns, u64 up, u64 local_ns,
                  struct clock_step *step) {
     const i64 ahead = (i64)(there_ns - clock_at(&c->line, local_ns));
     const bool near = magnitude(ahead) <= error_ns;
     if (near ? c->best.id > c->id : ahead < 0) return;       // it will adopt ours
     c->freq_q32 = 0;
-    c->freq_known = false;
     step_to(c, there_ns, error_ns, local_ns, step);
+    follow(c, there_ns, error_ns, local_ns);
     step->wall_ns = step->cluster_ns + (i64)(c->best.wall_ns - c->wall_ns);
     c->id = c->best.id;
     c->wall_ns = c->best.wall_ns;
@@ -140,32 +145,41 @@ static void meet(struct cluster_clock *c, u64 there_ns, u64 error_ns, u64 up, u6
 
 // The rate from the anchor to now, where that is long enough to know it well.
 static void measure_rate(struct cluster_clock *c, u64 there_ns, u64 error_ns, u64 local_ns) {
-    const u64 base = local_ns - c->anchor_local_ns;
-    if (c->anchor_local_ns == 0 || base < CLOCK_PERIOD_MIN_NS / 2) return;
-    const i64 more = (i64)(there_ns - c->anchor_cluster_ns - base);
-    const u64 base_us = base / 1000;             // a unit that keeps the quotients in 64 bits
-    const u64 doubt_q32 = ((error_ns + c->anchor_error_ns) << 22) / base_us / 1000 << 10;
-    if (doubt_q32 > (u64)FREQ_ERROR_Q32) return;
-    const i64 rate = more * (1 << 22) / (i64)base_us / 1000 * (1 << 10);
-    if (magnitude(rate) > (u64)RATE_MAX_Q32) return;
-    c->freq_q32 = rate;
-    c->freq_known = true;
-    c->drift_ppm = DRIFT_PPM + (u32)(doubt_q32 * 1000000 >> 32);
-    if (base > ANCHOR_MAX_NS) anchor(c, there_ns, error_ns, local_ns);
+    const u64 base_ns = local_ns - c->anchor_local_ns, base_us = base_ns / 1000;
+    if (base_ns < CLOCK_PERIOD_MIN_NS / 2) return;
+    const i64 more = (i64)(there_ns - c->anchor_cluster_ns - base_ns);
+    const u64 doubt_ppm = (error_ns + c->anchor_error_ns) * 1000 / base_us + DRIFT_PPM;
+    if (doubt_ppm <= c->drift_ppm && base_ns < 2 * ANCHOR_MAX_NS &&
+        magnitude(more) <= base_ns / RATE_MAX_PART) {
+        // In steps that keep each in 64 bits: of more / base, 2^32 parts.
+        c->freq_q32 = more * (1 << 22) / (i64)base_us / 1000 * (1 << 10);
+        c->drift_ppm = (u32)doubt_ppm;
+    }
+    if (base_ns > ANCHOR_MAX_NS) anchor(c, there_ns, error_ns, local_ns);
 }
 
 // The same clock, of who keeps it: what we are off by is slewed away, or stepped if too much.
 static void keep(struct cluster_clock *c, u64 there_ns, u64 error_ns, u64 local_ns,
                  struct clock_step *step) {
     const i64 off = (i64)(there_ns - clock_at(&c->line, local_ns));
-    if (c->anchor_local_ns == 0) anchor(c, there_ns, error_ns, local_ns);
+    const bool first = c->anchor_local_ns == 0 || c->keeper != c->peer;
+    const u64 known_ns = clock_error_ns(c, local_ns);
+    c->next_ns = local_ns + c->period_ns;
+    if (first) follow(c, there_ns, error_ns, local_ns);
+    else if (error_ns < c->anchor_error_ns / 4) anchor(c, there_ns, error_ns, local_ns);
+    measure_rate(c, there_ns, error_ns, local_ns);
+    if (!first && error_ns > known_ns && magnitude(off) <= error_ns + known_ns) {
+        turn(c, local_ns, c->freq_q32);          // vaguer than what is known, and fits it
+        c->slew_until_ns = 0;
+        fix_error(c, known_ns, local_ns);
+        return;
+    }
     if (magnitude(off) > CLOCK_STEP_NS) {
         step_to(c, there_ns, error_ns, local_ns, step);
         step->wall_ns = step->cluster_ns;
         c->steps++;
         return;
     }
-    measure_rate(c, there_ns, error_ns, local_ns);
     const u64 over_ns = MAX(magnitude(off) * (1000000 / CLOCK_SLEW_PPM), SLEW_MIN_NS);
     turn(c, local_ns, c->freq_q32 + off * (1ll << 30) / (i64)over_ns * 4);
     c->slew_until_ns = local_ns + over_ns;
@@ -176,8 +190,10 @@ static void keep(struct cluster_clock *c, u64 there_ns, u64 error_ns, u64 local_
 
 static void burst_done(struct cluster_clock *c, u64 up, u64 local_ns, struct clock_step *step) {
     const u64 half = c->best_rtt_ns / 2;
-    const u64 there_ns = c->best.cluster_ns + half + (local_ns - c->best_back_ns);
-    const u64 error_ns = MIN(half + 1, ERROR_MAX_NS) + MIN(c->best.error_ns, ERROR_MAX_NS);
+    const u64 since_ns = local_ns - c->best_back_ns;
+    const u64 there_ns = c->best.cluster_ns + half + since_ns;
+    const u64 error_ns = MIN(half + 1 + since_ns * DRIFT_UNKNOWN_PPM / 1000000, ERROR_MAX_NS) +
+                         MIN(c->best.error_ns, ERROR_MAX_NS);
     if (c->best.id != c->id) {
         meet(c, there_ns, error_ns, up, local_ns, step);
         return;

@@ -40,8 +40,8 @@ struct cluster_clock {
     i64 freq_q32;                    // of the reference against ours, as measured
     u64 slew_until_ns;               // local; the line's rate has a slew in it until then
     u64 anchor_local_ns, anchor_cluster_ns, anchor_error_ns;   // freq is measured from here
-    bool freq_known;
-    u32 drift_ppm;                   // how well, at most
+    u32 drift_ppm;                   // how far it may be off that
+    u8 keeper;                       // whose clock that is
     u64 error_ns, error_at_ns;       // of the last answer, and when (local)
     u64 asks, steps, adoptions;
 };

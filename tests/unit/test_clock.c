@@ -156,13 +156,56 @@ START_TEST(rate_is_learnt_and_the_error_bound_holds) {
             ck_assert_uint_le(apart(0, 1), clock_error_ns(&node[1].c, local(&node[1])) +
                                            clock_error_ns(&node[0].c, local(&node[0])) + 1000);
         }
-        ck_assert(node[1].c.freq_known);
+        ck_assert_uint_lt(node[1].c.drift_ppm, 500);
         ck_assert_uint_lt(apart(0, 1), 3 * NS_PER_MS);
         ck_assert_uint_eq(node[1].c.steps, 0);
         const u64 span = clock_local_span(&node[1].c.line, NS_PER_S);
         const u64 then = clock_at(&node[1].c.line, node[1].c.line.local_ns + span);
         ck_assert_uint_ge(then - node[1].c.line.cluster_ns, NS_PER_S);
         ck_assert_uint_le(then - node[1].c.line.cluster_ns, NS_PER_S + 2);
+    }
+}
+END_TEST
+
+// What is known well is not thrown away for a worse answer.
+START_TEST(a_slow_link_moves_nothing) {
+    for (u64 s = 0; s < 50; s++) {
+        setup();
+        seed = s;
+        boot(0, YEAR_NS, 2000);
+        up = BIT(0);
+        true_ns += NS_PER_S;
+        boot(1, 0, -2000);
+        join(1);
+        run(20 * NS_PER_S, NS_PER_MS);
+        const u64 hidden = node[1].shown_steps;
+        for (u32 k = 0; k < 60; k++) {
+            run(NS_PER_S, 800 * NS_PER_MS);
+            ck_assert_uint_lt(apart(0, 1), 60 * NS_PER_MS);
+            ck_assert_uint_le(apart(0, 1), clock_error_ns(&node[1].c, local(&node[1])));
+        }
+        ck_assert_uint_eq(node[1].shown_steps, hidden);
+    }
+}
+END_TEST
+
+// A bad beginning is mended by the first good answer.
+START_TEST(a_slow_join_is_mended) {
+    for (u64 s = 0; s < 50; s++) {
+        setup();
+        seed = s;
+        boot(0, YEAR_NS, 9000);
+        up = BIT(0);
+        true_ns += 3 * NS_PER_S;
+        boot(1, 0, -9000);
+        join(1);
+        run(3 * NS_PER_S, 900 * NS_PER_MS);
+        for (u32 k = 0; k < 60; k++) {
+            run(NS_PER_S, NS_PER_MS);
+            ck_assert_uint_le(apart(0, 1), clock_error_ns(&node[1].c, local(&node[1])));
+        }
+        ck_assert_uint_eq(node[0].c.id, node[1].c.id);
+        ck_assert_uint_lt(apart(0, 1), 3 * NS_PER_MS);
     }
 }
 END_TEST
@@ -252,6 +295,8 @@ int main(void) {
     tcase_add_test(t, the_oldest_clock_holds);
     tcase_add_test(t, a_tie_is_settled);
     tcase_add_test(t, rate_is_learnt_and_the_error_bound_holds);
+    tcase_add_test(t, a_slow_link_moves_nothing);
+    tcase_add_test(t, a_slow_join_is_mended);
     tcase_add_test(t, who_keeps_it_may_die);
     tcase_add_test(t, far_off_is_a_step);
     tcase_add_test(t, strange_answers);
