@@ -21,7 +21,8 @@ KINDS = {"musl": ["musl-gcc", "-static"], "glibc": ["gcc", "-static"],
 
 # Shell functions that the steps use. `until_is WHAT LOOKS WANTED COMMAND...`: waits until the
 # command prints WANTED. `sum_of KEY`: that figure of all nodes. `free_now`: free frames of all
-# nodes, and those that their kernels' heaps keep for later. `free_rest`: sets w to them once nothing changes any more. `free_back W`: waits until
+# nodes, and those that their kernels' heaps keep for later. `free_rest`: sets w to them once
+# nothing changes any more. `free_back W`: waits until
 # they are W again. `shuttle PID N NODES`: moves PID from outside, N times, for as long as it
 # lives.
 LIBRARY = r"""
