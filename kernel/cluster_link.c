@@ -144,6 +144,7 @@ status_t link_open(struct peer *p) {
     ring_init(&p->bulk_msgs, LINK_BULK_MSGS);
     ring_init(&p->chains_ring, LINK_CHAINS);
     p->msgs_sent = 0;
+    backlog_init(p);
     p->keys_here = p->bulk_full = p->roster_here = false;
     p->bulk_early_count = 0;
     p->moves_used = 0;
@@ -177,6 +178,7 @@ void link_close(struct peer *p) {
     dereg(&p->shared);
     dereg(&p->inbox);
     dereg(&p->local);
+    backlog_init(p);
     while (p->cq != NULL && rdma_poll_cq(p->cq, POLL_BATCH, wc) != 0) {}   // at most LINK_CQE
 }
 
@@ -222,19 +224,35 @@ void link_flush(struct peer *p) {
     chain_flush(p);
 }
 
-// S_OK: it will go out in order. E_NOBUFS: the peer takes none, and is declared down.
-status_t link_send(struct peer *p, const struct cluster_msg *m) {
-    if (ring_full(&p->msgs)) {
-        peer_fail(p, "it takes no messages", 0);
-        return E_NOBUFS;
-    }
-    const u32 index = ring_tail_index(&p->msgs);
-    p->msg_len[index] = cluster_msg_encode(m, p->memory->msg[index], CLUSTER_MSG_MAX);
-    ASSERT(p->msg_len[index] != 0);
+static void msg_put(struct peer *p, u32 len_bytes) {
+    p->msg_len[ring_tail_index(&p->msgs)] = len_bytes;
     ring_produce(&p->msgs);
     cluster.counters.msgs_out++;
+}
+
+// S_OK: it will go out in order. E_NOBUFS: the peer takes none, and is declared down.
+status_t link_send(struct peer *p, const struct cluster_msg *m) {
+    if (p->backlog_count != 0 || ring_full(&p->msgs)) {
+        const status_t status = backlog_add(p, m);
+        if (status != S_OK) peer_fail(p, "it takes no messages", 0);
+        return status;
+    }
+    const u32 len = cluster_msg_encode(m, p->memory->msg[ring_tail_index(&p->msgs)],
+                                       CLUSTER_MSG_MAX);
+    ASSERT(len != 0);
+    msg_put(p, len);
     link_flush(p);
     return S_OK;
+}
+
+// The oldest message was acknowledged: there is a place for one that waits.
+static void msg_done(struct peer *p) {
+    ring_consume(&p->msgs);
+    p->msgs_sent--;
+    const u32 len = backlog_take(p, p->memory->msg[ring_tail_index(&p->msgs)]);
+    if (len == 0) return;
+    msg_put(p, len);
+    link_flush(p);
 }
 
 status_t cluster_send(u32 node, const struct cluster_msg *m) {
@@ -427,10 +445,7 @@ static void complete(struct peer *p, const struct rdma_wc *wc) {
     p->last_seen_ns = cluster.now_ns;
     switch ((enum wr_kind)(wc->wr_id >> 32)) {
     case WR_CHAIN: chain_done(p, index); break;
-    case WR_MSG:
-        ring_consume(&p->msgs);
-        p->msgs_sent--;
-        break;
+    case WR_MSG: msg_done(p); break;
     case WR_RECV: control_received(p, wc, index); break;
     case WR_PROBE: probe_done(p); break;
     case WR_PAGE: page_done(p, index); break;

@@ -86,6 +86,8 @@ struct peer {
     u64 down_since_ns;               // or since this node's boot
     struct ring msgs;                // memory->msg; sent ones first
     u32 msgs_sent, msg_len[LINK_MSGS];
+    struct list_node backlog;        // messages that wait for a place there
+    u32 backlog_count;
     struct chain *chains[LINK_CHAINS];      // by wr_id; waiting or out
     u32 chains_wait[LINK_CHAINS];
     struct ring chains_ring;         // over chains_wait: not posted yet
@@ -182,6 +184,9 @@ void link_bulk_early(struct peer *p);        // it is up: what it sent before
 void link_close(struct peer *p);             // pairs and keys are gone after it
 void link_poll(struct peer *p);
 status_t link_send(struct peer *p, const struct cluster_msg *m);
+status_t backlog_add(struct peer *p, const struct cluster_msg *m);
+u32 backlog_take(struct peer *p, void *to);
+void backlog_init(struct peer *p);
 void link_flush(struct peer *p);             // posts what waits for room
 
 void chain_post(struct peer *p, struct chain *c);

@@ -64,11 +64,17 @@ bool placement_is_on(void) { return !options.place_off; }
 // Nodes whose number has a bit in the masks of the rule.
 static u64 members(void) { return cluster_up_mask(); }
 
-static bool is_init(const struct proc_desc *d) { return (d->pid & 0xffff) == 1; }
+static bool is_init(u32 pid) { return (pid & 0xffff) == 1; }
+
+// A console's shell stays where people sit: they would lose it with another node.
+static bool is_console_shell(const struct proc_desc *d) {
+    return d->sid == d->pid && is_init(d->ppid);
+}
 
 bool placement_may_move(const struct proc *p) {
     const struct proc_desc *d = proc_desc(p);
-    return placement_is_on() && d->node_wanted == ~0u && !is_init(d);
+    return placement_is_on() && d->node_wanted == ~0u && !is_init(d->pid) &&
+           !is_console_shell(d);
 }
 
 // --- a process's life ----------------------------------------------------------------------

@@ -121,6 +121,14 @@ def refusal_steps(run):
              lambda out, status: status == 126 and out != "")
 
 
+def family_steps(run):
+    """More children than the link has places for messages: all are named to their parent."""
+    run.step("a shell with 200 children moves, and waits for all of them",
+             "sh -c 'i=0; while [ $i -lt 200 ]; do sleep 1000 & i=$((i + 1)); done; "
+             "echo 1 > /proc/self/node; cat /proc/self/node; kill $(jobs -p); wait; echo all'",
+             "1\nall\n")
+
+
 def zombie_steps(run):
     run.step("no process and no image is left", "k=0; while [ $k -lt 100 ]; do k=$((k + 1)); "
              "n=$(grep ^processes: /nodes/1/status | tr -dc 0-9); [ $n -le 2 ] && break; "
@@ -142,6 +150,7 @@ def two_nodes(tap, smp, path):
     busybox_steps(run, path)
     shell_steps(run)
     refusal_steps(run)
+    family_steps(run)
     zombie_steps(run)
     run.go()
 
