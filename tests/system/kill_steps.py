@@ -6,6 +6,7 @@ survivors pass a small full test, what was lost has an explanation, and the kill
 back and takes part.
 Prints TAP. Usage: kill_steps.py [STEP:ROLE]...; else one role a step, drawn from SEED (printed;
 by default a new one each time), or with ISTHMUS_LONG=1 all of them."""
+import functools
 import os
 import random
 import re
@@ -28,8 +29,9 @@ STEPS = {"frozen": 1, "offered": 1, "prepared": 2, "started": 2, "given": 1, "pa
          "drained": 2, "freed": 1}
 ROLES = {"giver": 1, "taker": 2, "third": 3}
 NODES = 4
-WORK = ["4", "60", "7"]              # hashset MIB ROUNDS SEED: the one that moves
-FREE = ["1", "120", "8"]             # placed as the nodes see fit
+# hashset MIB ROUNDS SEED: seconds, so that they live when the node is killed.
+WORK = ["4", "20000", "7"]           # the one that moves
+FREE = ["1", "40000", "8"]           # placed as the nodes see fit
 SMALL = ["1", "10", "9"]             # of the small test
 
 # killed: the node; rest: the others but node 0, in a round.
@@ -97,7 +99,8 @@ def kill_at(cluster, step, killed):
     return exact
 
 
-def digest(words):
+@functools.cache
+def digest(*words):
     return host([program("hashset", "glibc"), *words]).strip()
 
 
@@ -105,7 +108,7 @@ def explained(output, logs, name, words, killed):
     """It ran to its end, or died with the node that was killed, as a line says."""
     found = re.search(rf"(?m)^{name} (\d+) ?(\S*)", output)
     if found and found.group(1) == "0":
-        return found.group(2) == digest(words)
+        return found.group(2) == digest(*words)
     return found and found.group(1) == "137" and any(
         re.search(rf"lost: process \d+ \(.*\) with node {killed}:", log) for log in logs)
 
@@ -135,12 +138,12 @@ def verdicts(output, logs, role):
         "survivors: programs": output.count("271\n") == 3,
         "survivors: files": len(re.findall(r"(?m)^file of \d$", output)) == 3,
         "survivors: pipes": len(piped) == 3 and len(set(piped)) == 1,
-        "survivors: moves": f"small 0 {digest(SMALL)}\n" in output and "no move" not in output,
-        "survivors: placement": f"\n{digest(SMALL)}\n" in output,
+        "survivors: moves": f"small 0 {digest(*SMALL)}\n" in output and "no move" not in output,
+        "survivors: placement": f"\n{digest(*SMALL)}\n" in output,
         "survivors: the queue": sums == ["6"],
         "survivors: signals": "signal 138\n" in output,
         "it comes back": says("back 0") and says("leaves 0")
-            and says("left 143") and len(re.findall(rf"(?m)^{digest(SMALL)}$", output)) == 2}
+            and says("left 143") and len(re.findall(rf"(?m)^{digest(*SMALL)}$", output)) == 2}
 
 
 def check(tap, step, role):
