@@ -49,7 +49,8 @@ def check_all_join(nodes):
 def check_nodes_command():
     """`run` starts the command only when all are joined, so `nodes` shows all of them."""
     done = subprocess.run([os.path.join(rig.ROOT, "isthmus"), "run", "--nodes", "3", "--smp", "2",
-                           "--timeout", str(LIMIT), "--", "nodes; cat /nodes/*/status"],
+                           "--timeout", str(LIMIT), "--", ALL_SEE_THREE +
+                           "nodes; cat /nodes/*/status"],
                           stdout=subprocess.PIPE, check=True, text=True)
     lines = done.stdout.splitlines()
     rows = [line.split()[:4] for line in lines[1:4]]
@@ -99,12 +100,19 @@ def given(by):
     return rb"ask: node %d gave this node the id (\d+)" % by
 
 
+# The command begins when node 0 sees all; the others may see each other a little later.
+ALL_SEE_THREE = """
+until [ "$(cat /nodes/*/status | grep -c '^members: 3$')" = 3 ]; do sleep 0.1; done
+"""
+
+
 def check_unlisted():
     """Two of three nodes have no line and boot at once: they get ids 1 and 2, all join, and
     `nodes` on node 0 shows both with the addresses they claimed."""
     done = subprocess.run([os.path.join(rig.ROOT, "isthmus"), "run", "--nodes", "3",
                            "--unlisted", "2",
-                           "--timeout", str(LIMIT), "--", "nodes; cat /nodes/*/status"],
+                           "--timeout", str(LIMIT), "--",
+                           ALL_SEE_THREE + "nodes; cat /nodes/*/status"],
                           stdout=subprocess.PIPE, check=True, text=True)
     rows = [line.split()[:3] for line in done.stdout.splitlines()[1:4]]
     assert [row[:2] for row in rows] == [["0", "self"], ["1", "up"], ["2", "up"]], done.stdout
