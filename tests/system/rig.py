@@ -41,12 +41,18 @@ sum_of() {
     echo $n
 }
 free_now() {
-    for f in /nodes/*/status; do
-        echo $(($(sed -n 's/^free: //p' $f) + $(sed -n 's/^heap: //p' $f)))
-    done | tr '\n' ' '
+    awk '/^free:|^heap:/ { n[FILENAME] += $2 } END { for (f in n) printf "%s ", n[f] }' \
+        /nodes/*/status
 }
 free_rest() { w=; until [ "$w" = "$(free_now)" ]; do w=$(free_now); sleep 0.2; done; }
-free_back() { until_is "free frames" 200 "$1" free_now; }
+free_back() {                        # looks as free_rest does: deeper, the shell takes a frame more
+    k=200
+    until [ "$1" = "$(free_now)" ]; do
+        k=$((k - 1))
+        [ $k -gt 0 ] || { echo "free frames: want $1, are $(free_now)"; return 1; }
+        sleep 0.1
+    done
+}
 moves_in() { sum_of moves_in; }
 shuttle() {
     k=0
