@@ -18,14 +18,11 @@ def hashset_steps(run, mib, moves, nodes):
     """Moves itself; the same hash; the frames of all nodes come back, all of them."""
     want = rig.host([rig.program("hashset"), str(mib), "2", "7"])
     went = "".join(f"hashset: on node {(i + 1) % nodes}\n" for i in range(moves))
-    # The kernels' heaps and the shell that counts grow to what this work needs, and keep it:
-    # the first time is not measured.
-    run.step("warm up", f"hashset {mib} 2 7 {moves} {nodes} 2>/dev/null; free_rest; "
-             f"hashset {mib} 2 7 {moves} {nodes} 2>/dev/null; free_back \"$w\" >/dev/null; true",
-             want + want)
+    # The kernels' heaps grow to what this work needs, and keep it: the first time is not measured.
+    command = f"hashset {mib} 2 7 {moves} {nodes}"
+    run.step("warm up", f"{command} 2>/dev/null", want)
     run.step(f"hashset of {mib} MiB, {moves} moves: right hash, all frames back",
-             f"free_rest; hashset {mib} 2 7 {moves} {nodes}; free_back \"$w\" && echo back",
-             went + want + "back\n")
+             f"frames {command}", went + want + "back\n")
 
 
 def outside_steps(run, smp):
@@ -142,6 +139,7 @@ def zombie_steps(run):
 def two_nodes(tap, smp, path):
     run = rig.Run(tap, f"smp {smp}", 2, smp, [
         (rig.program("hashset"), "/bin/hashset"), (path, "/tmp/in"),
+        (rig.program("frames"), "/bin/frames"),
         (rig.program("seek"), "/bin/seek"),
         *[(rig.program(p, k), f"/bin/{p}-{k}") for p in ("hashset", "moves") for k in rig.KINDS]])
     hashset_steps(run, MIB, MOVES, 2)
@@ -159,6 +157,7 @@ def two_nodes(tap, smp, path):
 
 def three_nodes(tap):
     run = rig.Run(tap, "3 nodes", 3, 1, [(rig.program("hashset"), "/bin/hashset"),
+                                         (rig.program("frames"), "/bin/frames"),
                                          (rig.program("moves"), "/bin/moves-musl"),
                                          (rig.program("seek"), "/bin/seek")])
     hashset_steps(run, 4, 12, 3)

@@ -20,11 +20,8 @@ KINDS = {"musl": ["musl-gcc", "-static"], "glibc": ["gcc", "-static"],
          "pie": ["gcc", "-static-pie", "-fPIE"]}
 
 # Shell functions that the steps use. `until_is WHAT LOOKS WANTED COMMAND...`: waits until the
-# command prints WANTED. `sum_of KEY`: that figure of all nodes. `free_now`: free frames of all
-# nodes, and those that their kernels' heaps keep for later. `free_rest`: sets w to them once
-# nothing changes any more. `free_back W`: waits until
-# they are W again. `shuttle PID N NODES`: moves PID from outside, N times, for as long as it
-# lives.
+# command prints WANTED. `sum_of KEY`: that figure of all nodes. `shuttle PID N NODES`: moves PID
+# from outside, N times, for as long as it lives. (Free frames: prog/frames.c.)
 LIBRARY = r"""
 until_is() {
     what=$1 k=$2 want=$3
@@ -39,19 +36,6 @@ sum_of() {
     n=0
     for m in $(sed -n "s/^$1: //p" /nodes/*/status); do n=$((n + m)); done
     echo $n
-}
-free_now() {
-    awk '/^free:|^heap:/ { n[FILENAME] += $2 } END { for (f in n) printf "%s ", n[f] }' \
-        /nodes/*/status
-}
-free_rest() { w=; until [ "$w" = "$(free_now)" ]; do w=$(free_now); sleep 0.2; done; }
-free_back() {                        # looks as free_rest does: deeper, the shell takes a frame more
-    k=200
-    until [ "$1" = "$(free_now)" ]; do
-        k=$((k - 1))
-        [ $k -gt 0 ] || { echo "free frames: want $1, are $(free_now)"; return 1; }
-        sleep 0.1
-    done
 }
 moves_in() { sum_of moves_in; }
 shuttle() {
