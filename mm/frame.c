@@ -201,5 +201,34 @@ void frame_set_use(paddr_t pa, enum frame_use use) {
     spin_unlock(&frame_lock);
 }
 
+// Takes over one frame that frame_init left alone, with what is in it: one reference, as if
+// allocated. False where it is no such frame. Boot only.
+bool frame_adopt(paddr_t pa, enum frame_use use) {
+    const u64 n = pa.v >> PAGE_SHIFT;
+    bool taken = false;
+    spin_lock(&frame_lock);
+    if (n && n < meta_count && !metas[n].ram) {
+        metas[n] = (struct frame_meta){.refs = 1, .use = (u8)use, .ram = 1};
+        total_count++;
+        taken = true;
+    }
+    spin_unlock(&frame_lock);
+    return taken;
+}
+
+// What nobody has adopted of the whole frames of [start, start + len_bytes), which frame_init
+// left alone, is free from now on. Boot only.
+void frame_reclaim(paddr_t start, u64 len_bytes) {
+    const u64 end = MIN((start.v + len_bytes) >> PAGE_SHIFT, meta_count);
+    spin_lock(&frame_lock);
+    for (u64 n = ALIGN_UP(start.v, PAGE_SIZE) >> PAGE_SHIFT; n < end; n++) {
+        if (!n || metas[n].ram) continue;
+        metas[n].ram = 1;
+        free_push((u32)n);
+        total_count++;
+    }
+    spin_unlock(&frame_lock);
+}
+
 u64 frame_count_free(void) { return __atomic_load_n(&free_count, __ATOMIC_RELAXED); }
 u64 frame_count_total(void) { return total_count; }

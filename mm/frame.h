@@ -31,6 +31,9 @@ void frame_unref(paddr_t pa);
 u32 frame_refs(paddr_t pa);
 enum frame_use frame_use_of(paddr_t pa);   // FRAME_FREE for addresses that are no RAM
 void frame_set_use(paddr_t pa, enum frame_use use);
+// Frames of the loader's modules, which frame_init was told to keep out of.
+bool frame_adopt(paddr_t pa, enum frame_use use);
+void frame_reclaim(paddr_t start, u64 len_bytes);
 u64 frame_count_free(void);
 u64 frame_count_total(void);
 

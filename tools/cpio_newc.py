@@ -5,9 +5,26 @@ host). Spec: cpio(5), "New ASCII Format".
 """
 import stat
 
+PAGE = 4096
+HEADER_BYTES = 110
+MERGED = {"bin": "usr/bin", "sbin": "usr/bin", "lib": "usr/lib", "lib32": "usr/lib32",
+          "lib64": "usr/lib64", "libx32": "usr/libx32"}     # links at the top of the image
+
+
+def usr_merged(name):
+    """The path of `name` where /bin, /lib and so on are links to those in /usr, as Debian has
+    them: bin/sh lies in usr/bin/sh. There is one directory for bin and sbin."""
+    name = name.strip("/")
+    if name.startswith("usr/sbin/"):
+        return "usr/bin/" + name[len("usr/sbin/"):]
+    top, slash, rest = name.partition("/")
+    return f"{MERGED[top]}/{rest}" if slash and top in MERGED else name
+
 
 class Archive:
-    """Collects entries; parents are added as they are needed."""
+    """Collects entries; parents are added as they are needed. The data of what is a page long
+    or more begins at a page of the archive, so that the node takes it where it lies: zeros
+    behind the name make up for the difference."""
 
     def __init__(self):
         self._parts = []
@@ -15,7 +32,7 @@ class Archive:
         self._names = set()
 
     def _entry(self, name, mode, data=b"", device=(0, 0)):
-        name = name.strip("/")
+        name = usr_merged(name)
         if name in self._names:
             raise ValueError(f"cpio: /{name} is there twice")
         parent = name.rpartition("/")[0]
@@ -26,14 +43,17 @@ class Archive:
 
     def _write(self, name, mode, data, device=(0, 0), links=1):
         encoded = name.encode() + b"\0"
+        if len(data) >= PAGE:
+            encoded += b"\0" * (-(self._size + HEADER_BYTES + len(encoded)) % PAGE)
         fields = (len(self._names), mode, 0, 0, links, 0, len(data), 0, 0,
                   device[0], device[1], len(encoded), 0)
         header = b"070701" + b"".join(b"%08X" % field for field in fields) + encoded
         for part in (header, data):
             self._parts.append(part + b"\0" * (-len(part) % 4))
+            self._size += len(self._parts[-1])
 
     def has(self, name):
-        return name.strip("/") in self._names
+        return usr_merged(name) in self._names
 
     def directory(self, name, mode=0o755):
         self._entry(name, stat.S_IFDIR | mode)
@@ -49,9 +69,9 @@ class Archive:
 
     def bytes(self):
         """The whole archive, trailer included."""
-        parts = self._parts
+        parts, size = self._parts, self._size
         self._parts = list(parts)
         self._write("TRAILER!!!", 0, b"")
         whole = b"".join(self._parts)
-        self._parts = parts
+        self._parts, self._size = parts, size
         return whole + b"\0" * (-len(whole) % 512)

@@ -3,7 +3,8 @@
 
 /bin/busybox is Debian's busybox-static, unmodified, with a link for each applet (but
 for the names of our own programs, the files of USER_DIR, which go to /bin as well), and
-/bin/e2fsck.static is Debian's e2fsck-static.
+/bin/e2fsck.static is Debian's e2fsck-static. As in Debian, /bin and /lib64 and their like are
+links to those in /usr (cpio_newc.py).
 """
 import os
 import subprocess
@@ -19,7 +20,8 @@ TEXT_FILES = {
     "etc/shells": "/bin/sh\n",
     "etc/profile": "export PATH=/bin HOME=/root\nalias mount=/bin/mount umount=/bin/umount\n",
 }
-DIRECTORIES = ("bin", "dev", "etc", "mnt", "nodes", "proc", "root", "usr")
+DIRECTORIES = ("dev", "etc", "mnt", "nodes", "proc", "root", "usr", "usr/bin", "usr/lib",
+               "usr/lib64")
 
 
 def static_program(path, package):
@@ -36,10 +38,9 @@ def initrd_make(user_dir):
     for name in DIRECTORIES:
         archive.directory(name)
     archive.directory("tmp", 0o1777)
-    for name in ("sbin", "lib"):
-        archive.symlink(name, "bin")
-    for name in ("usr/bin", "usr/sbin"):
-        archive.symlink(name, "../bin")
+    for name in ("bin", "sbin", "lib", "lib64"):
+        archive.symlink(name, cpio_newc.MERGED[name])
+    archive.symlink("usr/sbin", "bin")
     for name, text in TEXT_FILES.items():
         archive.file(name, text.encode())
     archive.file("bin/busybox", static_program(BUSYBOX, "busybox-static"), 0o755)

@@ -6,7 +6,7 @@
 #include "kernel/files/ramfs.h"
 
 #define CPIO_HEADER_BYTES 110u
-#define CPIO_NAME_MAX 4096u
+#define CPIO_NAME_MAX 8192u           // with zeros that push data to a page
 
 static bool hex8(const u8 *p, u64 *out) {
     u64 v = 0;

@@ -480,6 +480,20 @@ static struct ramfs_node *dir_for(struct ramfs_node *dir, char **path) {
     }
 }
 
+// Takes the whole pages of a file from where the loader put them. Returns the bytes taken.
+static u64 load_in_place(struct ramfs_node *n, const struct cpio_file *f) {
+    u64 at = 0;
+    if ((u64)f->data & PAGE_MASK) return 0;
+    for (; f->size - at >= PAGE_SIZE && at < RAMFS_SIZE_MAX; at += PAGE_SIZE) {
+        u64 *slot = page_slot(n, at / PAGE_SIZE, true);
+        if (!slot || !frame_adopt(virt_to_phys(f->data + at), FRAME_USER)) break;
+        *slot = virt_to_phys(f->data + at).v;
+        n->pages++;
+    }
+    n->size = at;
+    return at;
+}
+
 static status_t load_content(struct ramfs_node *n, const struct cpio_file *f) {
     if (is_type(n, S_IFLNK)) {
         n->target = kmem_alloc(f->size + 1);
@@ -487,11 +501,12 @@ static status_t load_content(struct ramfs_node *n, const struct cpio_file *f) {
         memcpy(n->target, f->data, f->size);
         return S_OK;
     }
-    struct p9_call c = {.type = P9_TWRITE, .count = f->size,
-                        .data.buffer = (void *)(uintptr_t)f->data};
-    status_t s = f->size ? do_write(n, &c) : S_OK;
+    const u64 taken = load_in_place(n, f), left = f->size - taken;
+    struct p9_call c = {.type = P9_TWRITE, .offset = taken, .count = left,
+                        .data.buffer = (void *)(uintptr_t)(f->data + taken)};
+    status_t s = left ? do_write(n, &c) : S_OK;
     n->mtime_ns = f->mtime_s * NS_PER_S;
-    return s == S_OK && c.result < f->size ? E_NOSPC : s;
+    return s == S_OK && c.result < left ? E_NOSPC : s;
 }
 
 static status_t load_one(struct ramfs_node *root, const struct cpio_file *f) {
@@ -518,7 +533,9 @@ static status_t load_one(struct ramfs_node *root, const struct cpio_file *f) {
 }
 
 // Unpacks a cpio newc archive under root; hard links become copies where the archive
-// repeats the data. E_INVAL: malformed; files before the damage are kept.
+// repeats the data. The archive is a module of the loader's: pages of files stay where they lie
+// in it, the rest of its memory is free afterwards. E_INVAL: malformed; files before the damage
+// are kept.
 status_t ramfs_load_cpio(struct object *root, const u8 *cpio, u64 len_bytes) {
     u64 at = 0;
     spin_lock(&files_lock);
@@ -528,5 +545,6 @@ status_t ramfs_load_cpio(struct object *root, const u8 *cpio, u64 len_bytes) {
         s = load_one(node_of(root), &f);
     }
     spin_unlock(&files_lock);
+    frame_reclaim(virt_to_phys(cpio), len_bytes);
     return s == E_NOENT ? S_OK : s;
 }

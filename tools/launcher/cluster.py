@@ -16,6 +16,7 @@ import time
 import cpio_newc
 import mkimage
 
+from . import deb
 from .errors import LaunchError, RunTimeout, UsageError
 from .machine import Machine, die_with_parent
 from .watch import Watch
@@ -24,12 +25,13 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
 RELAY = os.path.join(BUILD, "relay")
 BASE_IMAGE = os.path.join(BUILD, "isthmus.iso")
+DEB_CACHE = os.path.join(BUILD, "deb")
 RELAY_STOP_SECONDS = 10
 
 
-def extra_files(adds):
-    """The cpio archive (bytes) of the --add options, or None if there are none."""
-    if not adds:
+def extra_files(adds, debs=()):
+    """The cpio archive (bytes) of the --add and --deb options, or None if there are none."""
+    if not adds and not debs:
         return None
     archive = cpio_newc.Archive()
     for text in adds:
@@ -39,6 +41,8 @@ def extra_files(adds):
             target = ("/bin/" if runs else "/") + os.path.basename(path)
         with open(path, "rb") as file:
             archive.file(target, file.read(), 0o755 if runs else 0o644)
+    for path in deb.fetch(debs, DEB_CACHE) if debs else ():
+        deb.archive_add(archive, path)
     return archive.bytes()
 
 
@@ -155,7 +159,7 @@ class Cluster:
                                                   else self.options.nodes,
                                                   unlisted=self.options.unlisted),
                              self.kernel_options(),
-                             extra_files(self.options.add))
+                             extra_files(self.options.add, self.options.deb))
         except (mkimage.ImageError, ValueError) as error:
             raise UsageError(str(error)) from error
         self.relay.start()

@@ -28,6 +28,7 @@ class Options:
     cpus: dict = field(default_factory=dict)   # node: its -cpu
     rtcs: dict = field(default_factory=dict)   # node: its -rtc base=
     add: list = field(default_factory=list)
+    deb: list = field(default_factory=list)    # names of Debian packages
     append: list = field(default_factory=list)
     timeout: float = TIMEOUT_SECONDS_DEFAULT
     logs: str = ""
@@ -175,6 +176,9 @@ def check(options):
         path = text.partition(":")[0]
         if not os.path.isfile(path):
             raise UsageError(f"--add {text}: no such file: {path}")
+    for package in options.deb:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", package):
+            raise UsageError(f"--deb {package}: no name of a Debian package")
     disks_check(options)
     cards_check(options)
     clocks_check(options)
@@ -210,7 +214,9 @@ def parser_make():
         help="one more network card of that node, on the same Ethernet")
     add("--add", action="append", default=[], metavar="FILE[:/path]",
         help="put a file into the initial files (default /bin/NAME if executable, else /NAME)")
-    add("--deb", action="append", default=[], metavar="PACKAGE")
+    add("--deb", action="append", default=[], metavar="PACKAGE",
+        help="put a Debian package and all it depends on into the initial files (fetched by apt; "
+        "documentation left out, maintainer scripts not run)")
     add("--append", action="append", default=[], metavar="OPTIONS", help="kernel options")
     add("--timeout", type=float, metavar="SECONDS",
         help=f"end a run after so long (default {TIMEOUT_SECONDS_DEFAULT:g}; up: never)")
@@ -250,8 +256,6 @@ def parse(words):
     if rtc:
         raise UsageError(f"--rtc {rtc}: must be NODE:YYYY-MM-DD[THH:MM:SS]")
     args["card"] = [card_parse(text) for text in args["card"]]
-    for package in args.pop("deb"):
-        raise NotYet(f"--deb {package}: not yet: comes with issue 4")
     if args["timeout"] is None:
         args["timeout"] = TIMEOUT_SECONDS_DEFAULT
     options = Options(**args)
