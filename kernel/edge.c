@@ -24,10 +24,7 @@ void proc_syscall(void) {
     struct proc *p = proc_current();
     struct proc_desc *d = proc_desc(p);
     u64 nr = d->regs.orig_rax;
-    if (d->wait.nr != (i32)nr) {
-        memset(&d->wait, 0, sizeof d->wait);
-        d->wait.nr = (i32)nr;
-    }
+    if (d->wait.nr != (i32)nr) d->wait = (struct proc_wait){.nr = (i32)nr};
     d->account.syscalls++;
     d->flags &= ~PROC_FLAG_PAGE_WAIT;
     p->reply_waits = false;
@@ -96,11 +93,13 @@ static void timer_fired(void *arg) {
 }
 
 // Arms this CPU's timer for the first deadline and, where somebody else is ready for
-// this CPU or may become so, for the end of the slice.
+// this CPU or may become so, for the end of the slice. While a process runs, one that is armed
+// for an earlier time stays: it fires in vain once, and is cheaper than one armed at each switch.
 static void timer_set(const struct proc *running) {
     struct timer *t = &cpu_timers[cpu_this()->index];
     u64 at = proc_next_deadline_ns();
     if (running && runq_others_wait()) at = MIN(at, running->slice_end_ns);
+    if (t->cpu_plus_one && t->deadline_ns <= at && running) return;
     if (t->cpu_plus_one && t->deadline_ns == at) return;
     if (at != ~0ull) timer_arm(t, at, timer_fired, NULL);
     else if (t->cpu_plus_one) timer_cancel(t);
@@ -171,6 +170,7 @@ void proc_detach(struct proc *p) {
 // True: the current process may go on after its signals; a wake-up or signal that came
 // before it left the CPU puts it back to RUNNING.
 static bool settle(struct proc *p) {
+    if (__atomic_load_n(&p->state, __ATOMIC_RELAXED) == PROC_RUNNING) return true;  // only its own
     spin_lock(&proc_lock);
     if (p->state == PROC_WAITING && !p->wait_uninterruptible && signal_is_deliverable(p)) {
         wait_wake_proc(p);

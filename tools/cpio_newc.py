@@ -24,15 +24,17 @@ def usr_merged(name):
 class Archive:
     """Collects entries; parents are added as they are needed. The data of what is a page long
     or more begins at a page of the archive, so that the node takes it where it lies: zeros
-    behind the name make up for the difference."""
+    behind the name make up for the difference. plain: for Linux, paths as they are given, no such
+zeros (it leaves out files whose name is longer than a path may be)."""
 
-    def __init__(self):
+    def __init__(self, plain=False):
+        self._plain = plain
         self._parts = []
         self._size = 0
         self._names = set()
 
     def _entry(self, name, mode, data=b"", device=(0, 0)):
-        name = usr_merged(name)
+        name = self._path(name)
         if name in self._names:
             raise ValueError(f"cpio: /{name} is there twice")
         parent = name.rpartition("/")[0]
@@ -43,7 +45,7 @@ class Archive:
 
     def _write(self, name, mode, data, device=(0, 0), links=1):
         encoded = name.encode() + b"\0"
-        if len(data) >= PAGE:
+        if len(data) >= PAGE and not self._plain:
             encoded += b"\0" * (-(self._size + HEADER_BYTES + len(encoded)) % PAGE)
         fields = (len(self._names), mode, 0, 0, links, 0, len(data), 0, 0,
                   device[0], device[1], len(encoded), 0)
@@ -53,7 +55,10 @@ class Archive:
             self._size += len(self._parts[-1])
 
     def has(self, name):
-        return usr_merged(name) in self._names
+        return self._path(name) in self._names
+
+    def _path(self, name):
+        return name.strip("/") if self._plain else usr_merged(name)
 
     def directory(self, name, mode=0o755):
         self._entry(name, stat.S_IFDIR | mode)

@@ -16,7 +16,8 @@ import zlib
 
 import cpio_newc
 
-MODULES = ("e1000", "rdma_ucm", "ib_umad", "crc32-pclmul", "crc32_generic", "rdma_rxe")
+MODULES = ("e1000", "rdma_ucm", "ib_umad", "crc32-pclmul", "crc32_generic", "rdma_rxe",
+           "9p", "9pnet_fd")           # for bench/ipc.py
 PROGRAMS = {"rping": "/usr/bin/rping", "rdma": None, "ibv_devinfo": None, "ucmatose": None,
             "ib_read_lat": None, "ib_write_lat": None, "ib_atomic_lat": None}
 LIBRARIES = ("/usr/lib/x86_64-linux-gnu/libibverbs/librxe-rdmav34.so",
@@ -110,7 +111,7 @@ def libraries_of(path):
 
 
 def initramfs_make(build, modules):
-    archive = cpio_newc.Archive()
+    archive = cpio_newc.Archive(plain=True)
     archive.file("init", read(ROOT + "/tests/interop/peer_init.sh"), 0o755)
     archive.file("bin/busybox", read("/bin/busybox"), 0o755)
     for name in ("sh", "mkdir"):

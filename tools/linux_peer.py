@@ -16,6 +16,8 @@ import sys
 import tempfile
 import time
 
+import cpio_newc
+
 from launcher.cluster import BUILD
 from launcher.errors import LaunchError, RunTimeout
 from launcher.machine import die_with_parent
@@ -35,11 +37,27 @@ def netdev_words(link):
     return f"dgram,id=net,local.type=unix,local.path={guest},remote.type=unix,remote.path={relay}"
 
 
-class LinuxPeer:
-    """One guest, plugged into the relay at `link` (netdev_words). Use it as a context
-    manager."""
+def initrd_with(files, directory):
+    """The peer's initramfs with more programs: pairs of (file here, path there)."""
+    image = os.path.join(BUILD, "linux-peer/initramfs.cpio")
+    if not files:
+        return image
+    archive = cpio_newc.Archive(plain=True)
+    for path, target in files:
+        with open(path, "rb") as file:
+            archive.file(target, file.read(), 0o755)
+    with open(image, "rb") as file, open(directory + "/initrd", "wb") as made:
+        made.write(file.read())
+        made.write(b"\0" * (-made.tell() % 512) + archive.bytes())
+    return directory + "/initrd"
 
-    def __init__(self, link, address="10.7.0.100", mtu=1500, smp=1, logs=None):
+
+class LinuxPeer:
+    """One guest, plugged into the relay at `link` (netdev_words); None: without a card. icount:
+    QEMU's -icount; files: as initrd_with's. Use it as a context manager."""
+
+    def __init__(self, link, address="10.7.0.100", mtu=1500, smp=1, logs=None, cpu="max",
+                 icount=None, files=()):
         self.address = address
         self.directory = tempfile.mkdtemp(prefix="isthmus-peer-")
         self.console_path = os.path.join(logs or self.directory, f"peer-{address}.log")
@@ -47,14 +65,18 @@ class LinuxPeer:
         image = os.path.join(BUILD, "linux-peer")
         self.words = [
             "qemu-system-x86_64", "-name", f"peer-{address}", "-nodefaults", "-display", "none",
-            "-no-reboot", "-machine", "pc", "-accel", "tcg", "-cpu", "max", "-smp", str(smp),
-            "-m", "512M", "-kernel", image + "/vmlinux", "-initrd", image + "/initramfs.cpio",
+            "-no-reboot", "-machine", "pc", "-accel", "tcg", "-cpu", cpu, "-smp", str(smp),
+            "-m", "512M", "-kernel", image + "/vmlinux",
+            "-initrd", initrd_with(files, self.directory),
             "-append", "console=ttyS0 quiet panic=-1 mitigations=off nokaslr "
             f"peer.ip={address} peer.mtu={mtu}",
             "-chardev", f"file,id=console,path={self.console_path}", "-serial", "chardev:console",
-            "-chardev", f"socket,id=run,path={self.directory}/run", "-serial", "chardev:run",
-            "-netdev", netdev_words(link),
-            "-device", f"e1000,netdev=net,mac=52:54:00:49:53:{last:02x},romfile="]
+            "-chardev", f"socket,id=run,path={self.directory}/run", "-serial", "chardev:run"]
+        if icount:
+            self.words += ["-icount", icount, "-rtc", "base=2026-01-01,clock=vm"]
+        if link is not None:
+            self.words += ["-netdev", netdev_words(link), "-device",
+                           f"e1000,netdev=net,mac=52:54:00:49:53:{last:02x},romfile="]
         self.process = None
         self.connection = None
         self._data = b""

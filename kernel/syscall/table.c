@@ -527,3 +527,14 @@ const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [461] = {"lsm_list_modules", NULL},
     [462] = {"mseal", NULL},
 };
+
+const syscall_fn syscall_quick[SYSCALL_QUICK_COUNT] = {
+    [39] = sys_getpid,
+    [102] = sys_getuid,
+    [104] = sys_getgid,
+    [107] = sys_geteuid,
+    [108] = sys_getegid,
+    [110] = sys_getppid,
+    [111] = sys_getpgrp,
+    [186] = sys_gettid,
+};

@@ -119,6 +119,9 @@ trap_ist:
     add $8, %rsp
     iretq
 
+// A quick call (abi/syscall.tbl) takes no argument and no lock, never waits and changes
+// nothing: it returns from here, unless the edge has work. SYSRET would fault in the kernel
+// on an address that is not the user's, and gives RF and a trap by TF other than at the edge.
     .globl syscall_entry
     .balign 16
 syscall_entry:
@@ -133,11 +136,40 @@ syscall_entry:
     push %rcx
     push %rax                     // orig_rax
     push %rdi
-    SAVE_REST
-    cld
-    mov %rsp, %rdi
+    SAVE_REST                     // MSR_SFMASK has cleared DF
+    mov %rsp, %rbx
     mov %gs:CPU_STACK_TOP, %rsp
     xor %ebp, %ebp
+    cmp $SYSCALL_QUICK_COUNT, %rax
+    jae syscall_whole
+    mov syscall_quick(, %rax, 8), %rax
+    test %rax, %rax
+    jz syscall_whole
+    mov %gs:CPU_CURRENT, %rdi
+    call *%rax
+    cmpq $0, %gs:CPU_EDGE_WORK    // and locks_held
+    jne 1f
+    mov REGS_RIP(%rbx), %rcx
+    bt $47, %rcx
+    jc 1f
+    mov REGS_RFLAGS(%rbx), %r11
+    test $(RFLAGS_TF | RFLAGS_RF), %r11d
+    jnz 1f
+    mov REGS_R8(%rbx), %r8
+    mov REGS_R9(%rbx), %r9
+    mov REGS_R10(%rbx), %r10
+    mov REGS_RDX(%rbx), %rdx
+    mov REGS_RSI(%rbx), %rsi
+    mov REGS_RDI(%rbx), %rdi
+    mov REGS_RBP(%rbx), %rbp
+    mov REGS_RSP(%rbx), %rsp
+    mov REGS_RBX(%rbx), %rbx
+    swapgs
+    sysretq
+1:  mov %rax, REGS_RAX(%rbx)
+    call edge_exit
+syscall_whole:
+    mov %rbx, %rdi
     call syscall_user
     call edge_exit
 

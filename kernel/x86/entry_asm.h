@@ -5,13 +5,26 @@
 #define CPU_STACK_TOP 8
 #define CPU_USER_RSP 16
 #define CPU_REGS 24
+#define CPU_CURRENT 40
+#define CPU_EDGE_WORK 56             // and locks_held behind it
+#define SYSCALL_QUICK_COUNT 256      // numbers from here on are no quick calls
 
+#define REGS_RBP 32
+#define REGS_RBX 40
 #define REGS_R11 48
+#define REGS_R10 56
+#define REGS_R9 64
+#define REGS_R8 72
+#define REGS_RAX 80
 #define REGS_RCX 88
+#define REGS_RDX 96
+#define REGS_RSI 104
+#define REGS_RDI 112
 #define REGS_ORIG_RAX 120
 #define REGS_RIP 128
 #define REGS_CS 136
 #define REGS_RFLAGS 144
+#define REGS_RSP 152
 #define REGS_SIZE 168
 
 #define SEL_KERNEL_CODE 0x10

@@ -14,23 +14,20 @@ void spin_init(struct spinlock *l, enum lock_rank rank, const char *name) {
 
 static void rank_take(const struct spinlock *l) {
     struct cpu *c = cpu_this();
-    if (c->locks_held >> l->rank)
-        panic("lock %s (rank %d) taken while holding ranks %x", l->name, l->rank, c->locks_held);
-    c->locks_held |= 1u << l->rank;
+    if (c->locks_held >= l->bit)
+        panic("lock %s (rank bit %x) taken while holding %x", l->name, l->bit, c->locks_held);
+    c->locks_held |= l->bit;
 }
 
-// The lock is free where as many have given it back as took it.
 static bool take(struct spinlock *l) {
-    u32 serving = __atomic_load_n(&l->ticket_serving, __ATOMIC_ACQUIRE);
-    if (__atomic_load_n(&l->ticket_next, __ATOMIC_RELAXED) != serving) return false;
-    return __atomic_compare_exchange_n(&l->ticket_next, &serving, serving + 1, false,
-                                       __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    return __atomic_exchange_n(&l->taken, 1, __ATOMIC_ACQUIRE) == 0;
 }
 
 // Takes the lock; spins. ASSERTs that no lock of this or an inner rank is held.
 void spin_lock(struct spinlock *l) {
     rank_take(l);
-    while (!take(l)) cpu_relax();
+    while (!take(l))
+        while (__atomic_load_n(&l->taken, __ATOMIC_RELAXED)) cpu_relax();
 }
 
 // Takes the lock if it is free; false where it is not.
@@ -42,16 +39,14 @@ bool spin_trylock(struct spinlock *l) {
 
 void spin_unlock(struct spinlock *l) {
     struct cpu *c = cpu_this();
-    ASSERT(c->locks_held & (1u << l->rank));
-    c->locks_held &= ~(1u << l->rank);
-    __atomic_store_n(&l->ticket_serving, l->ticket_serving + 1, __ATOMIC_RELEASE);
+    ASSERT(c->locks_held & l->bit);
+    c->locks_held &= ~l->bit;
+    __atomic_store_n(&l->taken, 0, __ATOMIC_RELEASE);
 }
 
 // Whether this CPU holds a lock of that rank and the lock is taken.
 bool spin_held(const struct spinlock *l) {
-    return (cpu_this()->locks_held & (1u << l->rank)) &&
-           __atomic_load_n(&l->ticket_next, __ATOMIC_RELAXED) !=
-               __atomic_load_n(&l->ticket_serving, __ATOMIC_RELAXED);
+    return (cpu_this()->locks_held & l->bit) && __atomic_load_n(&l->taken, __ATOMIC_RELAXED);
 }
 
 // Before leaving the kernel or halting.

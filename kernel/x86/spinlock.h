@@ -20,11 +20,11 @@ enum lock_rank {  // outermost first
 };
 
 struct spinlock {
-    u32 ticket_next, ticket_serving;
-    enum lock_rank rank;
+    u32 taken;                       // 1: somebody has it
+    u32 bit;                         // of its rank in cpu->locks_held
     const char *name;
 };
-#define SPINLOCK_INIT(r, n) {0, 0, (r), (n)}
+#define SPINLOCK_INIT(r, n) {0, 1u << (r), (n)}
 
 void spin_init(struct spinlock *l, enum lock_rank rank, const char *name);
 void spin_lock(struct spinlock *l);

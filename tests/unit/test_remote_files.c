@@ -37,7 +37,7 @@ static bool reply_used[2];
 
 void cluster_set_bulk(const struct cluster_bulk_ops *ops) { bulk = ops; }
 status_t cluster_bulk_send(u32 node, const void *bytes, u32 len) {
-    ck_assert_uint_eq(net_lock.ticket_serving, 1);
+    ck_assert_uint_eq(net_lock.taken, 1);
     wire[wire_tail % 256].to = node;
     wire[wire_tail % 256].len = len;
     memcpy(wire[wire_tail++ % 256].bytes, bytes, len);
