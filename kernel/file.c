@@ -296,6 +296,43 @@ static status_t open_mounts(struct p9_call *c) {
     return s;
 }
 
+// The text of a link of /proc/PID/fd, where PID is p: its handle. E_NOENT: it is none.
+static status_t handle_link(const struct proc *p, const char *link, struct object_id *object) {
+    const u64 prefix = sizeof PATH_HANDLE_LINK - 1;
+    u64 number[2] = {0, 0};
+    u32 i = 0;
+    if (strncmp(link, PATH_HANDLE_LINK, prefix) != 0) return E_NOENT;
+    for (const char *at = link + prefix; *at; at++) {
+        if (*at == ':' && i == 0) i++;
+        else if (*at >= '0' && *at <= '9') number[i] = number[i] * 10 + (u64)(*at - '0');
+        else return E_NOENT;
+    }
+    const struct handle *h = handle_get(p, (i64)number[1]);
+    if (i != 1 || number[0] != proc_desc(p)->pid || !h) return E_NOENT;
+    *object = h->object;
+    return object_ref(h->object);
+}
+
+// Follows the symbolic link `made` (a reference, taken over): its text is in w->link, or
+// *is_link is false and w is at what it leads to.
+static status_t step_link(struct proc *p, struct path *w, struct object_id made, bool *is_link) {
+    struct p9_call r = {.type = P9_TREADLINK, .object = made, .count = P9_PATH_MAX - 1,
+                        .data.buffer = w->link};
+    struct object_id object;
+    status_t s = file_call(&r);
+    object_clunk(made);
+    w->link[s == S_OK ? r.result : 0] = 0;
+    *is_link = true;
+    if (s != S_OK) return s;
+    s = handle_link(p, w->link, &object);
+    if (s == E_NOENT) return S_OK;
+    if (s != S_OK) return s;
+    *is_link = false;
+    move_to(w, object);
+    w->attr_known = false;
+    return S_OK;
+}
+
 // One name from w->object on; w->link holds the text of a symbolic link where it is one
 // that is to be followed.
 static status_t step(struct proc *p, struct path *w, const char *name, bool follow, bool *is_link) {
@@ -318,17 +355,13 @@ static status_t step(struct proc *p, struct path *w, const char *name, bool foll
         status_t s = file_call(&c);
         if (s != S_OK) return s;
         if (follow && (c.attr.mode & S_IFMT) == S_IFLNK) {
-            struct p9_call r = {.type = P9_TREADLINK, .object = c.made,
-                                .count = P9_PATH_MAX - 1, .data.buffer = w->link};
-            s = file_call(&r);
-            object_clunk(c.made);
-            w->link[s == S_OK ? r.result : 0] = 0;
-            *is_link = true;
-            return s;
+            s = step_link(p, w, c.made, is_link);
+            if (s != S_OK || *is_link) return s;
+        } else {
+            move_to(w, c.made);
+            w->attr = c.attr;
+            w->attr_known = true;
         }
-        move_to(w, c.made);
-        w->attr = c.attr;
-        w->attr_known = true;
     }
     if (!strcmp(name, "..")) text_pop(w->text);
     else if (strcmp(name, ".")) text_push(w->text, name);
@@ -393,6 +426,13 @@ static status_t walk_start(struct proc *p, int dirfd, struct path *w) {
         from = h->object;
         memcpy(w->text, "/", 2);
     }
+    if (w->rest[0] && w->rest[0] != '/' && dirfd != AT_FDCWD) {
+        // The directory itself, not its open description: the root is known by its object.
+        struct p9_call c = {.type = P9_TWALK, .object = from, .name = "."};
+        const status_t walked = file_call(&c);
+        w->object = c.made;
+        return walked;
+    }
     status_t s = object_ref(from);
     if (s == S_OK) w->object = from;
     return s;
@@ -423,6 +463,24 @@ status_t path_walk(struct proc *p, int dirfd, const char *name, u32 flags, struc
         object_clunk(out->object);
         out->object.generation = 0;
     }
+    return s;
+}
+
+status_t path_up(struct proc *p, struct object_id dir, struct object_id *parent,
+                 const char **mount) {
+    *mount = NULL;
+    for (u32 i = 0; i < ARRAY_COUNT(mounts); i++)
+        if (object_id_equal(dir, mount_root(i))) *mount = mounts[i].name;
+    struct path *w = kmem_alloc(sizeof *w);
+    status_t s = w ? object_ref(dir) : E_NOMEM;
+    if (s == S_OK) {
+        bool is_link;
+        w->object = dir;
+        s = step(p, w, "..", false, &is_link);
+        if (s == S_OK) *parent = w->object;
+        else object_clunk(w->object);
+    }
+    if (w) kmem_free(w, sizeof *w);
     return s;
 }
 

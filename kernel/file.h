@@ -14,6 +14,9 @@ enum path_flags {
     PATH_MAY_LACK = 4,               // the last name may not exist: `missing`
     PATH_EMPTY_OK = 8,               // "" names dirfd itself (AT_EMPTY_PATH)
 };
+// What a link of /proc/PID/fd says, before PID:FD: it leads to the object itself (path_walk).
+#define PATH_HANDLE_LINK "handle:"
+
 struct path {
     struct object_id object;         // a reference; with PATH_PARENT or missing the directory
     struct p9_attr attr;             // of `object`, unless it is where the walk began
@@ -33,6 +36,10 @@ void path_put(struct path *path);    // clunks and frees
 status_t path_open(struct proc *p, int dirfd, const char *name, u32 flags, u32 mode,
                    struct object_id *made);
 status_t path_mount_find(const char *name, struct object_id *root);
+// The directory above dir, with a reference; *mount: dir's name where it is mounted there.
+status_t path_up(struct proc *p, struct object_id dir, struct object_id *parent,
+                 const char **mount);
+status_t dir_name(struct proc *p, struct object_id dir, char *text);   // kernel/dir_name.c
 void object_clunk(struct object_id id);
 status_t object_ref(struct object_id id);
 

@@ -231,7 +231,7 @@ static bool parse_number(const char *text, u64 *out) {
 }
 
 static status_t show_fd(u64 arg, struct text *t) {
-    text_add(t, "/dev/fd-%lu", arg & 0xffff);
+    text_add(t, PATH_HANDLE_LINK "%lu:%lu", arg >> 16, arg & 0xffff);
     return S_OK;
 }
 static const struct synth_entry fd_entry = {.name = "", .mode = S_IFLNK | 0700, .show = show_fd};

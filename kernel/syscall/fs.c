@@ -319,6 +319,24 @@ SYSCALL(chdir) {
     path_put(w);
     return r;
 }
+SYSCALL(fchdir) {
+    const struct handle *h = handle_get(p, (i32)a[0]);
+    if (!h) return E_BADF;
+    struct p9_call c = {.type = P9_TWALK, .object = h->object, .name = "."};
+    status_t s = file_call(&c);
+    if (s != S_OK) return s;
+    struct path *w = kmem_alloc(sizeof *w);
+    s = w ? dir_name(p, c.made, w->text) : E_NOMEM;
+    i64 r = s;
+    if (s == S_OK) {
+        w->object = c.made;
+        w->attr = c.attr;
+        r = chdir_to(p, w);
+    }
+    if (w) kmem_free(w, sizeof *w);
+    object_clunk(c.made);
+    return r;
+}
 SYSCALL(getcwd) {
     const char *cwd = paths_of(p)->cwd;
     u64 len = strlen(cwd) + 1;
@@ -362,3 +380,28 @@ SYSCALL(fstatfs) {
     const struct handle *h = handle_get(p, (i32)a[0]);
     return h ? statfs_of(p, h->object, a[1]) : E_BADF;
 }
+
+// --- extended attributes: no file server here keeps any ---
+
+static i64 no_xattr(struct proc *p, u64 name_uva, u32 follow) {
+    status_t s;
+    struct path *w = path_user(p, AT_FDCWD, name_uva, follow, &s);
+    if (!w) return s;
+    path_put(w);
+    return E_OPNOTSUPP;
+}
+static i64 no_fxattr(struct proc *p, u64 fd) {
+    return handle_get(p, (i32)fd) ? E_OPNOTSUPP : E_BADF;
+}
+SYSCALL(setxattr) { return no_xattr(p, a[0], PATH_FOLLOW); }
+SYSCALL(lsetxattr) { return no_xattr(p, a[0], 0); }
+SYSCALL(fsetxattr) { return no_fxattr(p, a[0]); }
+SYSCALL(getxattr) { return no_xattr(p, a[0], PATH_FOLLOW); }
+SYSCALL(lgetxattr) { return no_xattr(p, a[0], 0); }
+SYSCALL(fgetxattr) { return no_fxattr(p, a[0]); }
+SYSCALL(listxattr) { return no_xattr(p, a[0], PATH_FOLLOW); }
+SYSCALL(llistxattr) { return no_xattr(p, a[0], 0); }
+SYSCALL(flistxattr) { return no_fxattr(p, a[0]); }
+SYSCALL(removexattr) { return no_xattr(p, a[0], PATH_FOLLOW); }
+SYSCALL(lremovexattr) { return no_xattr(p, a[0], 0); }
+SYSCALL(fremovexattr) { return no_fxattr(p, a[0]); }

@@ -55,6 +55,7 @@ SYSCALL(truncate);
 SYSCALL(ftruncate);
 SYSCALL(getcwd);
 SYSCALL(chdir);
+SYSCALL(fchdir);
 SYSCALL(rename);
 SYSCALL(mkdir);
 SYSCALL(rmdir);
@@ -109,6 +110,18 @@ SYSCALL(sync);
 SYSCALL(mount);
 SYSCALL(umount2);
 SYSCALL(gettid);
+SYSCALL(setxattr);
+SYSCALL(lsetxattr);
+SYSCALL(fsetxattr);
+SYSCALL(getxattr);
+SYSCALL(lgetxattr);
+SYSCALL(fgetxattr);
+SYSCALL(listxattr);
+SYSCALL(llistxattr);
+SYSCALL(flistxattr);
+SYSCALL(removexattr);
+SYSCALL(lremovexattr);
+SYSCALL(fremovexattr);
 SYSCALL(tkill);
 SYSCALL(time);
 SYSCALL(futex);
@@ -233,7 +246,7 @@ const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [78] = {"getdents", NULL},
     [79] = {"getcwd", sys_getcwd},
     [80] = {"chdir", sys_chdir},
-    [81] = {"fchdir", NULL},
+    [81] = {"fchdir", sys_fchdir},
     [82] = {"rename", sys_rename},
     [83] = {"mkdir", sys_mkdir},
     [84] = {"rmdir", sys_rmdir},
@@ -340,18 +353,18 @@ const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [185] = {"security", NULL},
     [186] = {"gettid", sys_gettid},
     [187] = {"readahead", NULL},
-    [188] = {"setxattr", NULL},
-    [189] = {"lsetxattr", NULL},
-    [190] = {"fsetxattr", NULL},
-    [191] = {"getxattr", NULL},
-    [192] = {"lgetxattr", NULL},
-    [193] = {"fgetxattr", NULL},
-    [194] = {"listxattr", NULL},
-    [195] = {"llistxattr", NULL},
-    [196] = {"flistxattr", NULL},
-    [197] = {"removexattr", NULL},
-    [198] = {"lremovexattr", NULL},
-    [199] = {"fremovexattr", NULL},
+    [188] = {"setxattr", sys_setxattr},
+    [189] = {"lsetxattr", sys_lsetxattr},
+    [190] = {"fsetxattr", sys_fsetxattr},
+    [191] = {"getxattr", sys_getxattr},
+    [192] = {"lgetxattr", sys_lgetxattr},
+    [193] = {"fgetxattr", sys_fgetxattr},
+    [194] = {"listxattr", sys_listxattr},
+    [195] = {"llistxattr", sys_llistxattr},
+    [196] = {"flistxattr", sys_flistxattr},
+    [197] = {"removexattr", sys_removexattr},
+    [198] = {"lremovexattr", sys_lremovexattr},
+    [199] = {"fremovexattr", sys_fremovexattr},
     [200] = {"tkill", sys_tkill},
     [201] = {"time", sys_time},
     [202] = {"futex", sys_futex},
