@@ -108,6 +108,7 @@ struct cluster_move {
     u64 cookie;
 };
 status_t cluster_bulk_move(const struct cluster_move *m);     // as cluster_bulk_send
+u32 cluster_bulk_resends(u32 node);  // rdma_qp_resends of the pair that moves go over
 // What `node` may READ of ours by physical address: user frames. Its key; 0: not up.
 u32 cluster_frames_key(u32 node);
 // What we may READ of `node` by physical address: where it begins and its key. E_HOSTUNREACH.

@@ -74,6 +74,11 @@ status_t cluster_bulk_move(const struct cluster_move *m) {
     return status == E_NOMEM ? E_AGAIN : E_HOSTUNREACH;
 }
 
+u32 cluster_bulk_resends(u32 node) {
+    const struct peer *p = peer_up(node);
+    return p != NULL ? rdma_qp_resends(p->qp[QP_BULK]) : 0;
+}
+
 static void moved(struct peer *p, u32 index, status_t status) {
     if (!(p->moves_used & BIT(index))) return;
     p->moves_used &= ~BIT(index);

@@ -1,5 +1,6 @@
 // The kernel's hands of proto/cluster/drive_read.c: READs on the bulk pair into a reply
-// buffer. RC runs READs of one pair in order, so a page's entry is read after the page.
+// buffer. RC runs READs of one pair in order, so a page's entry is read after the page, unless
+// requests were sent again: an answer to the first copy may come after one to the second.
 // Called by remote_files.c. Lock: net_lock for all of it. Spec: DESIGN 3 "Remote drives".
 #include "kernel/remote_drive.h"
 
@@ -20,6 +21,7 @@ _Static_assert(2 * DRIVE_READ_PAGES_MAX + 2 <= CLUSTER_BULK_MOVES_MAX, "one step
 struct read {
     bool used, failed, full;
     u32 node, out;                   // READs under way
+    u32 resends;                     // of their pair, as they were posted
     u64 index_pa, in_page;
     struct drive_read m;
     u8 *memory;                      // the reply buffer
@@ -139,6 +141,7 @@ static void end(struct read *r, status_t status) {
 }
 
 static void go_on(struct read *r, enum drive_read_next next) {
+    r->resends = cluster_bulk_resends(r->node);
     if (next == DRIVE_READ_SETS) post_sets(r);
     if (next == DRIVE_READ_PAGES) post_pages(r);
 }
@@ -176,6 +179,7 @@ bool remote_drive_moved(u64 cookie, status_t status) {
         end(r, E_HOSTUNREACH);
         return true;
     }
+    r->m.resent = cluster_bulk_resends(r->node) != r->resends;
     const enum drive_read_next next = r->full ? DRIVE_READ_MISS : drive_read_step(&r->m);
     if (next == DRIVE_READ_HIT || next == DRIVE_READ_MISS) {
         end(r, next == DRIVE_READ_HIT ? S_OK : E_AGAIN);

@@ -162,6 +162,9 @@ status_t rdma_modify_qp(struct rdma_qp *qp, const struct rdma_qp_attr *attr, u32
 void rdma_query_qp(const struct rdma_qp *qp, struct rdma_qp_attr *attr);
 // Flushes, then forgets the QP: no packet of it acts after this returns.
 void rdma_destroy_qp(struct rdma_qp *qp);
+// How often requests of this QP were sent again. Two READs of one QP between which it grew may
+// be answered by different copies: then the first one's bytes can be newer than the second's.
+u32 rdma_qp_resends(const struct rdma_qp *qp);
 u32 rdma_qp_num(const struct rdma_qp *qp);
 void *rdma_qp_context(const struct rdma_qp *qp);
 

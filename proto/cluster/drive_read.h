@@ -1,6 +1,7 @@
 // One read of another node's cached drive without its help: READ the entries, chain READ
-// frame and READ entry again, take the bytes only if both are equal and even. A pure
-// machine: it says what to READ next; its host fills `sets`, the pages and `again`.
+// frame and READ entry again, take the bytes only if both are equal and even, and no request
+// was sent again (the entry's answer may then be older than the frame's). A pure machine: it
+// says what to READ next; its host fills `sets`, the pages and `again`.
 // Spec: DESIGN 3 "Remote drives".
 #pragma once
 
@@ -22,6 +23,7 @@ struct drive_read {
     struct drive_entry *sets;        // [page_count * DRIVE_WAYS]
     struct drive_entry *again;       // [page_count]
     enum drive_read_next next;       // what was asked for last
+    bool resent;                     // set before a step: READs of it may be out of order
     u32 way[DRIVE_READ_PAGES_MAX];
 };
 

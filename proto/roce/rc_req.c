@@ -136,6 +136,7 @@ static void go_back(struct rc_req *q, u64 now_ns) {
     while (q->cur != q->ring.tail && wqe_at(q, q->cur)->done) q->cur++;
     q->send_psn = q->una;
     q->reads_out = q->read_psns = 0;
+    q->resends++;
     timer_arm(q, now_ns);
 }
 

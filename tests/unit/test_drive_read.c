@@ -66,9 +66,19 @@ static void read_entry(struct drive_entry *to, u64 place, u32 chance) {
     }
 }
 
+// The frame of page i; after the entry: a request that was sent again, whose first answer was
+// lost while the first answer to the entry's request came late.
+static void read_frame(struct drive_read *r, u32 i, u32 chance) {
+    for (u32 k = 0; k < 2; k++) {
+        maybe(chance);
+        got[i][k] = frame[drive_read_entry(r, i)->frame][k];
+    }
+}
+
 static enum drive_read_next run(struct drive_read *r, u32 chance) {
     enum drive_read_next next = drive_read_begin(r);
     for (u32 steps = 0; next < DRIVE_READ_HIT; steps++) {
+        r->resent = false;
         ck_assert_uint_le(steps, 2 * DRIVE_READ_TRIES);
         for (u32 i = 0; i < r->page_count; i++) {
             if (next == DRIVE_READ_SETS) {
@@ -77,11 +87,12 @@ static enum drive_read_next run(struct drive_read *r, u32 chance) {
                     read_entry(&sets[i * DRIVE_WAYS + w], set * DRIVE_WAYS + w, chance);
                 continue;
             }
-            for (u32 k = 0; k < 2; k++) {
-                maybe(chance);
-                got[i][k] = frame[drive_read_entry(r, i)->frame][k];
-            }
+            read_frame(r, i, chance);
             read_entry(&again[i], drive_read_place(r, i), chance);
+            if (chance == 0 || dice(20) != 0) continue;
+            r->resent = true;
+            maybe(2);
+            read_frame(r, i, chance);
         }
         next = drive_read_step(r);
     }
