@@ -31,7 +31,7 @@ void proc_syscall(void) {
     i64 result = syscall_dispatch(p, nr);
     if (cpu_this()->current != p) return;        // it ended, or exec and exit went on
     if (result == S_RESTART) {
-        d->regs.rip -= 2;
+        d->regs.rip -= SYSCALL_BYTES;
         d->regs.rax = nr;
         return;
     }
@@ -186,7 +186,7 @@ static bool may_return(struct proc *p) {
     if (p->cl.arrived || p->cl.fresh) proc_hooks.edge(p);
     if (p->placing.due) placement_edge(p);
     if (p->freeze_wanted && proc_hooks.freeze && proc_hooks.freeze(p)) return false;
-    if (!p->reply_waits && !signal_deliver(p)) return false;
+    if (!p->reply_waits && signal_has_work(p) && !signal_deliver(p)) return false;
     if (p->slice_over) {
         p->slice_over = false;
         p->slice_end_ns = time_now_ns() + RUNQ_SLICE_NS;
@@ -195,6 +195,7 @@ static bool may_return(struct proc *p) {
     return true;
 }
 
+// Whether the saved registers may be loaded: entry.S trusts them.
 static bool regs_sane(struct proc *p) {
     struct user_regs *r = &proc_desc(p)->regs;
     r->cs = SEL_USER_CODE;

@@ -178,9 +178,7 @@ static u64 bytes_of(const struct p9_call *c) {
     }
 }
 
-void placement_used_here(struct proc *p, const struct p9_call *c, const char *server) {
-    const enum account_kind kind = strcmp(server, "drive") == 0 ? ACCOUNT_DRIVE
-                                   : strcmp(server, "pipe") == 0 ? ACCOUNT_PIPE : ACCOUNT_FILE;
+void placement_used_here(struct proc *p, const struct p9_call *c, enum account_kind kind) {
     struct account *a = &place_of(p)->account;
     if (c->type == P9_TPAGE) {       // fetched once, then its own: as a page after a move
         account_page(a, (u8)node_id);
@@ -191,6 +189,11 @@ void placement_used_here(struct proc *p, const struct p9_call *c, const char *se
     const bool due = one_sided ? account_one_sided(a, (u8)node_id, 2, bytes_of(c))
                                : account_message(a, (u8)node_id, kind, bytes_of(c));
     if (due) p->placing.due = true;
+}
+
+void placement_used_pipe(struct proc *p, u64 bytes) {
+    if (account_message(&place_of(p)->account, (u8)node_id, ACCOUNT_PIPE, bytes))
+        p->placing.due = true;
 }
 
 // Another node's object: by what is known here of its kind.

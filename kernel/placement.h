@@ -41,7 +41,8 @@ void placement_ended(struct proc *p);            // proc_lock
 void placement_settled(struct proc *p, status_t status);
 
 // --- what it uses; its CPU, any lock but proc_lock ---
-void placement_used_here(struct proc *p, const struct p9_call *c, const char *server);
+void placement_used_pipe(struct proc *p, u64 bytes);      // of this node
+void placement_used_here(struct proc *p, const struct p9_call *c, enum account_kind kind);
 void placement_used_there(struct proc *p, const struct p9_call *c, bool one_sided, u64 wait_ns);
 // At the edge of a process with placing.due. No lock held.
 void placement_edge(struct proc *p);

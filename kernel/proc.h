@@ -20,6 +20,10 @@ enum proc_state {
 // Those who wait for one thing. Lock: proc_lock.
 struct wait_list { struct list_node head; };
 
+// Where the read that a process waits in wants its bytes: who has them may put them there and
+// end the call (wait_complete), which then does not run again. Lock: proc_lock.
+struct wait_offer { u8 *at; u32 len; };          // in one page; at NULL: it runs again
+
 // The cluster part's view of a process here (kernel/migrate.c, kernel/remote_page.c).
 struct proc_cluster {
     bool wanted;                     // it is to move to `target`, until that is settled
@@ -81,6 +85,7 @@ struct proc {
     struct list_node wait;           // a wait list
     struct list_node timer;          // the list of deadlines
     u64 timer_ns;
+    struct wait_offer offer;         // of the wait it is in
     struct wait_list child_wait;     // this process in wait4
     struct wait_list vfork_wait;     // the parent until this one execs or exits
     struct proc_cluster cl;
@@ -136,6 +141,8 @@ void wait_wake_all(struct wait_list *w);
 void wait_wake_all_locked(struct wait_list *w);         // proc_lock held
 u32 wait_wake_some(struct wait_list *w, u32 count, bool (*match)(struct proc *, u64), u64 arg);
 void wait_wake_proc(struct proc *p);                    // proc_lock held
+bool wait_offers(const struct proc *p);                 // proc_lock held, as for the next
+void wait_complete(struct proc *p, i64 result);
 void wait_alarm_changed(struct proc *p);
 void wait_run_deadlines(u64 now_ns);
 void proc_alarm_due(struct proc *p);                    // SIGALRM; proc_lock held

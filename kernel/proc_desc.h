@@ -40,6 +40,8 @@ struct user_regs {
     u64 rip, cs, rflags, rsp, ss;
 };
 
+#define SYSCALL_BYTES 2u             // a call that is to run again stands before its instruction
+
 // One file descriptor of the process.
 struct handle {
     struct object_id object;         // an open file description; its node serves it

@@ -57,6 +57,11 @@ bool signal_is_deliverable(const struct proc *p) {
     return p->kill_pending || (d->signal_pending & (~d->signal_mask | UNMASKABLE));
 }
 
+// False: signal_deliver would find nothing to do.
+bool signal_has_work(const struct proc *p) {
+    return (proc_desc(p)->flags & PROC_FLAG_RESTORE_MASK) || signal_is_deliverable(p);
+}
+
 static void tell_parent_of_stop(struct proc *p, i32 code, i32 status) {
     struct proc *parent = proc_find(proc_desc(p)->ppid);
     if (!parent || parent->state == PROC_ZOMBIE) return;

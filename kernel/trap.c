@@ -155,16 +155,9 @@ static void idle_once(void) {
     __atomic_store_n(&c->idle, false, __ATOMIC_RELAXED);
 }
 
-// Whether the saved registers may be loaded: entry.S trusts them.
-static bool registers_sane(struct user_regs *r) {
-    r->cs = SEL_USER_CODE;
-    r->ss = SEL_USER_DATA;
-    r->rflags = (r->rflags & RFLAGS_USER) | RFLAGS_IF | 2;
-    return r->rip < USER_END;
-}
-
 // The only way out of the kernel: runs what is due, then goes to the current process, or
-// rests until there is one. Interrupts off, this CPU's stack, no lock held.
+// rests until there is one. Interrupts off, this CPU's stack, no lock held. process_hooks.edge
+// answers for the registers: entry.S trusts them.
 _Noreturn void edge_exit(void) {
     struct cpu *c = cpu_this();
     for (;;) {
@@ -177,10 +170,6 @@ _Noreturn void edge_exit(void) {
         ASSERT(r);
         if (left) come_back_soon();
         else if (__atomic_load_n(&c->edge_work, __ATOMIC_RELAXED)) continue;
-        if (!registers_sane(r)) {
-            trap_user(r, TRAP_PROTECTION, 0, 0);
-            continue;
-        }
         spin_assert_none_held();
         return_to_user(r);
     }

@@ -113,28 +113,45 @@ void pt_clear_range(struct proc_desc *d, u64 start, u64 end) {
     }
 }
 
-static void free_table(pte_t *table, u32 level, u32 count) {
-    for (u32 i = 0; i < count; i++) {
-        pte_t e = table[i];
-        table[i] = 0;
+// The first entry from i on that is not 0, or count: eight at a look, for most are.
+static u32 next_used(const pte_t *table, u32 i, u32 count) {
+    while (i < count) {
+        const pte_t *t = &table[i];
+        if (i % 8 == 0 && !(t[0] | t[1] | t[2] | t[3] | t[4] | t[5] | t[6] | t[7])) i += 8;
+        else if (*t) break;
+        else i++;
+    }
+    return i;
+}
+
+// Gives back what a table names; its entries stay as they are, for it goes as well.
+static void free_table(const pte_t *table, u32 level) {
+    for (u32 i = 0; (i = next_used(table, i, PTE_COUNT)) < PTE_COUNT; i++) {
+        const pte_t e = table[i];
         if (!(e & PTE_P)) continue;
-        if (level > 1) free_table(table_of(e), level - 1, PTE_COUNT);
+        if (level > 1) free_table(table_of(e), level - 1);
         frame_unref(pte_frame(e));
     }
 }
 
 // Drops every page and table of the user half; the root frame stays.
 void pt_free_user(struct proc_desc *d) {
-    free_table(phys_to_virt(d->root_table), PTE_LEVELS, USER_ROOT_ENTRIES);
+    pte_t *root = phys_to_virt(d->root_table);
+    for (u32 i = 0; (i = next_used(root, i, USER_ROOT_ENTRIES)) < USER_ROOT_ENTRIES; i++) {
+        const pte_t e = root[i];
+        root[i] = 0;
+        if (!(e & PTE_P)) continue;
+        free_table(table_of(e), PTE_LEVELS - 1);
+        frame_unref(pte_frame(e));
+    }
     d->pages_resident = 0;
     d->pages_remote = 0;
     pt_flush_all();
 }
 
 static status_t copy_table(pte_t *to, pte_t *from, u32 level, u32 count) {
-    for (u32 i = 0; i < count; i++) {
+    for (u32 i = 0; (i = next_used(from, i, count)) < count; i++) {
         pte_t e = from[i];
-        if (e == 0) continue;
         if (!(e & PTE_P)) {
             if (npte_kind(e) != NPTE_LOST) return E_BUSY;
             to[i] = e;

@@ -23,6 +23,23 @@ void wait_on_locked(struct wait_list *w, struct proc *p, bool uninterruptible) {
     list_push_back(&w->head, &p->wait);
     start_waiting(p);
     p->wait_uninterruptible = uninterruptible;
+    p->offer.at = NULL;
+}
+
+// Whether wait_complete may end p's call: it waits, with an offer, and has left its CPU, so its
+// registers stand before the call.
+bool wait_offers(const struct proc *p) {
+    return p->offer.at && p->state == PROC_WAITING && !p->on_cpu && proc_desc(p)->wait.nr >= 0;
+}
+
+// Ends the call that p waits in, for which wait_offers(p): it goes on behind it with `result`.
+void wait_complete(struct proc *p, i64 result) {
+    struct proc_desc *d = proc_desc(p);
+    d->regs.rip += SYSCALL_BYTES;
+    d->regs.rax = (u64)result;
+    d->wait.nr = -1;
+    p->offer.at = NULL;
+    wait_wake_proc(p);
 }
 
 // Sets p aside on w; at most one list at a time. The caller returns S_RESTART and

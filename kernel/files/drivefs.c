@@ -120,6 +120,7 @@ static const struct object_ops file_ops = {"drive", file_call_drive, keep};
 static void file_add(struct drive *d, const char *name, u64 first_byte, u64 bytes) {
     struct drive_file *f = kmem_alloc(sizeof *f);
     if (!f || object_add(&f->object, &file_ops) != S_OK) return;
+    f->object.kind = ACCOUNT_DRIVE;
     f->name = name;
     f->d = d;
     f->first_byte = first_byte;

@@ -125,7 +125,7 @@ static status_t call_here(struct p9_call *c, struct proc *from) {
         c->status = S_OK;
     } else {
         c->status = o->ops->call(o, c);
-        if (from && c->status != S_RESTART) placement_used_here(from, c, server_name(o));
+        if (from && c->status != S_RESTART) placement_used_here(from, c, o->kind);
     }
     spin_unlock(&files_lock);
     return c->status;
@@ -162,13 +162,15 @@ void file_wait_io(struct wait_list *w) {
     wait_on(w, caller);
 }
 
-// Wakes those on w, everybody who polls, and parked requests of other nodes.
+// Wakes those on w, everybody who polls where `polled`, and parked requests of other nodes.
 // files_lock held, as when they went on the list, so looking at an empty one loses nobody.
-void file_wake(struct wait_list *w) {
+void file_wake_polled(struct wait_list *w, bool polled) {
     if (!list_empty(&w->head)) wait_wake_all(w);
-    if (!list_empty(&poll_wait.head)) wait_wake_all(&poll_wait);
+    if (polled && !list_empty(&poll_wait.head)) wait_wake_all(&poll_wait);
     if (file_hooks.changed) file_hooks.changed();
 }
+
+void file_wake(struct wait_list *w) { file_wake_polled(w, true); }
 
 enum data_move { DATA_PUT, DATA_GET, DATA_ZERO };
 

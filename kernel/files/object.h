@@ -6,6 +6,7 @@
 #include "kernel/proc.h"
 #include "kernel/x86/spinlock.h"
 #include "proto/p9/p9.h"
+#include "sched/account.h"
 
 // Private call, never on the wire: the frame that holds the page at `offset`, with a
 // reference, in `result`; flags = 1 for a shared mapping.
@@ -39,6 +40,7 @@ struct object {
     const struct object_ops *ops;
     u32 index, refs;
     u64 generation;                  // 0: not in the table
+    enum account_kind kind;          // what its uses are for the account
 };
 
 extern struct spinlock files_lock;
@@ -60,6 +62,7 @@ u32 file_caller_pid(void);                   // who made the call that runs; fil
 void file_wait(struct wait_list *w);         // for servers: the caller waits here
 void file_wait_io(struct wait_list *w);      // the same for a drive: signals wait as well
 void file_wake(struct wait_list *w);         // and is woken, pollers as well
+void file_wake_polled(struct wait_list *w, bool polled);   // the same where it knows of them
 
 struct file_hooks {
     status_t (*remote_call)(struct p9_call *c);   // NULL: E_HOSTUNREACH
@@ -69,7 +72,9 @@ extern struct file_hooks file_hooks;
 
 // Open file descriptions (kernel/files/ofd.c).
 status_t ofd_open(struct object *file, u32 flags, struct p9_call *c);
-const char *server_name(const struct object *o);         // "drive", "pipe", ...; files_lock
+
+struct object *ofd_file(const struct object *o, u32 not_mode);
+bool ofd_blocks(const struct object *o);
 
 // Data of a call.
 u32 data_put(struct p9_call *c, u64 at, const void *from, u64 len_bytes);
@@ -86,3 +91,5 @@ struct object *devfs_init(void);
 struct object *procfs_init(void);
 struct object *nodesfs_init(void);
 status_t pipe_make(struct object **read_end, struct object **write_end);   // two open ends
+struct pipe_io { struct object_id id; u8 *at; u32 len; bool write; };
+i64 pipe_quick(struct proc *p, const struct pipe_io *io);

@@ -88,10 +88,17 @@ static void ofd_release(struct object *o) {
 
 static const struct object_ops ofd_ops = {"ofd", ofd_call, ofd_release};
 
-// Who serves o, or what o is an open description of. files_lock held.
-const char *server_name(const struct object *o) {
-    return o->ops == &ofd_ops ? CONTAINER_OF(o, struct ofd, object)->file->ops->name
-                              : o->ops->name;
+// What the open description o is over. NULL: it is none, or its access mode is not_mode, or it
+// was opened by O_PATH. files_lock held.
+struct object *ofd_file(const struct object *o, u32 not_mode) {
+    if (o->ops != &ofd_ops) return NULL;
+    const struct ofd *f = CONTAINER_OF(o, struct ofd, object);
+    return (f->flags & O_PATH) || (f->flags & O_ACCMODE) == not_mode ? NULL : f->file;
+}
+
+// Whether an open description waits. files_lock held.
+bool ofd_blocks(const struct object *o) {
+    return !(CONTAINER_OF(o, struct ofd, object)->flags & O_NONBLOCK);
 }
 
 // Makes an open file description over `file` (takes a reference of its own) and names
@@ -106,6 +113,7 @@ status_t ofd_open(struct object *file, u32 flags, struct p9_call *c) {
     }
     object_get(file);
     f->file = file;
+    f->object.kind = file->kind;
     f->flags = flags & (O_ACCMODE | O_EXCL | O_APPEND | O_NONBLOCK | O_DIRECTORY | O_PATH);
     c->made = object_id_of(&f->object);
     return S_OK;

@@ -89,8 +89,43 @@ static i64 io_move(struct proc *p, const struct io *io) {
     return s != S_OK && done == 0 ? (i64)s : (i64)done;
 }
 
+// One call for what lies in one page. *rest: a write that went in part goes on.
+static i64 io_page(struct proc *p, const u64 *a, u64 offset, enum io_dir dir, bool *rest) {
+    const struct handle *h = handle_get(p, (i32)a[0]);
+    u8 *page;
+    if (!h) return E_BADF;
+    status_t s = user_page(p, a[1], dir == IO_READ ? ACCESS_WRITE : ACCESS_READ, &page);
+    if (s != S_OK) return s;
+    if ((h->flags & HANDLE_PIPE) && h->object.node == node_id) {
+        const i64 n = pipe_quick(p, &(struct pipe_io){h->object, page, (u32)a[2],
+                                                      dir == IO_WRITE});
+        if (n != 0) return n;
+    }
+    struct p9_call c;
+    memset(&c, 0, P9_CALL_HEAD_BYTES);
+    c.type = dir == IO_READ ? P9_TREAD : P9_TWRITE;
+    c.object = h->object;
+    c.offset = offset;
+    c.pid = proc_desc(p)->pid;
+    c.count = a[2];
+    c.data.seg_count = 1;
+    c.data.seg[0].pa = virt_to_phys(page);
+    c.data.seg[0].len = (u32)a[2];
+    s = file_call(&c);
+    if (s != S_OK) return s;
+    *rest = dir == IO_WRITE && c.result < a[2] && c.result != 0;
+    return (i64)c.result;
+}
+
 static i64 io_one(struct proc *p, const u64 *a, u64 offset, enum io_dir dir) {
     const struct iovec v = {a[1], a[2]};
+    u64 *done = &proc_desc(p)->wait.done_bytes;
+    if (a[2] != 0 && a[2] <= PAGE_SIZE - (a[1] & PAGE_MASK) && *done == 0) {
+        bool rest = false;
+        const i64 r = io_page(p, a, offset, dir, &rest);
+        if (!rest) return r;
+        *done = (u64)r;
+    }
     return io_move(p, &(struct io){(i32)a[0], &v, 1, offset, dir});
 }
 SYSCALL(read) { return io_one(p, a, P9_OFFSET_CURRENT, IO_READ); }

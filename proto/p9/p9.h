@@ -80,14 +80,16 @@ struct p9_call {
     const char *name2;               // renameat: the new name; symlink: the target
     u32 flags, mode;
     u64 offset, count, value;
+    u64 result;                      // out: bytes moved, new offset, ready bits, lock's status
     struct p9_data data;
     union {
         struct p9_attr attr;         // in: setattr; out: getattr, walk. getattr: valid = wanted
         struct p9_statfs statfs;     // out: statfs
         struct p9_lock lock;         // in: lock, getlock; out: getlock
     };
-    u64 result;                      // out: bytes moved, new offset, ready bits, lock's status
 };
+// What of a call must be 0 where it is not set: all before the pieces of its data.
+#define P9_CALL_HEAD_BYTES offsetof(struct p9_call, data.seg)
 
 // Copies between a kernel buffer and the call's data, from `at` bytes into it. Returns
 // the bytes copied (less than len where the data ends).
