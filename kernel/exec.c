@@ -238,7 +238,10 @@ static void take_space(struct proc_desc *to, const struct proc_desc *from) {
     to->stack_low = from->stack_low;
 }
 
-static void set_names(struct proc *p, struct build *b, const struct exec_args *args) {
+// path: what the caller named; as Linux has it, that names the process, whatever links or
+// `#!` lines lead on to.
+static void set_names(struct proc *p, struct build *b, const char *path,
+                      const struct exec_args *args) {
     struct proc_desc *d = proc_desc(p);
     struct proc_paths *paths = paths_of(p);
     memcpy(paths->exe, b->exe, sizeof paths->exe);
@@ -247,8 +250,8 @@ static void set_names(struct proc *p, struct build *b, const struct exec_args *a
     len = MIN(len, sizeof paths->args - 1);
     memset(paths->args, 0, sizeof paths->args);
     memcpy(paths->args, args->bytes, len);
-    const char *base = b->exe;
-    for (const char *c = b->exe; *c; c++) {
+    const char *base = *path ? path : b->exe;
+    for (const char *c = base; *c; c++) {
         if (*c == '/' && c[1]) base = c + 1;
     }
     memset(d->name, 0, sizeof d->name);
@@ -267,7 +270,8 @@ static void reset_signals(struct proc *p) {
 }
 
 // The point of no return: nothing below fails.
-static void commit(struct proc *p, struct build *b, const struct exec_args *args) {
+static void commit(struct proc *p, struct build *b, const char *path,
+                   const struct exec_args *args) {
     struct proc_desc *d = proc_desc(p);
     bool current = proc_current() == p;
     take_space(b->saved, d);
@@ -277,7 +281,7 @@ static void commit(struct proc *p, struct build *b, const struct exec_args *args
     object_clunk(d->exe);
     d->exe = b->main.file;
     b->main.file = (struct object_id){0};
-    set_names(p, b, args);
+    set_names(p, b, path, args);
     reset_signals(p);
     handles_close_exec(p);
     d->clear_child_tid = d->robust_list = 0;
@@ -351,7 +355,7 @@ status_t exec_program(struct proc *p, int dirfd, const char *path, struct exec_a
     b->saved = kmem_alloc(sizeof *b->saved);
     status_t s = b->space && b->saved ? load_files(p, dirfd, path, args, b) : E_NOMEM;
     if (s == S_OK) s = build_space(p, b, args);
-    if (s == S_OK) commit(p, b, args);
+    if (s == S_OK) commit(p, b, path, args);
     else if (b->space) aspace_destroy(b->space);
     object_clunk(b->main.file);
     object_clunk(b->interp.file);

@@ -8,6 +8,7 @@
 #include "kernel/files/userfs.h"
 #include "kernel/klog.h"
 #include "kernel/options.h"
+#include "kernel/proc_path.h"
 #include "mm/kmem.h"
 
 #define PATH_LINKS_MAX 40u
@@ -333,6 +334,11 @@ static status_t step_link(struct proc *p, struct path *w, struct object_id made,
     return S_OK;
 }
 
+static bool is_proc(const struct path *w) { return object_id_equal(w->object, mounts[1].root); }
+
+// Is that the last name behind the one that is walked? /proc/PID/node is written to here.
+static bool next_is(const struct path *w, const char *name) { return !strcmp(w->ahead, name); }
+
 // One name from w->object on; w->link holds the text of a symbolic link where it is one
 // that is to be followed.
 static status_t step(struct proc *p, struct path *w, const char *name, bool follow, bool *is_link) {
@@ -353,6 +359,8 @@ static status_t step(struct proc *p, struct path *w, const char *name, bool foll
         char number[4];
         struct p9_call c = walk_call(w, name, number);
         status_t s = file_call(&c);
+        if (s == S_OK && is_proc(w) && proc_path_is_away(&c) && !next_is(w, "node"))
+            s = proc_path_follow(&c);
         if (s != S_OK) return s;
         if (follow && (c.attr.mode & S_IFMT) == S_IFLNK) {
             s = step_link(p, w, c.made, is_link);
@@ -393,6 +401,7 @@ static status_t walk_rest(struct proc *p, struct path *w, u32 flags) {
         u64 next = end;
         while (w->rest[next] == '/') next++;
         bool last = !w->rest[next];
+        w->ahead = w->rest + next;
         if (last) w->want_dir = w->rest[end] == '/';
         if (last && (flags & PATH_PARENT)) return S_OK;
         bool is_link, follow = !last || (flags & PATH_FOLLOW) || w->want_dir;
@@ -504,7 +513,8 @@ void path_put(struct path *path) {
 static status_t open_object(struct proc *p, struct path *w, u32 flags, struct object_id *made) {
     struct p9_call c = {.type = P9_TLOPEN, .object = w->object, .flags = flags,
                         .pid = proc_desc(p)->pid};
-    status_t s = object_is_mounts(w->object) ? open_mounts(&c) : file_call(&c);
+    status_t s = object_is_mounts(w->object) ? open_mounts(&c)
+               : is_proc(w) ? proc_path_open(&c) : file_call(&c);
     *made = c.made;
     return s;
 }

@@ -23,6 +23,7 @@ struct path {
     bool attr_known, missing, want_dir;
     char last[P9_NAME_MAX + 1];      // with PATH_PARENT or missing
     char text[PROC_PATH_MAX];        // absolute, as far as known
+    const char *ahead;               // private: the names behind the one that is walked
     char rest[P9_PATH_MAX];          // private
     char link[P9_PATH_MAX];          // private
 };

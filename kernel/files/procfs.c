@@ -1,22 +1,17 @@
 // /proc in Linux's formats, so that busybox ps, top, free and uptime work, plus
-// /proc/PID/node. Processes of this node; those of others through proc_hooks later.
+// /proc/PID/node: the processes that this node has. kernel/proc_path.c joins those of all
+// nodes, and walks on to the node that has one. proc_kernel.c has what is no process's.
 // Called through synth.c; lock: files_lock, and proc_lock inside for the table.
 #include "base/owner.h"
 #include "base/string.h"
 #include "kernel/clock.h"
 #include "kernel/file.h"
+#include "kernel/files/procfs.h"
 #include "kernel/files/ramfs.h"
-#include "kernel/files/synth.h"
-#include "kernel/files/userfs.h"
 #include "kernel/klog.h"
 #include "kernel/placement_show.h"
+#include "kernel/proc_path.h"
 #include "kernel/x86/cpu.h"
-#include "mm/frame.h"
-#include "sched/runq.h"
-
-#define TICKS_PER_S 100u
-#define NS_PER_TICK ((u64)(NS_PER_S / TICKS_PER_S))
-#define SECONDS(ns) ((u64)((ns) / NS_PER_S))
 
 static char state_letter(const struct proc *p) {
     switch (p->state) {
@@ -27,7 +22,20 @@ static char state_letter(const struct proc *p) {
     }
 }
 
-static struct proc *by_pid(u64 pid) { return proc_find((u32)pid); }
+// Frozen to go elsewhere, and nobody has it yet: its image is what there is. proc_lock held.
+static bool on_its_way(const struct proc *p) {
+    u8 node;
+    return p->state == PROC_AWAY && p->cl.frozen && proc_hooks.where &&
+           proc_hooks.where(proc_desc(p)->pid, &node) && node == node_id;
+}
+
+// A process that this node has, also while it is on its way to another. proc_lock held.
+static struct proc *by_pid(u64 pid) {
+    struct proc *p = proc_find((u32)pid);
+    for (u32 i = 0; i < proc_end && !p; i++)
+        if (proc_descs[i].pid == pid && on_its_way(&procs[i])) p = &procs[i];
+    return p;
+}
 
 // A copy of what is shown, taken under proc_lock. False: it is gone.
 struct snapshot {
@@ -107,6 +115,27 @@ static status_t show_status(u64 pid, struct text *t) {
              s.name, s.state, state_name(s.state), s.pid, s.pid, s.ppid, s.uid, s.uid, s.uid, s.uid,
              s.gid, s.gid, s.gid, s.gid, s.handles, s.virtual_bytes / 1024, s.resident * 4,
              s.pending, s.mask, s.ignored, s.caught);
+    return S_OK;
+}
+
+static status_t show_limits(u64 pid, struct text *t) {
+    u64 files = 0, stack = 0;
+    spin_lock(&proc_lock);
+    const struct proc *p = by_pid(pid);
+    if (p) files = proc_desc(p)->rlimit_nofile, stack = proc_desc(p)->rlimit_stack;
+    spin_unlock(&proc_lock);
+    if (!p) return E_SRCH;
+    static const char *const line = "%-25s %-20lu %-20lu %-10s\n";
+    text_add(t, "%-25s %-20s %-20s %-10s\n", "Limit", "Soft Limit", "Hard Limit", "Units");
+    text_add(t, line, "Max stack size", stack, stack, "bytes");
+    text_add(t, line, "Max open files", files, (u64)HANDLES_MAX, "files");
+    return S_OK;
+}
+
+// What it waits for inside the kernel is told to nobody, as Linux does for other users'.
+static status_t show_wchan(u64 pid, struct text *t) {
+    (void)pid;
+    text_add(t, "0");
     return S_OK;
 }
 
@@ -250,11 +279,41 @@ static status_t find_fd(u64 pid, const char *name, const struct synth_entry **en
 
 static const struct synth_ops fd_ops = {list_fd, find_fd};
 
+// --- /proc/PID/task: the threads ---
+
+static bool list_thread(u64 pid, u32 i, char *name, u32 *mode) {
+    ksnprintf(name, P9_NAME_MAX, "%lu", pid);
+    *mode = S_IFDIR;
+    return i == 0 && pid_alive(pid);
+}
+
+static const struct synth_entry thread_dir;
+static status_t find_thread(u64 pid, const char *name, const struct synth_entry **entry,
+                            u64 *arg) {
+    u64 tid;
+    if (!parse_number(name, &tid) || tid != pid) return E_NOENT;
+    *entry = &thread_dir;
+    *arg = pid;
+    return S_OK;
+}
+static const struct synth_ops thread_ops = {list_thread, find_thread};
+
+static void own(u64 pid, struct p9_attr *a) {
+    spin_lock(&proc_lock);
+    const struct proc *p = by_pid(pid);
+    if (p) a->uid = proc_desc(p)->uid, a->gid = proc_desc(p)->gid;
+    spin_unlock(&proc_lock);
+}
+
+// The first is the process's own alone: a thread has what follows.
 static const struct synth_entry pid_entries[] = {
+    {.name = "task", .mode = S_IFDIR | 0555, .dynamic = &thread_ops, .alive = pid_alive},
     {.name = "stat", .mode = S_IFREG | 0444, .show = show_stat, .alive = pid_alive},
     {.name = "statm", .mode = S_IFREG | 0444, .show = show_statm, .alive = pid_alive},
     {.name = "status", .mode = S_IFREG | 0444, .show = show_status, .alive = pid_alive},
     {.name = "comm", .mode = S_IFREG | 0444, .show = show_comm, .alive = pid_alive},
+    {.name = "limits", .mode = S_IFREG | 0444, .show = show_limits, .alive = pid_alive},
+    {.name = "wchan", .mode = S_IFREG | 0444, .show = show_wchan, .alive = pid_alive},
     {.name = "cmdline", .mode = S_IFREG | 0444, .show = show_cmdline, .alive = pid_alive},
     {.name = "maps", .mode = S_IFREG | 0444, .show = show_maps, .alive = pid_alive},
     {.name = "exe", .mode = S_IFLNK | 0777, .show = show_exe, .alive = pid_alive},
@@ -268,6 +327,9 @@ static const struct synth_entry pid_entries[] = {
     {.name = "why", .mode = S_IFREG | 0444, .show = placement_show_why, .alive = pid_alive},
     {.name = NULL},
 };
+
+static const struct synth_entry thread_dir = {.name = "", .mode = S_IFDIR | 0555, .own = own,
+                                              .children = pid_entries + 1, .alive = pid_alive};
 
 // What its own node shows of a process elsewhere is reached by a link there.
 static status_t link_there(u64 pid, const char *name, struct text *t) {
@@ -286,123 +348,26 @@ static const struct synth_entry away_entries[] = {
     {.name = "why", .mode = S_IFLNK | 0777, .show = link_why, .alive = pid_known},
     {.name = NULL},
 };
-static const struct synth_entry away_dir = {.name = "", .mode = S_IFDIR | 0555,
+static const struct synth_entry away_dir = {.name = "", .mode = PROC_DIR_AWAY,
                                             .children = away_entries, .alive = pid_known};
 // It may move between the walk to its directory and the walk to a file of it.
-static const struct synth_entry pid_dir = {.name = "", .mode = S_IFDIR | 0555,
+static const struct synth_entry pid_dir = {.name = "", .mode = S_IFDIR | 0555, .own = own,
                                            .children = pid_entries, .alive = pid_known};
 
 // --- /proc itself ---
 
-static status_t show_meminfo(u64 arg, struct text *t) {
-    (void)arg;
-    u64 total = frame_count_total() * 4, free = frame_count_free() * 4;
-    text_add(
-        t,
-        "MemTotal:     %10lu kB\nMemFree:      %10lu kB\nMemAvailable: %10lu kB\n"
-        "Buffers:               0 kB\nCached:                0 kB\nSwapCached:            0 kB\n"
-        "Active:                0 kB\nInactive:              0 kB\nSwapTotal:             0 kB\n"
-        "SwapFree:              0 kB\nShmem:                 0 kB\nSlab:                  0 kB\n",
-        total, free, free);
-    return S_OK;
-}
-
-static status_t show_uptime(u64 arg, struct text *t) {
-    (void)arg;
+// As many as `size`. files_lock held.
+u32 proc_list_here(u32 *pids, u32 size) {
+    u32 count = 0;
     spin_lock(&proc_lock);
-    const struct proc *p = proc_find(file_caller_pid());
-    const u64 now = clock_seen(p ? proc_desc(p) : NULL).clock_ns;
-    spin_unlock(&proc_lock);
-    u64 idle = 0;
-    for (u32 i = 0; i < cpu_count; i++) idle += cpus[i].idle_ns;
-    text_add(t, "%lu.%02lu %lu.%02lu\n", SECONDS(now), now / NS_PER_TICK % 100, SECONDS(idle),
-             idle / NS_PER_TICK % 100);
-    return S_OK;
-}
-
-static void cpu_line(struct text *t, const char *name, u64 total_ns, u64 idle_ns) {
-    u64 idle = idle_ns / NS_PER_TICK, busy = total_ns / NS_PER_TICK;
-    busy = busy > idle ? busy - idle : 0;
-    text_add(t, "%s %lu 0 0 %lu 0 0 0 0 0 0\n", name, busy, idle);
-}
-
-static status_t show_kernel_stat(u64 arg, struct text *t) {
-    (void)arg;
-    u64 now = time_now_ns(), idle = 0, interrupts = 0;
-    u32 running = runq_running_count();
-    for (u32 i = 0; i < cpu_count; i++) {
-        idle += cpus[i].idle_ns;
-        interrupts += cpus[i].interrupts;
-        running += runq_length(i);
-    }
-    cpu_line(t, "cpu ", now * cpu_count, idle);
-    for (u32 i = 0; i < cpu_count; i++) {
-        char name[16];
-        ksnprintf(name, sizeof name, "cpu%u", i);
-        cpu_line(t, name, now, cpus[i].idle_ns);
-    }
-    text_add(t, "intr %lu\nctxt 0\nbtime %lu\nprocesses %u\nprocs_running %u\nprocs_blocked 0\n",
-             interrupts, SECONDS(time_wall_ns() - clock_now_ns()), proc_count, running);
-    return S_OK;
-}
-
-static status_t show_loadavg(u64 arg, struct text *t) {
-    (void)arg;
-    u32 running = runq_running_count(), all = 0;
-    for (u32 i = 0; i < cpu_count; i++) running += runq_length(i);
-    for (u32 i = 0; i < proc_end; i++) all += procs[i].state != PROC_FREE;
-    text_add(t, "%u.00 %u.00 %u.00 %u/%u %u\n", running, running, running, running, all, 1);
-    return S_OK;
-}
-
-static status_t show_version(u64 arg, struct text *t) {
-    (void)arg;
-    text_add(t, "Isthmus version 6.1.0-isthmus (x86_64)\n");
-    return S_OK;
-}
-static status_t show_mounts(u64 arg, struct text *t) {
-    (void)arg;
-    text_add(t, "rootfs / ramfs rw 0 0\ndev /dev devfs rw 0 0\nproc /proc proc rw 0 0\n"
-             "nodes /nodes nodes rw 0 0\n");
-    const char *source, *name;                   // those that this node serves
-    for (u32 i = 0; mountfs_entry(i, &source, &name); i++)
-        text_add(t, "%s /mnt/%s 9p rw 0 0\n", source, name);
-    return S_OK;
-}
-static status_t show_filesystems(u64 arg, struct text *t) {
-    (void)arg;
-    text_add(t, "nodev\tramfs\nnodev\tproc\nnodev\t9p\n");
-    return S_OK;
-}
-static status_t show_cpuinfo(u64 arg, struct text *t) {
-    (void)arg;
-    for (u32 i = 0; i < cpu_count; i++) {
-        text_add(t,
-                 "processor\t: %u\nvendor_id\t: x86-64\nmodel name\t: x86-64\napicid\t\t: %u\n\n",
-                 i, cpus[i].apic_id);
-    }
-    return S_OK;
-}
-static status_t show_self(u64 arg, struct text *t) {
-    (void)arg;
-    if (file_caller_pid() == 0) return E_NOENT;
-    text_add(t, "%u", file_caller_pid());
-    return S_OK;
-}
-
-static bool list_pid(u64 arg, u32 i, char *name, u32 *mode) {
-    (void)arg;
-    bool found = false;
-    spin_lock(&proc_lock);
-    for (u32 j = 0; j < proc_count && !found; j++) {
-        const enum proc_state state = procs[j].state;
-        if (state == PROC_FREE || state == PROC_AWAY || state == PROC_NEW || i--) continue;
-        ksnprintf(name, P9_NAME_MAX, "%u", proc_descs[j].pid);
-        found = true;
+    for (u32 i = 0; i < proc_end && count < size; i++) {
+        const enum proc_state state = procs[i].state;
+        if (state == PROC_FREE || state == PROC_NEW) continue;
+        if (state == PROC_AWAY && !on_its_way(&procs[i])) continue;
+        pids[count++] = proc_descs[i].pid;
     }
     spin_unlock(&proc_lock);
-    *mode = S_IFDIR;
-    return found;
+    return count;
 }
 
 static status_t find_pid(u64 arg, const char *name, const struct synth_entry **entry, u64 *out) {
@@ -413,22 +378,11 @@ static status_t find_pid(u64 arg, const char *name, const struct synth_entry **e
     *out = pid;
     return S_OK;
 }
-static const struct synth_ops pid_ops = {list_pid, find_pid};
+static const struct synth_ops pid_ops = {NULL, find_pid};
 
-static const struct synth_entry root_entries[] = {
-    {.name = "meminfo", .mode = S_IFREG | 0444, .show = show_meminfo},
-    {.name = "uptime", .mode = S_IFREG | 0444, .show = show_uptime},
-    {.name = "stat", .mode = S_IFREG | 0444, .show = show_kernel_stat},
-    {.name = "loadavg", .mode = S_IFREG | 0444, .show = show_loadavg},
-    {.name = "version", .mode = S_IFREG | 0444, .show = show_version},
-    {.name = "cpuinfo", .mode = S_IFREG | 0444, .show = show_cpuinfo},
-    {.name = "filesystems", .mode = S_IFREG | 0444, .show = show_filesystems},
-    {.name = "mounts", .mode = S_IFREG | 0444, .show = show_mounts},
-    {.name = "self", .mode = S_IFLNK | 0777, .show = show_self},
-    {.name = NULL},
-};
-static const struct synth_entry root_entry = {.name = "proc", .mode = S_IFDIR | 0555,
-                                              .children = root_entries, .dynamic = &pid_ops};
+static const struct synth_entry root_entry = {
+    .name = "proc", .mode = S_IFDIR | 0555, .children = proc_kernel_files, .dynamic = &pid_ops,
+    .open = proc_list_open};
 
 // Other nodes know it as /nodes/N/proc.
 struct object *procfs_init(void) {

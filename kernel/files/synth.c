@@ -83,6 +83,7 @@ static void fill_attr(const struct synth_entry *e, u64 arg, struct p9_attr *a) {
     *a = (struct p9_attr){.valid = P9_GETATTR_BASIC, .qid_path = inode_number(e, arg),
         .mode = e->mode, .nlink = is_dir(e) ? 2 : 1, .blksize = PAGE_SIZE,
         .qid_type = is_dir(e) ? 0x80 : (e->mode & S_IFMT) == S_IFLNK ? 0x02 : 0};
+    if (e->own) e->own(arg, a);
 }
 
 static status_t do_walk(struct synth_node *n, struct p9_call *c) {
@@ -137,7 +138,7 @@ static status_t do_readdir(struct synth_node *n, struct p9_call *c) {
         } else {
             u32 statics = 0;
             for (e = n->entry->children; e && e->name; e++) statics++;
-            if (!n->entry->dynamic) break;
+            if (!n->entry->dynamic || !n->entry->dynamic->list) break;
             if (!n->entry->dynamic->list(n->arg, i - 2 - statics, name, &mode)) break;
             entry_ino = ino * 31 + i;
         }
@@ -197,6 +198,7 @@ static status_t do_open(struct synth_node *n, struct p9_call *c) {
     if (is_dir(n->entry) && (c->flags & O_ACCMODE)) return E_ISDIR;
     if (!is_dir(n->entry) && (c->flags & O_DIRECTORY)) return E_NOTDIR;
     if (!is_dir(n->entry) && (c->flags & O_ACCMODE) && !n->entry->write) return E_ACCES;
+    if (n->entry->open) return n->entry->open(&n->object, c);
     return ofd_open(&n->object, c->flags, c);
 }
 
