@@ -535,7 +535,8 @@ static status_t open_walked(struct proc *p, struct path *w, u32 flags, u32 mode,
 }
 
 // Opens a name, making the file where O_CREAT says so; *made names the open description.
-// Walk and create are two calls: a name that somebody made between them is walked again.
+// Walk and create are two calls: a name that somebody made between them is walked again, and
+// so is a file of a process that moved between walk and open.
 status_t path_open(struct proc *p, int dirfd, const char *name, u32 flags, u32 mode,
                    struct object_id *made) {
     struct path *w = kmem_alloc(sizeof *w);
@@ -544,12 +545,12 @@ status_t path_open(struct proc *p, int dirfd, const char *name, u32 flags, u32 m
     u32 walk = ((flags & O_NOFOLLOW) || excl ? 0 : PATH_FOLLOW) |
                (flags & O_CREAT ? PATH_MAY_LACK : 0);
     status_t s = E_EXIST;
-    for (u32 i = 0; i < OPEN_TRIES_MAX && s == E_EXIST; i++) {
+    for (u32 i = 0; i < OPEN_TRIES_MAX && (s == E_EXIST || s == E_SRCH); i++) {
         s = path_walk(p, dirfd, name, walk, w);
         if (s != S_OK) break;
         s = open_walked(p, w, flags, mode, made);
         object_clunk(w->object);
-        if (excl || !w->missing) break;
+        if (excl || (!w->missing && s != E_SRCH)) break;
     }
     kmem_free(w, sizeof *w);
     return s;

@@ -7,9 +7,11 @@
 #include "base/owner.h"
 #include "kernel/file.h"
 #include "kernel/files/nodesfs.h"
+#include "kernel/x86/cpu.h"
 #include "mm/kmem.h"
 
 #define FOLLOW_MAX 8u                    // moves of a process during one walk
+#define ARRIVAL_LOOK_NS (1 * NS_PER_MS)  // how often one that comes here is looked for
 #define PIDS_BYTES (64 * KIB)            // of all other nodes in one listing, as text
 #define PIDS_OF_NODE (32 * KIB)
 
@@ -41,6 +43,11 @@ status_t proc_path_follow(struct p9_call *c) {
         s = file_call(c);
         if (s != S_OK) return s == E_HOSTUNREACH ? E_NOENT : s;
         if (!proc_path_is_away(c)) return S_OK;
+        if (node == node_id) {                   // it comes here: a bounded time
+            object_clunk(c->made);
+            wait_until(proc_current(), time_now_ns() + ARRIVAL_LOOK_NS);
+            return S_RESTART;
+        }
     }
     object_clunk(c->made);
     return E_NOENT;

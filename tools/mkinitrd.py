@@ -14,11 +14,18 @@ import cpio_newc
 
 BUSYBOX = "/bin/busybox"
 E2FSCK = "/sbin/e2fsck.static"          # of Debian's e2fsck-static
+# Busybox's shell runs its own commands before those of /bin: an alias puts ours first at the
+# console. The prompt names the node where the shell is.
+PROFILE = r"""export PATH=/bin HOME=/root
+alias mount=/bin/mount umount=/bin/umount ps=/bin/ps top=/bin/top help=/bin/help
+PS1='\h \w \$ '
+echo "Isthmus: help says what is special here."
+"""
 TEXT_FILES = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
     "etc/group": "root:x:0:\nnogroup:x:65534:\n",
     "etc/shells": "/bin/sh\n",
-    "etc/profile": "export PATH=/bin HOME=/root\nalias mount=/bin/mount umount=/bin/umount\n",
+    "etc/profile": PROFILE,
 }
 DIRECTORIES = ("dev", "etc", "mnt", "nodes", "proc", "root", "usr", "usr/bin", "usr/lib",
                "usr/lib64")

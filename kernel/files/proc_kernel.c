@@ -21,7 +21,8 @@ static status_t show_meminfo(u64 arg, struct text *t) {
         "MemTotal:     %10lu kB\nMemFree:      %10lu kB\nMemAvailable: %10lu kB\n"
         "Buffers:               0 kB\nCached:                0 kB\nSwapCached:            0 kB\n"
         "Active:                0 kB\nInactive:              0 kB\nSwapTotal:             0 kB\n"
-        "SwapFree:              0 kB\nShmem:                 0 kB\nSlab:                  0 kB\n",
+        "SwapFree:              0 kB\nShmem:                 0 kB\nSlab:                  0 kB\n"
+        "SReclaimable:          0 kB\n",
         total, free, free);
     return S_OK;
 }

@@ -22,18 +22,13 @@ static char state_letter(const struct proc *p) {
     }
 }
 
-// Frozen to go elsewhere, and nobody has it yet: its image is what there is. proc_lock held.
-static bool on_its_way(const struct proc *p) {
-    u8 node;
-    return p->state == PROC_AWAY && p->cl.frozen && proc_hooks.where &&
-           proc_hooks.where(proc_desc(p)->pid, &node) && node == node_id;
-}
-
-// A process that this node has, also while it is on its way to another. proc_lock held.
+// A process that this node has, also while it is on its way to another: then its frozen image
+// is what there is. proc_lock held.
 static struct proc *by_pid(u64 pid) {
     struct proc *p = proc_find((u32)pid);
     for (u32 i = 0; i < proc_end && !p; i++)
-        if (proc_descs[i].pid == pid && on_its_way(&procs[i])) p = &procs[i];
+        if (proc_descs[i].pid == pid && procs[i].state == PROC_AWAY && procs[i].cl.frozen)
+            p = &procs[i];
     return p;
 }
 
@@ -356,14 +351,14 @@ static const struct synth_entry pid_dir = {.name = "", .mode = S_IFDIR | 0555, .
 
 // --- /proc itself ---
 
-// As many as `size`. files_lock held.
+// As many as `size`. Also those that come, and those that went of which there is an image: who
+// asks all nodes in turn misses none that moves meanwhile. files_lock held.
 u32 proc_list_here(u32 *pids, u32 size) {
     u32 count = 0;
     spin_lock(&proc_lock);
     for (u32 i = 0; i < proc_end && count < size; i++) {
         const enum proc_state state = procs[i].state;
-        if (state == PROC_FREE || state == PROC_NEW) continue;
-        if (state == PROC_AWAY && !on_its_way(&procs[i])) continue;
+        if (state == PROC_FREE || (state == PROC_NEW && !procs[i].cl.in_cluster)) continue;
         pids[count++] = proc_descs[i].pid;
     }
     spin_unlock(&proc_lock);

@@ -10,5 +10,5 @@ extern const struct synth_entry proc_kernel_files[];     // of /proc itself; nam
 
 // Opens /proc with the processes of all nodes in it: c->data names those of the others.
 status_t proc_list_open(struct object *root, struct p9_call *c);
-// The numbers of this node's processes, ascending. Returns how many. files_lock held.
+// The numbers of this node's processes. Returns how many. files_lock held.
 u32 proc_list_here(u32 *pids, u32 size);

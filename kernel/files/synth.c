@@ -162,9 +162,11 @@ static status_t fill_cache(struct synth_node *n) {
 
 static status_t do_read(struct synth_node *n, struct p9_call *c) {
     if (is_dir(n->entry)) return E_ISDIR;
-    if (!alive(n)) return E_SRCH;
     if (!n->entry->show) return E_ACCES;
-    if (c->offset == 0 || !n->cache.bytes) {
+    // Of what has gone meanwhile it says what it said when it was opened.
+    const bool lives = alive(n);
+    if (!lives && !n->cache.bytes) return E_SRCH;
+    if (lives && (c->offset == 0 || !n->cache.bytes)) {
         status_t s = fill_cache(n);
         if (s != S_OK) return s;
     }
@@ -198,6 +200,11 @@ static status_t do_open(struct synth_node *n, struct p9_call *c) {
     if (is_dir(n->entry) && (c->flags & O_ACCMODE)) return E_ISDIR;
     if (!is_dir(n->entry) && (c->flags & O_DIRECTORY)) return E_NOTDIR;
     if (!is_dir(n->entry) && (c->flags & O_ACCMODE) && !n->entry->write) return E_ACCES;
+    if (!alive(n)) return E_SRCH;
+    if (n->entry->alive && n->entry->show && (c->flags & O_ACCMODE) != O_WRONLY) {
+        const status_t s = fill_cache(n);
+        if (s != S_OK) return s;
+    }
     if (n->entry->open) return n->entry->open(&n->object, c);
     return ofd_open(&n->object, c->flags, c);
 }

@@ -1,6 +1,7 @@
 // System calls of no other family: uname, sysinfo, getrandom, futex, scheduling.
 #include "base/string.h"
 #include "kernel/clock.h"
+#include "kernel/klog.h"
 #include "kernel/random.h"
 #include "kernel/signal.h"
 #include "kernel/syscall/syscall.h"
@@ -10,12 +11,12 @@
 
 struct utsname { char field[6][65]; };
 SYSCALL(uname) {
-    static const char *const text[6] = {"Isthmus", "node",   "6.1.0-isthmus",
+    static const char *const text[6] = {"Isthmus", "",       "6.1.0-isthmus",
                                         "#1 SMP",  "x86_64", "(none)"};
     struct utsname u;
     memset(&u, 0, sizeof u);
     for (u32 i = 0; i < 6; i++) memcpy(u.field[i], text[i], strlen(text[i]));
-    u.field[1][4] = (char)('0' + node_id % 10);
+    ksnprintf(u.field[1], sizeof u.field[1], "node%u", node_id);
     return user_write(p, a[0], &u, sizeof u);
 }
 

@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""/proc of a cluster of three: busybox's own ps, top, free, pidof and killall see the processes
+of all nodes, also one that moves meanwhile; formats as the host's. TAP."""
+import re
+import sys
+
+from rig import Run, Tap, host
+
+# The shape of what /proc says: the same on the host, where numbers are N and gaps are one.
+SHAPE = r"sed 's/[0-9][0-9]*/N/g; s/  */ /g; s/ $//'"
+SHAPES = {
+    "statm": f"cat /proc/self/statm | {SHAPE}",
+    "uptime": f"cat /proc/uptime | {SHAPE}",
+    "loadavg": f"cat /proc/loadavg | {SHAPE}",
+    "stat": r"wc -w < /proc/self/stat; cut -d ' ' -f 2,3 /proc/self/stat",
+    "free": f"free | {SHAPE}",
+    "top": f"top -b -n 1 | {SHAPE} | sed -n '1,2p;4p'",
+    "swaps": "head -n 1 /proc/swaps",
+    "limits": f"grep -E 'Limit|open files' /proc/self/limits | {SHAPE}",
+    "cmdline": "tail -c 14 /proc/self/cmdline | tr '\\0' ' '",
+    "task": "[ $(ls /proc/self/task | wc -l) = 1 ] && cd /proc/self && [ -e task/$(sh -c "
+            "'echo $PPID')/stat ]; echo $?",
+}
+# One process on each of the three nodes, named by what they are: p0, p1, p2.
+SLEEPERS = ("sleep 5000 & p0=$!; on 1 sleep 5001 & p1=$!; on 2 sleep 5002 & p2=$!; "
+            "asleep() { cat /proc/$p0/stat /proc/$p1/stat /proc/$p2/stat | "
+            "grep -c '(sleep) S'; }; until_is 'sleepers' 300 3 asleep; ")
+ENDED = "kill $p0 $p1 $p2; wait"
+
+
+def shapes(run):
+    for name, command in SHAPES.items():
+        run.step(f"{name} has the host's shape", command, host(["busybox", "sh", "-c", command]))
+
+
+def listing(run):
+    run.step("ps lists the processes of all nodes, each once, on each node",
+             SLEEPERS + "for n in 0 1 2; do on $n sh -c '"
+             "busybox ps -o args | grep -c \"^sleep 500\"; "
+             "busybox ps -o pid,args | grep -c \"^ *\\(1\\|65537\\|131073\\) .*init\"'; done; "
+             "ls -d /proc/[0-9]* | sort | uniq -d; " + ENDED, "3\n3\n3\n3\n3\n3\n")
+    run.step("what a process elsewhere shows is its own",
+             "me=$(sh -c 'echo $PPID'); " + SLEEPERS + "for p in $p0 $p1 $p2; do "
+             "tr '\\0' ' ' < /proc/$p/cmdline; "
+             "sed -n 's/^Name:.//p; s/^Pid:.//p' /proc/$p/status; cat /proc/$p/node; "
+             "readlink /proc/$p/exe; ls /proc/$p/fd | head -n 3 | tr '\\n' ' '; "
+             "grep -c heap /proc/$p/maps; cut -d ' ' -f 4 /proc/$p/stat; done "
+             "| sed \"s/^$p0$/p/; s/^$p1$/p/; s/^$p2$/p/; s/^$me$/shell/\"; " + ENDED,
+             "".join(f"sleep 500{n} sleep\np\n{n}\n/usr/bin/busybox\n0 1 2 1\nshell\n"
+                     for n in range(3)))
+    run.step("directories of /proc: from inside, of each node alone, of nobody",
+             SLEEPERS + "(cd /proc/$p1; cat comm; cd fd; ls | head -n 1); "
+             "cat /nodes/1/proc/$p1/comm; ls /nodes/1/proc | grep -c -x -e $p1 -e 65537; "
+             "cat /nodes/2/proc/$p1/comm 2>/dev/null; echo $?; cat /nodes/2/proc/$p1/node; "
+             "cat /proc/99999/stat 2>/dev/null; echo $?; " + ENDED,
+             "sleep\n0\nsleep\n2\n1\n1\n1\n")
+
+
+def commands(run):
+    run.step("ps with nodes, and where", SLEEPERS +
+             "/bin/ps | sed -n 's/^ *[0-9]* *\\([0-2]\\) root .* \\(sleep 500.\\)$/\\1 \\2/p'; "
+             "where $p1 $p2 | sed 's/^[0-9]* //'; where 99999; echo $?; " + ENDED,
+             "0 sleep 5000\n1 sleep 5001\n2 sleep 5002\nis on node 1: sleep 5001\n"
+             "is on node 2: sleep 5002\nwhere: no process 99999\n1\n")
+    run.step("help names what is special, hostname the node",
+             "/bin/help | grep -c -e nodes -e migrate; on 2 hostname",
+             lambda out, status: re.fullmatch(r"[1-9]\d*\nnode2\n", out) and status == 0)
+    run.step("pidof and killall reach every node", SLEEPERS +
+             "pidof sleep | wc -w; killall sleep; for p in $p0 $p1 $p2; do wait $p; echo $?; "
+             "cat /proc/$p/stat 2>/dev/null; done; pidof sleep; true", "3\n143\n143\n143\n")
+    run.step("top -b lists all nodes' processes", SLEEPERS +
+             "top -b -n 1 | grep -c ' sleep 500.$'; " + ENDED, "3\n")
+
+
+def moving(run):
+    run.step("a process that moves is in every listing, once",
+             "sleep 6000 & p=$!; shuttle $p 60 3 & s=$!; n=0; bad=0; "
+             "while kill -0 $s 2>/dev/null || [ $n -lt 5 ]; do n=$((n + 1)); "
+             "[ $(busybox ps -o args | grep -c '^sleep 6000') = 1 ] || bad=$((bad + 1)); done; "
+             "wait $s; echo $?; echo $bad; kill $p; wait $p 2>/dev/null; echo $?",
+             "0\n0\n143\n")
+
+
+def main():
+    tap = Tap()
+    run = Run(tap, "procfs", nodes=3)
+    for part in (shapes, listing, commands, moving):
+        part(run)
+    console = run.go()
+    tap.result("PANIC" not in console, "procfs: no panic")
+    tap.end()
+
+
+if __name__ == "__main__":
+    main()
