@@ -10,6 +10,7 @@
 #include "kernel/files/userfs.h"
 #include "kernel/klog.h"
 #include "kernel/options.h"
+#include "kernel/proc_path.h"
 #include "kernel/uaccess.h"
 #include "mm/frame.h"
 #include "mm/kmem.h"
@@ -45,6 +46,9 @@ struct object *procfs_init(void) { return NULL; }
 struct object *nodesfs_init(void) { return NULL; }
 struct nodes_provider nodes_provider;
 void mountfs_init(void) {}
+bool proc_path_is_away(const struct p9_call *c) { return (void)c, false; }
+status_t proc_path_follow(struct p9_call *c) { return (void)c, E_NOENT; }
+status_t proc_path_open(struct p9_call *c) { return (void)c, E_NOENT; }
 struct object_id object_id_of(const struct object *o) { return (void)o, (struct object_id){0}; }
 status_t user_read_string(struct proc *p, u64 uva, char *to, u64 size_bytes) {
     (void)p, (void)uva, (void)to, (void)size_bytes;
