@@ -13,6 +13,7 @@
 #include "kernel/cluster.h"
 #include "kernel/klog.h"
 #include "kernel/proc.h"
+#include "kernel/thread.h"
 #include "kernel/time.h"
 #include "kernel/uaccess.h"
 #include "kernel/x86/cpu.h"
@@ -147,6 +148,7 @@ void clock_arrived(struct proc_desc *d) {
     d->start_ns += delta;
     if (d->wait.nr >= 0 && d->wait.deadline_ns) d->wait.deadline_ns += delta;
     if (d->alarm_ns) d->alarm_ns += delta;
+    if (d->thread_count > 1) thread_deadlines_shift(d, delta);
 }
 
 // Nothing of the new program has seen any time; that this node's is not behind what the old

@@ -9,6 +9,7 @@
 #include "kernel/proc.h"
 #include "kernel/signal.h"
 #include "kernel/syscall/syscall.h"
+#include "kernel/thread.h"
 #include "kernel/time.h"
 #include "kernel/uaccess.h"
 #include "kernel/trap.h"
@@ -27,9 +28,10 @@ void proc_syscall(void) {
     if (d->wait.nr != (i32)nr) d->wait = (struct proc_wait){.nr = (i32)nr};
     d->account.syscalls++;
     d->flags &= ~PROC_FLAG_PAGE_WAIT;
-    p->reply_waits = false;
+    struct thread *const t = p->thread;
+    t->reply_waits = false;
     i64 result = syscall_dispatch(p, nr);
-    if (cpu_this()->current != p) return;        // it ended, or exec and exit went on
+    if (result == SYSCALL_ENDED) return;         // the process or its thread did
     if (result == S_RESTART) {
         d->regs.rip -= SYSCALL_BYTES;
         d->regs.rax = nr;
@@ -98,7 +100,7 @@ static void timer_fired(void *arg) {
 static void timer_set(const struct proc *running) {
     struct timer *t = &cpu_timers[cpu_this()->index];
     u64 at = proc_next_deadline_ns();
-    if (running && runq_others_wait()) at = MIN(at, running->slice_end_ns);
+    if (running && (runq_others_wait() || running->awake > 1)) at = MIN(at, running->slice_end_ns);
     if (t->cpu_plus_one && t->deadline_ns <= at && running) return;
     if (t->cpu_plus_one && t->deadline_ns == at) return;
     if (at != ~0ull) timer_arm(t, at, timer_fired, NULL);
@@ -123,7 +125,7 @@ static struct proc *take_next(void) {
     p->on_cpu = true;
     p->cpu = c->index;
     p->slice_over = false;
-    p->run_start_ns = time_now_ns();
+    p->run_start_ns = p->thread_start_ns = time_now_ns();
     p->slice_end_ns = p->run_start_ns + RUNQ_SLICE_NS;
     c->current = p;
     spin_unlock(&proc_lock);
@@ -152,8 +154,9 @@ void proc_detach(struct proc *p) {
     fpu_save(d);
     d->fs_base = rdmsr(MSR_FS_BASE);
     d->gs_base = rdmsr(MSR_KERNEL_GS_BASE);
-    const u64 ran_ns = time_now_ns() - p->run_start_ns;
+    const u64 now_ns = time_now_ns(), ran_ns = now_ns - p->run_start_ns;
     d->account.cpu_ns += ran_ns;
+    thread_account(p, now_ns);
     account_cpu(&place_of(p)->account, (u8)node_id, ran_ns);
     cr3_write(aspace_kernel_root.v);
     c->asid_root = aspace_kernel_root.v;
@@ -168,26 +171,32 @@ void proc_detach(struct proc *p) {
 }
 
 // True: the current process may go on after its signals; a wake-up or signal that came
-// before it left the CPU puts it back to RUNNING.
-static bool settle(struct proc *p) {
-    if (__atomic_load_n(&p->state, __ATOMIC_RELAXED) == PROC_RUNNING) return true;  // only its own
-    spin_lock(&proc_lock);
-    if (p->state == PROC_WAITING && !p->wait_uninterruptible && signal_is_deliverable(p)) {
-        wait_wake_proc(p);
+// before it left the CPU puts it back to RUNNING. Another of its threads may have the turn then.
+static bool settle(struct proc *p, bool turn_over) {
+    struct thread *t = p->thread;
+    const bool is_running = __atomic_load_n(&p->state, __ATOMIC_RELAXED) == PROC_RUNNING;
+    if (is_running && !t->waiting && (!turn_over || p->awake == 1)) {
+        t->woken = false;                        // nobody else changes these
+        return true;
     }
+    spin_lock(&proc_lock);
+    if (t->waiting && !t->wait_uninterruptible && signal_is_deliverable(p)) wait_wake_thread(t);
     if (p->state == PROC_READY) p->state = PROC_RUNNING;
-    bool runs = p->state == PROC_RUNNING;
+    const bool runs = p->state == PROC_RUNNING;
+    const bool turn = t->waiting || (turn_over && p->awake > 1);
+    t->woken = false;
     spin_unlock(&proc_lock);
-    return runs;
+    return runs && (!turn || thread_turn(p));
 }
 
 static bool may_return(struct proc *p) {
-    if (!settle(p)) return false;
+    const bool slice_over = p->slice_over;
+    if (!settle(p, slice_over)) return false;
     if (p->cl.arrived || p->cl.fresh) proc_hooks.edge(p);
     if (p->placing.due) placement_edge(p);
     if (p->freeze_wanted && proc_hooks.freeze && proc_hooks.freeze(p)) return false;
-    if (!p->reply_waits && signal_has_work(p) && !signal_deliver(p)) return false;
-    if (p->slice_over) {
+    if (!p->thread->reply_waits && signal_has_work(p) && !signal_deliver(p)) return false;
+    if (slice_over) {
         p->slice_over = false;
         p->slice_end_ns = time_now_ns() + RUNQ_SLICE_NS;
         if (runq_others_wait()) return false;

@@ -12,6 +12,7 @@
 #include "kernel/placement.h"
 #include "kernel/random.h"
 #include "kernel/signal.h"
+#include "kernel/thread.h"
 #include "kernel/x86/cpu.h"
 #include "kernel/x86/fpu.h"
 #include "kernel/x86/msr.h"
@@ -274,6 +275,7 @@ static void commit(struct proc *p, struct build *b, const char *path,
                    const struct exec_args *args) {
     struct proc_desc *d = proc_desc(p);
     bool current = proc_current() == p;
+    thread_end_others(p);
     take_space(b->saved, d);
     take_space(d, b->space);
     if (current) cr3_write(d->root_table.v);

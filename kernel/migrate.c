@@ -22,6 +22,7 @@
 #include "kernel/remote_files.h"
 #include "kernel/remote_page.h"
 #include "kernel/signal.h"
+#include "kernel/thread.h"
 #include "kernel/time.h"
 #include "kernel/trap.h"
 #include "kernel/whereabouts.h"
@@ -58,12 +59,13 @@ static status_t freeze_check(const struct proc *p) {
 // it is.
 static bool must_finish_first(const struct proc *p) {
     const u32 lenders_max = p->cl.drain_first ? 0 : PROC_LENDERS_MAX - 2;
-    return proc_desc(p)->wait.request_tag != 0 || p->cl.children_coming ||
+    return thread_call_out(p) || p->cl.children_coming ||
            (p->cl.in_cluster && proc_desc(p)->lender_count > lenders_max);
 }
 
 static void freeze_mark(struct proc *p) {
     PERF_MARK(PERF_FROZEN);
+    thread_all_awake_locked(p);
     p->state = PROC_AWAY;
     p->cl.frozen = true;
     p->freeze_wanted = false;
@@ -101,8 +103,6 @@ static void freeze_off_cpu(struct proc *p) {
         p->cl.refused = why_not;
         return;
     }
-    list_remove(&p->wait);
-    list_remove(&p->timer);
     runq_remove(p);
     freeze_mark(p);
 }
@@ -156,6 +156,7 @@ static void thaw(struct proc *p, status_t why) {
     where_runs(p);
     if (!drain_and_retry(p, why)) migrate_settle(p, why);
     spin_unlock(&proc_lock);
+    wait_alarm_changed(p);
     remote_page_thawed(p);
     migrate_counters.thawed++;
 }
@@ -281,6 +282,7 @@ static void taken_more(struct proc *p) {
 static status_t desc_check(const struct proc_desc *d) {
     if (d->version != PROC_DESC_VERSION) return E_PROTO;
     if (d->vma_count > VMAS_MAX || d->handle_max > HANDLES_MAX) return E_PROTO;
+    if (d->thread_count - 1 >= THREADS_MAX || d->thread_slot >= THREADS_MAX) return E_PROTO;
     if (d->lender_count > PROC_LENDERS_MAX || d->xsave_bytes > PROC_XSAVE_MAX) return E_PROTO;
     if (!may_run_on(d, node_id)) return E_OPNOTSUPP;
     if (!(d->flags & PROC_FLAG_FRESH) && (d->xsave_features & ~cpu_features.xcr0))
@@ -367,6 +369,7 @@ static status_t host_prepare(void *ctx, u64 slot, void *desc, struct adopt_plan 
     struct proc *p = proc_alloc();
     if (!p) return E_NOMEM;
     s = place_fill(p, from, plan);
+    if (s == S_OK) s = thread_reserve(p, from->thread_count);
     if (s != S_OK) {
         place_free(p);
         return s;
@@ -415,6 +418,7 @@ static void host_start(void *ctx, u32 index) {
     d->pages_resident = 0;
     d->account.moves++;
     d->stay++;
+    thread_arrived(p);
     lenders_write(p);
     holders_taken(p, p->cl.giver);
     placement_arrived(p);

@@ -6,12 +6,14 @@
 #include "base/string.h"
 #include "kernel/exec.h"
 #include "kernel/file.h"
+#include "kernel/futex.h"
 #include "kernel/files/object.h"
 #include "kernel/klog.h"
 #include "kernel/net.h"
 #include "kernel/options.h"
 #include "kernel/placement.h"
 #include "kernel/signal.h"
+#include "kernel/thread.h"
 #include "kernel/trap.h"
 #include "kernel/uaccess.h"
 #include "kernel/x86/cpu.h"
@@ -39,8 +41,7 @@ static u64 pid_round;                    // how often the numbers began anew
 static void shadow_init(struct proc *p, u32 index) {
     p->index = index;
     list_init(&p->run);
-    list_init(&p->wait);
-    list_init(&p->timer);
+    thread_init_first(p);
     wait_list_init(&p->child_wait);
     wait_list_init(&p->vfork_wait);
     list_init(&p->cl.move);
@@ -81,7 +82,8 @@ struct proc *proc_find(u32 pid) {
     return NULL;
 }
 
-static u32 pid_new(void) {
+// A number that no process, group, session or thread here has. 0: none. proc_lock held.
+u32 proc_pid_new(void) {
     for (u32 tries = 0; tries < PID_NUMBER_MAX; tries++) {
         u32 number = next_number++;
         if (next_number > PID_NUMBER_MAX) {
@@ -93,7 +95,8 @@ static u32 pid_new(void) {
         for (u32 i = 0; i < proc_end && !taken; i++) {
             const struct proc_desc *d = &proc_descs[i];
             taken =
-                procs[i].state != PROC_FREE && (d->pid == pid || d->pgid == pid || d->sid == pid);
+                procs[i].state != PROC_FREE && (d->pid == pid || d->pgid == pid || d->sid == pid ||
+                                                thread_tid_used(&procs[i], pid));
         }
         if (!taken) return pid;
     }
@@ -128,7 +131,7 @@ struct proc *proc_alloc(void) {
     for (u32 i = 0; i < proc_count && !p; i++) {
         if (procs[i].state == PROC_FREE && !procs[i].on_cpu) p = &procs[i];
     }
-    u32 pid = p ? pid_new() : 0;
+    u32 pid = p ? proc_pid_new() : 0;
     if (!pid) {
         spin_unlock(&proc_lock);
         return NULL;
@@ -144,7 +147,8 @@ struct proc *proc_alloc(void) {
         return NULL;
     }
     d->version = PROC_DESC_VERSION;
-    d->pid = pid;
+    d->pid = d->tid = p->first.tid = pid;
+    d->thread_count = 1;
     d->stay = pid_round << STAY_ROUND_SHIFT;
     d->wait.nr = -1;
     d->start_ns = time_now_ns();
@@ -169,7 +173,7 @@ void proc_free(struct proc *p) {
         return;
     }
     aux_free(proc_desc(p));
-    list_remove(&p->timer);
+    thread_end_all_locked(p);
     list_remove(&p->cl.move);
     proc_desc(p)->pid = 0;
     p->state = PROC_FREE;
@@ -185,7 +189,6 @@ void proc_set_owner(struct proc *p, u32 state) {
 // The one way onto a CPU: a reference in a run queue. A process still on its CPU (it
 // was woken before it left) is not queued; the edge sees its state. proc_lock held.
 void proc_become_ready(struct proc *p) {
-    p->wait_uninterruptible = false;
     p->state = PROC_READY;
     if (!p->on_cpu) runq_put(p);
 }
@@ -243,6 +246,7 @@ static status_t fork_build(struct proc *child, struct proc *parent) {
     status_t s = handles_fork(child, parent);
     if (s == S_OK) s = aspace_create(proc_desc(child));
     if (s == S_OK) s = aspace_fork(proc_desc(child), proc_desc(parent));
+    if (s == S_OK) thread_fork(proc_desc(child));
     return s;
 }
 
@@ -257,7 +261,7 @@ static bool pages_are_away(struct proc *p) {
 }
 
 // Makes a child of the current process: a copy of it, made ready.
-//   clone_flags  as clone(2)'s; CLONE_VM without CLONE_VFORK (a thread) is refused
+//   clone_flags  as clone(2)'s; CLONE_VM without CLONE_VFORK is refused (threads: thread.c)
 //   child_stack  its stack pointer, 0: the parent's
 // E_INVAL, E_AGAIN (table full), E_NOMEM, S_RESTART.
 status_t proc_fork(struct proc *parent, const struct fork_args *args, u32 *pid_out) {
@@ -282,6 +286,7 @@ status_t proc_fork(struct proc *parent, const struct fork_args *args, u32 *pid_o
     if (args->stack) c->regs.rsp = args->stack;
     if (flags & CLONE_SETTLS) c->fs_base = args->tls;
     if (flags & CLONE_CHILD_CLEARTID) c->clear_child_tid = args->child_tid;
+    c->tid = c->pid;
     if (flags & CLONE_VFORK) c->flags |= PROC_FLAG_VFORK;
     if (flags & CLONE_PARENT_SETTID)
         (void)user_write(parent, args->parent_tid, &c->pid, sizeof c->pid);
@@ -363,9 +368,11 @@ void proc_exit(struct proc *p, i32 wait_status) {
     if (d->pid == (node_id << PID_NODE_SHIFT | 1)) {
         panic("init ended, wait status %#x", (u32)wait_status);
     }
+    (void)futex_robust_exit(p);                  // what another process shares with it
     if (d->clear_child_tid) {
         u32 zero = 0;
         (void)user_write(p, d->clear_child_tid, &zero, sizeof zero);
+        futex_wake_at(p, d->clear_child_tid, 1);
     }
     if (d->sid == d->pid) tty_session_ended(p);
     handles_close_all(p);
@@ -377,8 +384,7 @@ void proc_exit(struct proc *p, i32 wait_status) {
     d->account.cpu_ns += time_now_ns() - p->run_start_ns;
     account_cpu(&place_of(p)->account, (u8)node_id, time_now_ns() - p->run_start_ns);
     spin_lock(&proc_lock);
-    list_remove(&p->timer);
-    list_remove(&p->wait);
+    thread_end_all_locked(p);
     d->flags &= ~PROC_FLAG_VFORK;
     wait_wake_all_locked(&p->vfork_wait);
     reparent_children(p);

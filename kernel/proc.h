@@ -24,6 +24,30 @@ struct wait_list { struct list_node head; };
 // end the call (wait_complete), which then does not run again. Lock: proc_lock.
 struct wait_offer { u8 *at; u32 len; };          // in one page; at NULL: it runs again
 
+// A deadline: of a thread that waits, or the alarm of its process. Lock: proc_lock.
+struct deadline {
+    struct list_node link;           // sorted by at_ns
+    u64 at_ns;                       // time_now_ns
+    struct proc *p;
+    struct thread *thread;           // NULL: the alarm of p
+};
+
+// The shadow of one thread. Lock: proc_lock.
+struct thread {
+    struct proc *p;
+    u32 tid, slot;
+    bool waiting;                    // for a wait list, a deadline or a signal
+    bool woken;                      // since its call began to wait: it waits no more
+    bool wait_uninterruptible;       // signals leave this wait alone
+    bool reply_waits;                // a remote reply is taken before signals are delivered
+    bool futex_woken;                // its waiting call ends with 0 (kernel/futex.c)
+    u32 futex_bits;
+    u64 futex_key[2];
+    struct list_node wait;           // a wait list
+    struct deadline timer;
+    struct list_node link;           // of its process's threads, in the order of their turns
+};
+
 // The cluster part's view of a process here (kernel/migrate.c, kernel/remote_page.c).
 struct proc_cluster {
     bool wanted;                     // it is to move to `target`, until that is settled
@@ -75,16 +99,17 @@ struct proc {
     bool on_cpu;                     // its registers are in a CPU
     bool kill_pending;               // dies at its next edge
     bool stop_report, cont_report;   // for wait4 WUNTRACED, WCONTINUED
-    bool wait_uninterruptible;       // signals leave this wait alone
     bool slice_over;                 // its time slice ended
     bool freeze_wanted;              // stops at the edge for the hook below
-    bool reply_waits;                // a remote reply is taken before signals are delivered
     u32 cpu;                         // runs there now or ran there last
     u64 slice_end_ns, run_start_ns;
     struct list_node run;            // a run queue
-    struct list_node wait;           // a wait list
-    struct list_node timer;          // the list of deadlines
-    u64 timer_ns;
+    struct thread *thread;           // whose context is in the descriptor
+    struct thread first;             // the one it began with; the only one of most
+    struct list_node threads;        // all that live
+    u32 awake;                       // threads that do not wait
+    u64 thread_start_ns;             // when `thread` went on its CPU
+    struct deadline alarm;
     struct wait_offer offer;         // of the wait it is in
     struct wait_list child_wait;     // this process in wait4
     struct wait_list vfork_wait;     // the parent until this one execs or exits
@@ -118,6 +143,7 @@ bool proc_edge(void);
 struct proc *proc_current(void);
 struct proc *proc_alloc(void);
 struct proc *proc_find(u32 pid);
+u32 proc_pid_new(void);                        // proc_lock held
 void proc_free(struct proc *p);
 struct fork_args { u64 flags, stack, parent_tid, child_tid, tls; };
 status_t proc_fork(struct proc *parent, const struct fork_args *args, u32 *pid_out);
@@ -139,8 +165,8 @@ void wait_on_locked(struct wait_list *w, struct proc *p, bool uninterruptible);
 void wait_until(struct proc *p, u64 deadline_ns);       // beside wait_on or alone
 void wait_wake_all(struct wait_list *w);
 void wait_wake_all_locked(struct wait_list *w);         // proc_lock held
-u32 wait_wake_some(struct wait_list *w, u32 count, bool (*match)(struct proc *, u64), u64 arg);
-void wait_wake_proc(struct proc *p);                    // proc_lock held
+void wait_wake_thread(struct thread *t);                // proc_lock held
+void wait_end_locked(struct thread *t);                 // off its list and deadline; it is awake
 bool wait_offers(const struct proc *p);                 // proc_lock held, as for the next
 void wait_complete(struct proc *p, i64 result);
 void wait_alarm_changed(struct proc *p);

@@ -15,7 +15,7 @@
 #include "proto/cluster/cpu_caps.h"
 
 #define PROC_DESC_SIZE 4096u
-#define PROC_DESC_VERSION 4u
+#define PROC_DESC_VERSION 5u
 #define PROC_XSAVE_MAX 2752u         // x87, SSE, AVX, AVX-512 and PKRU, standard format
 #define PROC_LENDERS_MAX 15
 #define PROC_NAME_MAX 16             // with the final 0, as Linux's comm
@@ -27,10 +27,12 @@ enum proc_aux {
     PROC_AUX_HANDLES = 2,            // 2..5: struct handle[]
     PROC_AUX_MAP = 6,                // 6..13: struct vma[]
     PROC_AUX_PLACE = 14,             // struct proc_place (kernel/placement.h)
-    PROC_AUX_COUNT = 15,
+    PROC_AUX_THREADS = 15,           // 15..16: struct thread_entry[], once it has had threads
+    PROC_AUX_COUNT = 17,
 };
 #define PROC_HANDLE_FRAMES 4
 #define PROC_MAP_FRAMES 8
+#define PROC_THREAD_FRAMES 2
 
 // Registers at the edge of user mode. The entry code (kernel/x86/entry.S) knows these
 // offsets; the last five words are what `iretq` pops.
@@ -99,6 +101,23 @@ struct proc_wait {
     u64 scratch[8];                  // the call's own
 };
 
+// A thread of the process; its place in the table is its slot. The one whose registers are
+// in the descriptor has its mask, pending signals and wait there, and only its tid here. The
+// others' registers lie in the page of their slot (kernel/thread.c).
+struct thread_entry {
+    u32 tid;                         // 0: unused
+    u32 flags;                       // THREAD_*, PROC_FLAG_RESTORE_MASK, PROC_FLAG_PAGE_WAIT
+    u64 signal_mask, signal_pending;
+    u64 deadline_ns;                 // of the call that waits; 0: none
+    u64 request_tag;                 // of the call that waits; 0: none
+    u64 cpu_ns;
+    char name[PROC_NAME_MAX];
+};
+#define THREAD_IN_CALL 0x10000u      // a call waits and will run again
+#define THREADS_PER_FRAME (PAGE_SIZE / sizeof(struct thread_entry))
+#define THREADS_MAX (PROC_THREAD_FRAMES * THREADS_PER_FRAME)
+_Static_assert(sizeof(struct thread_entry) == 64, "a power of two");
+
 // A node that still holds pages of this process in a frozen image.
 struct proc_lender {
     u32 node;
@@ -142,6 +161,12 @@ struct proc_desc {
     u32 sigaltstack_flags;
     i32 exit_code;                   // wait status as wait4 gives it
     u64 clear_child_tid, robust_list;
+    u32 tid;                         // of the thread whose context this is
+    u32 thread_slot;                 // its slot
+    u32 thread_count;                // threads that live
+    i32 leader_code;                 // wait status of the first thread, once that has ended
+    u64 thread_pending;              // signals for that thread alone
+    u64 thread_cpu_ns;               // its CPU time, up to when it went on its CPU
     u64 rlimit_nofile, rlimit_stack;
 
     u64 start_ns;                    // by the clock of the node it is on, as all *_ns here

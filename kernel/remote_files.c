@@ -6,7 +6,7 @@
 // Nothing blocks: the first run of a call sends it, puts the process on a wait list and
 // returns S_RESTART; the system call then runs again from its start, and the call finds
 // its reply. A system call may make many remote calls, and repeats all of them each time
-// it runs, so each process has a journal of the calls that its system call has made: a
+// it runs, so each process has a journal of the calls that its threads' system calls have made: a
 // call found there with its reply gets that reply again and is not sent twice. The journal
 // is dropped when the system call has ended. Callers clean up on S_RESTART as on any error.
 //
@@ -24,6 +24,7 @@
 #include "kernel/remote_drive.h"
 #include "kernel/remote_files_priv.h"
 #include "kernel/signal.h"
+#include "kernel/thread.h"
 #include "kernel/x86/cpu.h"
 #include "mm/frame.h"
 #include "mm/kmem.h"
@@ -86,26 +87,41 @@ static void call_abandon(struct remote_call *r) {
     remote_orphan_adopt(r);                       // may end and free it
 }
 
-static void journal_drop(struct list_node *journal) {
-    while (!list_empty(journal))
-        call_abandon(LIST_ENTRY(journal->next, struct remote_call, link));
-}
 
 // Does this call belong to what its process does now? Its system call has the serial in
 // its wait record until it ends. A fault has no record: its calls last until the next one.
 static bool call_is_current(const struct remote_call *r) {
-    const struct proc_desc *d = proc_desc(r->p);
-    if (d->pid != r->pid || r->p->state == PROC_FREE || r->p->state == PROC_ZOMBIE) return false;
-    return r->serial == 0 ? d->wait.nr < 0 : d->wait.nr >= 0 && d->wait.request_tag == r->serial;
+    const struct proc *p = r->p;
+    if (proc_desc(p)->pid != r->pid || p->state == PROC_FREE || p->state == PROC_ZOMBIE)
+        return false;
+    const struct thread *t = thread_find(r->p, r->tid);
+    if (!t) return false;
+    u64 tag;
+    const bool in_call = thread_in_call(t, &tag);
+    return r->serial == 0 ? !in_call : in_call && tag == r->serial;
 }
 
-// The journal of what p does now; an older one is dropped.
+// What belongs to a system call that has ended is dropped.
+static void journal_clean(struct list_node *journal) {
+    LIST_FOR_EACH_SAFE(it, journal) {
+        struct remote_call *r = LIST_ENTRY(it, struct remote_call, link);
+        if (!call_is_current(r)) call_abandon(r);
+    }
+}
+
+// p's running thread asks anew: its part of the journal goes.
+static void journal_drop_own(struct list_node *journal, const struct proc *p) {
+    LIST_FOR_EACH_SAFE(it, journal) {
+        struct remote_call *r = LIST_ENTRY(it, struct remote_call, link);
+        if (r->tid == proc_desc(p)->tid) call_abandon(r);
+    }
+}
+
+// The journal of what p's threads do now; what is older is dropped.
 static struct list_node *journal_of(struct proc *p) {
     struct list_node *journal = &journals[p->index];
     struct proc_desc *d = proc_desc(p);
-    if (!list_empty(journal) &&
-        !call_is_current(LIST_ENTRY(journal->next, struct remote_call, link)))
-        journal_drop(journal);
+    journal_clean(journal);
     if (d->wait.nr >= 0 && d->wait.request_tag == 0) d->wait.request_tag = next_serial++;
     return journal;
 }
@@ -116,7 +132,7 @@ static struct remote_call *journal_find(struct list_node *journal, const struct 
                                         u64 key) {
     LIST_FOR_EACH(it, journal) {
         struct remote_call *r = LIST_ENTRY(it, struct remote_call, link);
-        if (r->key == key && (!r->done || r->round != round_of(p))) return r;
+        if (r->key == key && r->tid == proc_desc(p)->tid && (!r->done || r->round != round_of(p))) return r;
     }
     return NULL;
 }
@@ -137,7 +153,7 @@ void remote_call_done(struct remote_call *r) {
 
 // Its process takes the results.
 void remote_call_tell(struct remote_call *r) {
-    if (r->serial != 0 && call_is_current(r)) r->p->reply_waits = true;
+    if (r->serial != 0 && call_is_current(r)) thread_find(r->p, r->tid)->reply_waits = true;
     wait_wake_all(&r->wait);
 }
 
@@ -245,7 +261,8 @@ static bool drive_begin(struct remote_call *r) {
 static status_t call_begin(struct proc *p, struct list_node *journal, struct p9_call *c,
                            u64 key) {
     u32 length = 0;
-    LIST_FOR_EACH(it, journal) length++;
+    LIST_FOR_EACH(it, journal)
+        length += LIST_ENTRY(it, struct remote_call, link)->tid == proc_desc(p)->tid;
     if (length >= JOURNAL_MAX) return E_NOMEM;
     struct remote_call *r = remote_call_new(p, c);
     if (!r) return E_NOMEM;
@@ -253,6 +270,7 @@ static status_t call_begin(struct proc *p, struct list_node *journal, struct p9_
     r->key = key;
     r->p = p;
     r->pid = proc_desc(p)->pid;
+    r->tid = proc_desc(p)->tid;
     r->serial = proc_desc(p)->wait.nr >= 0 ? proc_desc(p)->wait.request_tag : 0;
     remote_calls_live++;
     list_push_back(journal, &r->link);
@@ -272,7 +290,8 @@ static bool clunk_noted(struct proc *p, struct list_node *journal, const struct 
     if (c->type != P9_TCLUNK) return false;
     LIST_FOR_EACH(it, journal) {
         struct remote_call *r = LIST_ENTRY(it, struct remote_call, link);
-        if (!r->done || r->call.type == P9_TCLUNK || r->round != round_of(p) ||
+        if (!r->done || r->tid != proc_desc(p)->tid || r->call.type == P9_TCLUNK ||
+            r->round != round_of(p) ||
             r->clunk_round == r->round || !object_id_equal(r->call.made, c->object))
             continue;
         r->clunk_round = r->round;
@@ -296,6 +315,7 @@ static status_t call_async(struct proc *p, struct list_node *journal, struct p9_
     note->key = key;
     note->p = p;
     note->pid = proc_desc(p)->pid;
+    note->tid = proc_desc(p)->tid;
     note->serial = proc_desc(p)->wait.request_tag;
     note->done = true;
     if (c->type == P9_TREF) note->call.made = c->object;   // see clunk_noted
@@ -307,9 +327,10 @@ static status_t call_async(struct proc *p, struct list_node *journal, struct p9_
 
 // Only writes whose progress the wait record has (wait.done_bytes): nothing is asked twice
 // without the journal.
-static bool journal_is_written_down(const struct list_node *journal) {
+static bool journal_is_written_down(const struct list_node *journal, const struct proc *p) {
     LIST_FOR_EACH(it, (struct list_node *)journal) {
         const struct remote_call *r = LIST_ENTRY(it, struct remote_call, link);
+        if (r->tid != proc_desc(p)->tid) continue;
         if (!r->done || r->call.type != P9_TWRITE || r->round == 0) return false;
     }
     return true;
@@ -340,8 +361,8 @@ static status_t call_locked(struct proc *p, struct p9_call *c) {
     }
     if (r->call.status == E_INTR) {               // flushed, but nobody is to be told
         remote_call_free(r);
-        if (p->freeze_wanted && journal_is_written_down(journal)) {
-            journal_drop(journal);
+        if (p->freeze_wanted && journal_is_written_down(journal, p)) {
+            journal_drop_own(journal, p);
             proc_desc(p)->wait.request_tag = 0;   // it may leave, and asks again from there
             return S_RESTART;
         }
@@ -380,9 +401,11 @@ static status_t remote_call(struct p9_call *c) {
 
 // --- the cluster part's side ---
 
-static bool flush_wanted(struct proc *p) {
+static bool flush_wanted(const struct remote_call *r) {
+    struct proc *p = r->p;
     spin_lock(&proc_lock);
-    bool wanted = p->kill_pending || p->freeze_wanted || signal_is_deliverable(p);
+    const struct thread *t = thread_find(p, r->tid);
+    bool wanted = p->kill_pending || p->freeze_wanted || (t && signal_is_deliverable_to(t));
     spin_unlock(&proc_lock);
     return wanted;
 }
@@ -405,17 +428,14 @@ static void scan(void) {
     bool polls = false;
     for (u32 i = 0; i < proc_count && remote_calls_live != 0; i++) {
         struct list_node *journal = &journals[i];
-        if (list_empty(journal)) continue;
-        struct remote_call *first = LIST_ENTRY(journal->next, struct remote_call, link);
-        if (!call_is_current(first) && (first->serial != 0 || procs[i].state == PROC_FREE ||
-                                        procs[i].state == PROC_ZOMBIE)) {
-            journal_drop(journal);
-            continue;
-        }
-        bool flush = flush_wanted(&procs[i]);
+        const bool gone = procs[i].state == PROC_FREE || procs[i].state == PROC_ZOMBIE;
         LIST_FOR_EACH_SAFE(it, journal) {
             struct remote_call *r = LIST_ENTRY(it, struct remote_call, link);
-            if (!r->done && flush && r->req) p9_client_flush(&remote_client, r->req);
+            if ((gone || r->serial != 0) && !call_is_current(r)) {
+                call_abandon(r);
+                continue;
+            }
+            if (!r->done && r->req && flush_wanted(r)) p9_client_flush(&remote_client, r->req);
             if (!r->done && r->user && killed(&procs[i])) user_cancel(r);
             polls |= r->done && r->call.type == P9_TPOLL;
         }
@@ -511,9 +531,7 @@ void remote_files_init(void) {
 bool remote_files_settled(struct proc *p) {
     if (!journals) return true;
     struct list_node *journal = &journals[p->index];
-    if (!list_empty(journal) &&
-        !call_is_current(LIST_ENTRY(journal->next, struct remote_call, link)))
-        journal_drop(journal);
+    journal_clean(journal);
     LIST_FOR_EACH_SAFE(it, journal) {
         struct remote_call *r = LIST_ENTRY(it, struct remote_call, link);
         if (!r->done && r->req) p9_client_flush(&remote_client, r->req);

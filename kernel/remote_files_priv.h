@@ -23,7 +23,7 @@ struct remote_call {
     u64 order;                       // of an orphan: when it became one
     bool done, one_sided;
     struct proc *p;                  // NULL: an orphan, nobody wants the reply
-    u32 pid;
+    u32 pid, tid;                    // who asked
     struct wait_list wait;
     void *bounce;                    // data of a call with a kernel buffer
     u64 bounce_bytes;

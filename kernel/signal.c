@@ -6,6 +6,7 @@
 #include "kernel/signal.h"
 
 #include "base/string.h"
+#include "kernel/thread.h"
 #include "kernel/uaccess.h"
 #include "kernel/x86/cpu.h"
 #include "kernel/x86/fpu.h"
@@ -51,10 +52,17 @@ bool signal_ignored(const struct proc *p, u32 sig) {
     return handler == SIG_DFL && (SIGNAL_BIT(sig) & IGNORED);
 }
 
-// True where a signal is pending that the process would act on now.
+// True where a signal is pending that the process's running thread would act on now.
 bool signal_is_deliverable(const struct proc *p) {
     const struct proc_desc *d = proc_desc(p);
-    return p->kill_pending || (d->signal_pending & (~d->signal_mask | UNMASKABLE));
+    const u64 pending = d->signal_pending | d->thread_pending;
+    return p->kill_pending || (pending & (~d->signal_mask | UNMASKABLE));
+}
+
+// The same for any thread. proc_lock held.
+bool signal_is_deliverable_to(const struct thread *t) {
+    const u64 pending = proc_desc(t->p)->signal_pending | thread_pending(t);
+    return t->p->kill_pending || (pending & (~thread_mask(t) | UNMASKABLE));
 }
 
 // False: signal_deliver would find nothing to do.
@@ -74,6 +82,7 @@ static void tell_parent_of_stop(struct proc *p, i32 code, i32 status) {
 
 static void raise_continue(struct proc *p) {
     proc_desc(p)->signal_pending &= ~STOPS;
+    proc_desc(p)->thread_pending &= ~STOPS;
     p->stop_report = false;
     if (p->state != PROC_STOPPED) return;
     p->cont_report = true;
@@ -81,15 +90,29 @@ static void raise_continue(struct proc *p) {
     tell_parent_of_stop(p, CLD_CONTINUED, SIGCONT);
 }
 
-// Makes a signal pending and wakes who waits for it. proc_lock held.
-//   sig  1..64; 0 does nothing
-void signal_raise_locked(struct proc *p, u32 sig, struct signal_info info) {
+// The thread of p that is to act on a signal: the running one, if it does not block it. NULL:
+// all block it.
+static struct thread *taker(struct proc *p, u32 sig) {
+    struct thread *found = NULL;
+    const u64 bit = SIGNAL_BIT(sig) & ~UNMASKABLE;
+    if (!(thread_mask(p->thread) & bit) && !p->thread->wait_uninterruptible) return p->thread;
+    LIST_FOR_EACH(it, &p->threads) {
+        struct thread *t = LIST_ENTRY(it, struct thread, link);
+        if (thread_mask(t) & bit) continue;
+        if (!found || !t->wait_uninterruptible) found = t;
+    }
+    return found;
+}
+
+// Makes a signal pending, for the thread t or, t NULL, for any of p's.
+static void raise_to(struct proc *p, struct thread *t, u32 sig, struct signal_info info) {
     struct proc_desc *d = proc_desc(p);
     if (sig == 0 || p->state == PROC_ZOMBIE || p->state == PROC_FREE || p->state == PROC_NEW)
         return;
     if (sig == SIGCONT) raise_continue(p);
     if (SIGNAL_BIT(sig) & STOPS) d->signal_pending &= ~SIGNAL_BIT(SIGCONT);
-    bool blocked = d->signal_mask & SIGNAL_BIT(sig) & ~UNMASKABLE;
+    struct thread *to = t ? t : taker(p, sig);
+    const bool blocked = !to || (thread_mask(to) & SIGNAL_BIT(sig) & ~UNMASKABLE);
     if (!blocked && signal_ignored(p, sig)) return;
     struct proc_signals *s = signals_of(p);
     s->info[sig - 1].code = info.code;
@@ -97,11 +120,23 @@ void signal_raise_locked(struct proc *p, u32 sig, struct signal_info info) {
     s->info[sig - 1].uid = info.uid;
     s->info[sig - 1].status = info.status;
     s->info[sig - 1].value = info.value;
-    d->signal_pending |= SIGNAL_BIT(sig);
+    if (t) thread_pending_add(t, SIGNAL_BIT(sig));
+    else d->signal_pending |= SIGNAL_BIT(sig);
     if (blocked) return;
     if (sig == SIGKILL && p->state == PROC_STOPPED) proc_become_ready(p);
-    else if (p->state == PROC_WAITING && !p->wait_uninterruptible) wait_wake_proc(p);
+    else if (to->waiting && !to->wait_uninterruptible) wait_wake_thread(to);
     else if (p->on_cpu && p->cpu != cpu_this()->index) cpu_kick(p->cpu, EDGE_RESCHED);
+}
+
+// Makes a signal pending and wakes who waits for it. proc_lock held.
+//   sig  1..64; 0 does nothing
+void signal_raise_locked(struct proc *p, u32 sig, struct signal_info info) {
+    raise_to(p, NULL, sig, info);
+}
+
+// The same for one thread alone.
+void signal_raise_thread_locked(struct thread *t, u32 sig, struct signal_info info) {
+    raise_to(t->p, t, sig, info);
 }
 
 void proc_alarm_due(struct proc *p) {
@@ -138,7 +173,7 @@ void signal_force(struct proc *p, u32 sig, struct signal_info info) {
         a->handler = SIG_DFL;
         d->signal_mask &= ~SIGNAL_BIT(sig);
     }
-    signal_raise_locked(p, sig, info);
+    raise_to(p, p->thread, sig, info);
     spin_unlock(&proc_lock);
 }
 
@@ -240,9 +275,15 @@ static status_t handler_enter(struct proc *p, u32 sig) {
     return S_OK;
 }
 
+// One that is pending for the thread alone goes first. proc_lock held.
+static void pending_take(struct proc_desc *d, u32 sig) {
+    u64 *from = d->thread_pending & SIGNAL_BIT(sig) ? &d->thread_pending : &d->signal_pending;
+    *from &= ~SIGNAL_BIT(sig);
+}
+
 static void stop(struct proc *p, u32 sig) {
     spin_lock(&proc_lock);
-    proc_desc(p)->signal_pending &= ~SIGNAL_BIT(sig);
+    pending_take(proc_desc(p), sig);
     if (!(proc_desc(p)->signal_pending & SIGNAL_BIT(SIGKILL))) {
         p->state = PROC_STOPPED;
         p->stop_report = true;
@@ -253,7 +294,7 @@ static void stop(struct proc *p, u32 sig) {
 }
 
 static u32 next_signal(const struct proc_desc *d) {
-    u64 ready = d->signal_pending & (~d->signal_mask | UNMASKABLE);
+    u64 ready = (d->signal_pending | d->thread_pending) & (~d->signal_mask | UNMASKABLE);
     if (ready & SIGNAL_BIT(SIGKILL)) return SIGKILL;
     u64 faults = ready & (SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGFPE) |
                           SIGNAL_BIT(SIGILL) | SIGNAL_BIT(SIGTRAP));
@@ -263,7 +304,7 @@ static u32 next_signal(const struct proc_desc *d) {
 
 static void clear_pending(struct proc_desc *d, u32 sig) {
     spin_lock(&proc_lock);
-    d->signal_pending &= ~SIGNAL_BIT(sig);
+    pending_take(d, sig);
     spin_unlock(&proc_lock);
 }
 

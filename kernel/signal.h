@@ -29,10 +29,12 @@ struct signal_info {
 
 void signal_raise_locked(struct proc *p, u32 sig, struct signal_info info);   // proc_lock held
 void signal_raise(struct proc *p, u32 sig, struct signal_info info);
+void signal_raise_thread_locked(struct thread *t, u32 sig, struct signal_info info);
 u32 signal_raise_group(u32 pgid, u32 sig, struct signal_info info);   // how many got it
 void signal_force(struct proc *p, u32 sig, struct signal_info info);  // of a fault
 bool signal_deliver(struct proc *p);         // at the edge; false: p no longer runs
 bool signal_has_work(const struct proc *p);
-bool signal_is_deliverable(const struct proc *p);
+bool signal_is_deliverable(const struct proc *p);         // to its running thread
+bool signal_is_deliverable_to(const struct thread *t);
 status_t signal_return(struct proc *p);      // rt_sigreturn
 bool signal_ignored(const struct proc *p, u32 sig);

@@ -61,6 +61,7 @@ status_t aspace_protect(struct proc_desc *d, u64 start, u64 end, u32 prot);
 status_t aspace_move(struct proc_desc *d, u64 from, u64 to, u64 len_bytes);
 
 enum fault_result fault_handle(struct proc_desc *d, u64 va, enum fault_access access);
+enum fault_result fault_hidden_page(struct proc_desc *d, u64 va, void **out);
 
 // mm/pt.c
 pte_t *pt_entry(const struct proc_desc *d, u64 va);                 // NULL: no table

@@ -73,6 +73,14 @@ static enum fault_result fill(struct proc_desc *d, const struct vma *v, u64 va, 
     return FAULT_DONE;
 }
 
+// What of a page or table lies on another node is asked for. FAULT_DONE: *e is here.
+static enum fault_result bring(struct proc_desc *d, u64 va, pte_t *e) {
+    if (npte_kind(*e) != NPTE_REMOTE_PAGE || !aspace_hooks.remote_fetch) return FAULT_BUS;
+    struct fault_remote want = {va, npte_node(*e), pte_frame(*e), 0, e};
+    const enum fault_result r = aspace_hooks.remote_fetch(d, &want);
+    return r == FAULT_DONE && !(*e & PTE_P) ? FAULT_WAIT : r;
+}
+
 static bool entry_allows(pte_t e, enum fault_access access) {
     if (!(e & PTE_U)) return false;
     if (access == ACCESS_WRITE) return (e & PTE_W) != 0;
@@ -93,14 +101,10 @@ enum fault_result fault_handle(struct proc_desc *d, u64 va, enum fault_access ac
     if (r != FAULT_DONE) return r;
     if (!(*e & PTE_P)) {
         switch (npte_kind(*e)) {
-        case NPTE_REMOTE_PAGE: {
-            if (!aspace_hooks.remote_fetch) return FAULT_BUS;
-            struct fault_remote want = {va, npte_node(*e), pte_frame(*e), 0, e};
-            r = aspace_hooks.remote_fetch(d, &want);
+        case NPTE_REMOTE_PAGE:
+            r = bring(d, va, e);
             if (r != FAULT_DONE) return r;
-            if (!(*e & PTE_P)) return FAULT_WAIT;
             break;
-        }
         case NPTE_NONE:
             r = fill(d, v, va, e);
             if (r != FAULT_DONE) return r;
@@ -115,5 +119,33 @@ enum fault_result fault_handle(struct proc_desc *d, u64 va, enum fault_access ac
         if (v->prot & PROT_EXEC_BIT) *e &= ~PTE_NX;
     }
     pt_flush_page(va);
+    return FAULT_DONE;
+}
+
+// A page that the kernel alone uses, in an address space: it moves with it, and no map entry
+// tells user mode of it. Made, zeroed, where there is none; a frame that an image or a child
+// has too is copied first.
+//   va   page-aligned; out: the kernel's address of the page, to read and write
+// DONE, NOMEM, WAIT (as fault_handle), BUS (it lay on a node that is gone).
+enum fault_result fault_hidden_page(struct proc_desc *d, u64 va, void **out) {
+    pte_t *e;
+    enum fault_result r = pt_entry_make(d, va, &e);
+    if (r == FAULT_DONE && *e != 0 && !(*e & PTE_P)) r = bring(d, va, e);
+    if (r != FAULT_DONE) return r;
+    if (*e == 0) {
+        const paddr_t frame = frame_alloc(FRAME_USER);
+        if (frame.v == 0) return FAULT_NOMEM;
+        *e = frame.v | PTE_P | pt_no_exec();
+        d->pages_resident++;
+    }
+    const paddr_t old = pte_frame(*e);
+    if (frame_refs(old) != 1) {
+        const paddr_t copy = frame_alloc_raw(FRAME_USER);
+        if (copy.v == 0) return FAULT_NOMEM;
+        memcpy(phys_to_virt(copy), phys_to_virt(old), PAGE_SIZE);
+        *e = copy.v | PTE_P | pt_no_exec();
+        frame_unref(old);
+    }
+    *out = phys_to_virt(pte_frame(*e));
     return FAULT_DONE;
 }

@@ -157,7 +157,7 @@ void file_wait(struct wait_list *w) {
 void file_wait_io(struct wait_list *w) {
     if (!caller) return;
     spin_lock(&proc_lock);
-    caller->wait_uninterruptible = true;
+    caller->thread->wait_uninterruptible = true;
     spin_unlock(&proc_lock);
     wait_on(w, caller);
 }

@@ -86,7 +86,7 @@ static u32 give_to_reader(struct pipe *p, const u8 *at, u32 len) {
     u32 n = 0;
     spin_lock(&proc_lock);
     if (!list_empty(&p->readers.head)) {
-        struct proc *reader = LIST_ENTRY(p->readers.head.next, struct proc, wait);
+        struct proc *reader = LIST_ENTRY(p->readers.head.next, struct thread, wait)->p;
         if (wait_offers(reader)) {
             n = MIN(len, reader->offer.len);
             memcpy(reader->offer.at, at, n);

@@ -34,7 +34,8 @@ i64 syscall_dispatch(struct proc *p, u64 nr) {
 // Undoes wait_on and wait_until of this call: the process goes on at once.
 void wait_cancel(struct proc *p) {
     spin_lock(&proc_lock);
-    list_remove(&p->wait);
+    wait_end_locked(p->thread);
+    p->thread->woken = false;
     if (p->state == PROC_WAITING || p->state == PROC_READY) p->state = PROC_RUNNING;
     spin_unlock(&proc_lock);
 }

@@ -1,4 +1,4 @@
-// System calls of no other family: uname, sysinfo, getrandom, futex, scheduling.
+// System calls of no other family: uname, sysinfo, getrandom, scheduling.
 #include "base/string.h"
 #include "kernel/clock.h"
 #include "kernel/klog.h"
@@ -49,56 +49,6 @@ SYSCALL(getrandom) {
         done += n;
     }
     return (i64)len;
-}
-
-// --- futex: words are named by the frame they lie in ---
-static struct wait_list futexes = WAIT_LIST_INIT(futexes);
-enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1, FUTEX_WAIT_BITSET = 9, FUTEX_WAKE_BITSET = 10,
-       FUTEX_CMD = 127, FUTEX_CLOCK_REALTIME = 256, FUTEX_WOKEN_STEP = 2 };
-
-static bool futex_match(struct proc *p, u64 key) {
-    struct proc_wait *w = &proc_desc(p)->wait;
-    if (w->scratch[0] != key) return false;
-    w->step = FUTEX_WOKEN_STEP;
-    return true;
-}
-
-static i64 futex_wait(struct proc *p, const u64 *a, const u8 *word, u64 key) {
-    struct proc_wait *w = &proc_desc(p)->wait;
-    u64 timeout = ~0ull;
-    if (w->step == FUTEX_WOKEN_STEP) return 0;
-    status_t s = a[3] ? user_timespec(p, a[3], &timeout) : S_OK;
-    if (s != S_OK) return s;
-    const struct clock_seen seen = clock_seen(proc_desc(p));
-    const u64 by = a[1] & FUTEX_CLOCK_REALTIME ? seen.wall_ns : seen.clock_ns;
-    const bool absolute = (a[1] & FUTEX_CMD) == FUTEX_WAIT_BITSET && a[3];
-    if (absolute) timeout = timeout > by ? timeout - by : 0;
-    u64 deadline = call_deadline(p, timeout);
-    w->scratch[0] = key;
-    wait_on(&futexes, p);
-    if (__atomic_load_n((const u32 *)(const void *)word, __ATOMIC_SEQ_CST) != (u32)a[2]) {
-        wait_cancel(p);
-        return E_AGAIN;
-    }
-    if (deadline && time_now_ns() >= deadline) {
-        wait_cancel(p);
-        return E_TIMEDOUT;
-    }
-    if (deadline) wait_until(p, deadline);
-    return S_RESTART;
-}
-
-SYSCALL(futex) {
-    u32 command = a[1] & FUTEX_CMD;
-    u8 *word;
-    if (a[0] & 3) return E_INVAL;
-    status_t s = user_page(p, a[0], ACCESS_READ, &word);
-    if (s != S_OK) return s;
-    u64 key = virt_to_phys(word).v;
-    if (command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET) return futex_wait(p, a, word, key);
-    if (command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET)
-        return wait_wake_some(&futexes, (u32)a[2], futex_match, key);
-    return E_NOSYS;
 }
 
 SYSCALL(sched_yield) { UNUSED(a); p->slice_over = true; return 0; }

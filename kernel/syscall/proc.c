@@ -3,12 +3,14 @@
 #include "kernel/exec.h"
 #include "kernel/signal.h"
 #include "kernel/syscall/syscall.h"
+#include "kernel/thread.h"
 #include "kernel/x86/cpu.h"
 #include "kernel/x86/msr.h"
 #include "mm/kmem.h"
 
 #define SIGCHLD_FLAG 17u
 #define CLONE_VFORK_FLAG 0x4000u
+#define CLONE_THREAD_FLAG 0x10000u
 
 // wait.scratch[0] holds the child's pid while a vfork parent waits (step 1).
 static i64 fork_with(struct proc *p, const struct fork_args *args) {
@@ -28,8 +30,28 @@ SYSCALL(vfork) {
     UNUSED(a);
     return fork_with(p, &(struct fork_args){.flags = SIGCHLD_FLAG | CLONE_VFORK_FLAG});
 }
+static i64 clone_with(struct proc *p, const struct fork_args *args) {
+    u32 tid;
+    if (!(args->flags & CLONE_THREAD_FLAG)) return fork_with(p, args);
+    status_t s = thread_clone(p, args, &tid);
+    return s == S_OK ? (i64)tid : s;
+}
 SYSCALL(clone) {
-    return fork_with(p, &(struct fork_args){a[0], a[1], a[2], a[3], a[4]});
+    return clone_with(p, &(struct fork_args){a[0], a[1], a[2], a[3], a[4]});
+}
+
+// struct clone_args of Linux's clone3, as far as its first version goes.
+struct clone_args { u64 flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls; };
+SYSCALL(clone3) {
+    struct clone_args c;
+    if (a[1] < sizeof c) return E_INVAL;
+    status_t s = user_read(p, a[0], &c, sizeof c);
+    if (s != S_OK) return s;
+    if ((c.flags & 0xff) || c.exit_signal > SIGNAL_COUNT) return E_INVAL;
+    if (c.stack >= USER_END || c.stack_size > USER_END - c.stack) return E_INVAL;
+    if ((c.stack == 0) != (c.stack_size == 0)) return E_INVAL;
+    return clone_with(p, &(struct fork_args){
+        c.flags | c.exit_signal, c.stack + c.stack_size, c.parent_tid, c.child_tid, c.tls});
 }
 
 static status_t copy_words(struct proc *p, u64 uva, struct exec_args *args, u32 *count) {
@@ -63,11 +85,22 @@ static i64 do_exec(struct proc *p, i32 dirfd, u64 name_uva, u64 argv, u64 envp) 
 SYSCALL(execve) { return do_exec(p, AT_FDCWD, a[0], a[1], a[2]); }
 SYSCALL(execveat) { return do_exec(p, (i32)a[0], a[1], a[2], a[3]); }
 
-SYSCALL(exit) {
+SYSCALL(exit_group) {
     proc_exit(p, (i32)(a[0] & 0xff) << 8);
-    return SYSCALL_REGS_SET;
+    return SYSCALL_ENDED;
 }
-SYSCALL(exit_group) { return sys_exit(p, a); }
+SYSCALL(exit) {
+    const struct proc_desc *d = proc_desc(p);
+    const i32 status = (i32)(a[0] & 0xff) << 8;
+    if (d->thread_count > 1) {
+        status_t s = thread_exit(p, status);
+        if (s == S_RESTART) return s;
+        if (s != S_OK) proc_exit(p, SIGKILL);    // no memory to go on with another thread
+    } else {
+        proc_exit(p, d->tid == d->pid ? status : d->leader_code);
+    }
+    return SYSCALL_ENDED;
+}
 
 struct rusage { u64 utime_s, utime_us, stime_s, stime_us, rest[14]; };
 static struct rusage usage_of(u64 cpu_ns) {
@@ -109,7 +142,7 @@ SYSCALL(waitid) {
 }
 
 SYSCALL(getpid) { UNUSED(a); return proc_desc(p)->pid; }
-SYSCALL(gettid) { UNUSED(a); return proc_desc(p)->pid; }
+SYSCALL(gettid) { UNUSED(a); return proc_desc(p)->tid; }
 SYSCALL(getppid) { UNUSED(a); return proc_desc(p)->ppid; }
 SYSCALL(getuid) { UNUSED(a); return proc_desc(p)->uid; }
 SYSCALL(geteuid) { UNUSED(a); return proc_desc(p)->uid; }
@@ -193,11 +226,19 @@ SYSCALL(arch_prctl) {
     wrmsr(a[0] == ARCH_SET_FS ? MSR_FS_BASE : MSR_KERNEL_GS_BASE, a[1]);
     return 0;
 }
-SYSCALL(set_tid_address) { proc_desc(p)->clear_child_tid = a[0]; return proc_desc(p)->pid; }
+SYSCALL(set_tid_address) { proc_desc(p)->clear_child_tid = a[0]; return proc_desc(p)->tid; }
 SYSCALL(set_robust_list) {
     if (a[1] != 24) return E_INVAL;
     proc_desc(p)->robust_list = a[0];
     return 0;
+}
+
+// Of the caller itself (pid 0 or its own tid).
+SYSCALL(get_robust_list) {
+    const u64 len = 24;
+    if ((u32)a[0] && (u32)a[0] != proc_desc(p)->tid) return E_PERM;
+    status_t s = user_write(p, a[1], &proc_desc(p)->robust_list, 8);
+    return s == S_OK ? user_write(p, a[2], &len, sizeof len) : s;
 }
 
 enum { PR_SET_NAME = 15, PR_GET_NAME = 16 };

@@ -2,6 +2,7 @@
 #include "base/string.h"
 #include "kernel/signal.h"
 #include "kernel/syscall/syscall.h"
+#include "kernel/thread.h"
 #include "kernel/x86/cpu.h"
 
 #define UNMASKABLE (SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP))
@@ -38,7 +39,8 @@ SYSCALL(rt_sigprocmask) {
 }
 
 SYSCALL(rt_sigpending) {
-    u64 pending = proc_desc(p)->signal_pending & proc_desc(p)->signal_mask;
+    const struct proc_desc *d = proc_desc(p);
+    u64 pending = (d->signal_pending | d->thread_pending) & d->signal_mask;
     return user_write(p, a[0], &pending, 8);
 }
 
@@ -76,9 +78,10 @@ SYSCALL(rt_sigtimedwait) {
     struct proc_desc *d = proc_desc(p);
     u64 deadline = call_deadline(p, timeout);
     spin_lock(&proc_lock);
-    u64 found = d->signal_pending & set & ~UNMASKABLE;
+    u64 *from = d->thread_pending & set & ~UNMASKABLE ? &d->thread_pending : &d->signal_pending;
+    u64 found = *from & set & ~UNMASKABLE;
     u32 sig = found ? (u32)__builtin_ctzll(found) + 1 : 0;
-    if (sig) d->signal_pending &= ~SIGNAL_BIT(sig);
+    if (sig) *from &= ~SIGNAL_BIT(sig);
     spin_unlock(&proc_lock);
     if (!sig) {
         if (timeout == 0 || (deadline && time_now_ns() >= deadline)) return E_AGAIN;
@@ -149,9 +152,17 @@ SYSCALL(kill) {
     u32 group = pid ? (u32)-pid : proc_desc(p)->pgid;
     return signal_raise_group(group, sig, info_from(p, SI_USER)) ? 0 : E_SRCH;
 }
-SYSCALL(tkill) {
-    return (u32)a[1] > SIGNAL_COUNT ? E_INVAL : kill_one(p, (u32)a[0], (u32)a[1], SI_TKILL);
+// A thread of process pid (0: of any); one of another node only as the process that it leads.
+static i64 kill_thread(struct proc *p, u32 pid, u32 tid, u32 sig) {
+    if (sig > SIGNAL_COUNT || (i32)tid <= 0) return E_INVAL;
+    spin_lock(&proc_lock);
+    struct thread *t = thread_find_any(tid);
+    if (t && pid && proc_desc(t->p)->pid != pid) t = NULL;
+    if (t) signal_raise_thread_locked(t, sig, info_from(p, SI_TKILL));
+    spin_unlock(&proc_lock);
+    return t ? 0 : pid == 0 || pid == tid ? kill_one(p, tid, sig, SI_TKILL) : E_SRCH;
 }
+SYSCALL(tkill) { return kill_thread(p, 0, (u32)a[0], (u32)a[1]); }
 SYSCALL(tgkill) {
-    return (u32)a[2] > SIGNAL_COUNT ? E_INVAL : kill_one(p, (u32)a[1], (u32)a[2], SI_TKILL);
+    return (i32)a[0] <= 0 ? E_INVAL : kill_thread(p, (u32)a[0], (u32)a[1], (u32)a[2]);
 }

@@ -8,6 +8,7 @@
 #include "kernel/uaccess.h"
 
 #define SYSCALL_REGS_SET (-1000)     // the handler set the registers (rt_sigreturn, execve)
+#define SYSCALL_ENDED (-1001)        // the process or its running thread has ended
 
 typedef i64 (*syscall_fn)(struct proc *p, const u64 *a);
 i64 syscall_dispatch(struct proc *p, u64 nr);

@@ -150,6 +150,7 @@ SYSCALL(faccessat);
 SYSCALL(pselect6);
 SYSCALL(ppoll);
 SYSCALL(set_robust_list);
+SYSCALL(get_robust_list);
 SYSCALL(utimensat);
 SYSCALL(dup3);
 SYSCALL(pipe2);
@@ -161,6 +162,7 @@ SYSCALL(renameat2);
 SYSCALL(getrandom);
 SYSCALL(execveat);
 SYSCALL(statx);
+SYSCALL(clone3);
 SYSCALL(close_range);
 SYSCALL(faccessat2);
 
@@ -439,7 +441,7 @@ const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [271] = {"ppoll", sys_ppoll},
     [272] = {"unshare", NULL},
     [273] = {"set_robust_list", sys_set_robust_list},
-    [274] = {"get_robust_list", NULL},
+    [274] = {"get_robust_list", sys_get_robust_list},
     [275] = {"splice", NULL},
     [276] = {"tee", NULL},
     [277] = {"sync_file_range", NULL},
@@ -511,7 +513,7 @@ const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [432] = {"fsmount", NULL},
     [433] = {"fspick", NULL},
     [434] = {"pidfd_open", NULL},
-    [435] = {"clone3", NULL},
+    [435] = {"clone3", sys_clone3},
     [436] = {"close_range", sys_close_range},
     [437] = {"openat2", NULL},
     [438] = {"pidfd_getfd", NULL},

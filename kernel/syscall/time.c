@@ -2,6 +2,7 @@
 #include "kernel/clock.h"
 #include "kernel/signal.h"
 #include "kernel/syscall/syscall.h"
+#include "kernel/thread.h"
 #include "kernel/x86/cpu.h"
 
 enum { CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME, CLOCK_THREAD_CPUTIME,
@@ -17,7 +18,8 @@ static status_t clock_read(struct proc *p, u64 clock, u64 *ns) {
     case CLOCK_BOOTTIME:
         *ns = clock_seen(proc_desc(p)).clock_ns;
         return S_OK;
-    case CLOCK_PROCESS_CPUTIME: case CLOCK_THREAD_CPUTIME:
+    case CLOCK_THREAD_CPUTIME: *ns = thread_cpu_ns(p, time_now_ns()); return S_OK;
+    case CLOCK_PROCESS_CPUTIME:
         *ns = proc_desc(p)->account.cpu_ns + time_now_ns() - p->run_start_ns;
         return S_OK;
     default: return E_INVAL;

@@ -14,6 +14,7 @@
 #include "kernel/placement.h"
 #include "kernel/remote_files_priv.h"
 #include "kernel/signal.h"
+#include "kernel/thread.h"
 #include "kernel/trap.h"
 #include "kernel/x86/cpu.h"
 #include "mm/frame.h"
@@ -49,6 +50,16 @@ void klog(const char *format, ...) { (void)format; }
 u64 time_now_ns(void) { return now_ns; }
 struct proc *proc_current(void) { return current; }
 bool signal_is_deliverable(const struct proc *p) { return p == procs && signal_now; }
+bool signal_is_deliverable_to(const struct thread *t) { return signal_is_deliverable(t->p); }
+// One thread each.
+struct thread *thread_find(struct proc *p, u32 tid) {
+    return tid == proc_desc(p)->tid ? p->thread : NULL;
+}
+bool thread_in_call(const struct thread *t, u64 *request_tag) {
+    const struct proc_desc *d = proc_desc(t->p);
+    *request_tag = d->wait.request_tag;
+    return d->wait.nr >= 0;
+}
 void signal_raise(struct proc *p, u32 sig, struct signal_info info) {
     (void)p, (void)sig, (void)info;
     ck_abort_msg("no pipe broke");
@@ -62,19 +73,20 @@ void kmem_free(void *p, u64 len_bytes) {
 void wait_list_init(struct wait_list *w) { list_init(&w->head); }
 void wait_on(struct wait_list *w, struct proc *p) {
     spin_lock(&proc_lock);
-    list_remove(&p->wait);
-    list_push_back(&w->head, &p->wait);
+    list_remove(&p->thread->wait);
+    list_push_back(&w->head, &p->thread->wait);
     p->state = PROC_WAITING;
     spin_unlock(&proc_lock);
 }
 void wait_on_uninterruptible(struct wait_list *w, struct proc *p) {
     wait_on(w, p);
-    p->wait_uninterruptible = true;
+    p->thread->wait_uninterruptible = true;
 }
 void wait_wake_all(struct wait_list *w) {
     for (struct list_node *n; (n = list_pop_front(&w->head)) != NULL;) {
-        struct proc *p = LIST_ENTRY(n, struct proc, wait);
-        p->wait_uninterruptible = false;
+        struct thread *t = LIST_ENTRY(n, struct thread, wait);
+        struct proc *p = t->p;
+        t->wait_uninterruptible = false;
         if (p->state == PROC_WAITING) p->state = PROC_RUNNING;
     }
 }

@@ -153,7 +153,7 @@ static i64 syscall_run(struct proc *p, i32 nr, i64 (*call)(struct proc *p)) {
             d->wait.nr = nr;
         }
         d->account.syscalls++;
-        p->reply_waits = false;
+        p->thread->reply_waits = false;
         current = p;
         i64 result = call(p);
         current = NULL;
@@ -251,7 +251,9 @@ static void setup(void) {
     for (u32 i = 0; i < proc_count; i++) {
         procs[i].index = i;
         procs[i].state = PROC_RUNNING;
-        list_init(&procs[i].wait);
+        procs[i].thread = &procs[i].first;
+        procs[i].first.p = &procs[i];
+        list_init(&procs[i].first.wait);
         proc_descs[i].pid = 100 + i;
         proc_descs[i].wait.nr = -1;
     }
@@ -386,13 +388,13 @@ START_TEST(a_blocked_read_waits_and_a_signal_ends_it) {
     io = (struct p9_call){.type = P9_TREAD, .object = {1, 50, 1}, .count = 8,
                           .data.buffer = buffer};
     ck_assert_int_eq(syscall_run(procs, 0, sys_io), S_RESTART);
-    ck_assert(procs->state == PROC_WAITING && procs->wait_uninterruptible);
+    ck_assert(procs->state == PROC_WAITING && procs->first.wait_uninterruptible);
     deliver_all();
     signal_now = true;
     deliver_all();                                     // the scan flushes it
     ck_assert(procs->state == PROC_RUNNING);
     ck_assert_int_eq(syscall_run(procs, 0, sys_io), S_RESTART);
-    ck_assert(procs->state == PROC_WAITING && !procs->wait_uninterruptible);
+    ck_assert(procs->state == PROC_WAITING && !procs->first.wait_uninterruptible);
     ck_assert_uint_eq(executed[P9_TREAD], 0);          // it took nothing
     signal_now = false;
     proc_descs[0].wait.nr = -1;                        // as signal delivery does
@@ -427,7 +429,7 @@ START_TEST(a_blocked_read_goes_on) {
     pipe_full = true;
     file_hooks.changed();
     deliver_all();
-    ck_assert(procs->reply_waits);                     // signals come after the reply
+    ck_assert(procs->first.reply_waits);                     // signals come after the reply
     signal_now = true;
     ck_assert_int_eq(syscall_run(procs, 0, sys_io), S_OK);
     signal_now = false;

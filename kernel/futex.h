@@ -1,0 +1,8 @@
+// Futexes: threads that wait for a word of user memory to change. Contracts stand above the
+// definitions in kernel/futex.c.
+#pragma once
+
+#include "kernel/proc.h"
+
+void futex_wake_at(struct proc *p, u64 uva, u32 count);
+status_t futex_robust_exit(struct proc *p);
