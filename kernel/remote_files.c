@@ -132,7 +132,8 @@ static struct remote_call *journal_find(struct list_node *journal, const struct 
                                         u64 key) {
     LIST_FOR_EACH(it, journal) {
         struct remote_call *r = LIST_ENTRY(it, struct remote_call, link);
-        if (r->key == key && r->tid == proc_desc(p)->tid && (!r->done || r->round != round_of(p))) return r;
+        if (r->key == key && r->tid == proc_desc(p)->tid &&
+            (!r->done || r->round != round_of(p))) return r;
     }
     return NULL;
 }

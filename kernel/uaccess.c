@@ -1,7 +1,7 @@
 // The memory of the current process seen from the kernel: by its page tables and the
 // direct map, never through user addresses. Called by system calls, exec and signals.
-// No lock: threads of one process never run at once, and this CPU runs it. Frames of a running process
-// are not taken away, so a page that was faulted in stays until the call ends.
+// No lock: threads of one process never run at once, and this CPU runs it. Frames of a
+// running process are not taken away, so a page that was faulted in stays until the call ends.
 #include "kernel/uaccess.h"
 
 #include "base/string.h"
