@@ -10,7 +10,8 @@
 
 static u32 turn;                     // atomic: the CPU that is to advance the word
 
-// The edge of any CPU: atomics alone, no lock. Members reach the word by atomics too.
+// The edge of any CPU: atomics alone, no lock. Members only READ the word, so the CPU's will do
+// with any card.
 static void beat(void) {
     if (cpu_this()->index != __atomic_load_n(&turn, __ATOMIC_RELAXED)) return;
     word_add(&cpu_word_ops, &cluster.words->heartbeat, 1);

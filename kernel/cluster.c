@@ -44,6 +44,10 @@ static void host_post(void *ctx, struct chain *c) {
     (void)ctx;
     struct peer *p = peer_up(c->node);
     cluster.counters.chains++;
+    if (c->node == cluster.self) {
+        self_post(c);                // where local atomics go through the card
+        return;
+    }
     if (p != NULL) {
         chain_post(p, c);
         return;
@@ -156,12 +160,12 @@ void cluster_init(void *descs, u32 desc_count) {
         .self = cluster.self, .incarnation = cluster.incarnation,
         .shard = &cluster.words->shard, .owner_base = cluster.descs, .owner_stride = PAGE_SIZE,
         .desc_count = cluster.desc_count, .desc_bytes = PAGE_SIZE,
-        .words = member ? rdma_word_ops(cluster.rdma) : &cpu_word_ops, .rng = &kernel_rng,
-        .host = cluster.host,
+        .words = cluster_word_ops(), .rng = &kernel_rng, .host = cluster.host,
     };
     cluster_node_init(cluster.node, &config);
     cluster_clock_init();
     status_init();
+    self_init();
     nodes_init();
     for (u32 i = 0; i < NODES_MAX; i++) {
         cluster.peers[i].node = (u8)i;
@@ -415,6 +419,7 @@ static void poll(void *ctx, u64 now_ns) {
     }
     if (cluster.reborn_for != 0) rebirth();
     orphans_fail();
+    self_poll();
     if (__atomic_exchange_n(&cluster.work_wanted, 0, __ATOMIC_ACQUIRE))
         cluster_node_work(cluster.node);
     status_poll(now_ns);
@@ -423,7 +428,7 @@ static void poll(void *ctx, u64 now_ns) {
 
 static u64 deadline_ns(void *ctx) {
     (void)ctx;
-    if (cluster.more || !ring_empty(&cluster.orphans)) return 0;
+    if (cluster.more || !ring_empty(&cluster.orphans) || self_waits()) return 0;
     for (u64 left = cluster.live; left != 0; left &= left - 1)
         if (cluster.peers[__builtin_ctzll(left)].failing) return 0;
     return cluster.tick_at_ns;

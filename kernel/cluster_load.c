@@ -1,12 +1,10 @@
 // The words by which placement knows other nodes: how many CPU-bound processes each has
 // room for and has, and its CPUs, in one READ; a unit is taken by one fetch-and-add on the
-// same word (sched/place.h). Called by kernel/placement.c. Lock: net_lock, but for this
-// node's own word, which any CPU may add to. Spec: DESIGN 3 "Verbs", the shared words.
-#include "drivers/rdma/soft.h"
+// same word (sched/place.h). Called by kernel/placement.c. Lock: net_lock. This node's own
+// word: cluster_self.c. Spec: DESIGN 3 "Verbs", the shared words.
 #include "kernel/cluster_priv.h"
 #include "kernel/placement.h"
 #include "kernel/x86/cpu.h"
-#include "kernel/x86/words.h"
 #include "mm/kmem.h"
 
 #define WORDS_AT (offsetof(struct cluster_words, capacity) - offsetof(struct cluster_words, shard))
@@ -21,16 +19,6 @@ struct load_op {
     u64 posted_ns;
 };
 static struct load_op *ops;          // [LOAD_OPS_MAX], in registered memory
-
-static const struct word_ops *words(void) {
-    return cluster.rdma ? rdma_word_ops(cluster.rdma) : &cpu_word_ops;
-}
-
-u64 cluster_capacity_own(void) { return word_read(words(), &cluster.words->capacity); }
-
-void cluster_capacity_add_own(u64 addend) {
-    (void)word_add(words(), &cluster.words->capacity, addend);
-}
 
 static struct load_op *op_alloc(u32 node, cluster_load_done done, void *ctx) {
     u32 i = 0;

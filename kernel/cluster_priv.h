@@ -200,6 +200,12 @@ void page_fail_all(struct peer *p);
 
 // True: the chain was one of placement's, and is done with.
 bool load_posted(struct chain *c);
+// --- cluster_self.c
+const struct word_ops *cluster_word_ops(void);
+void self_init(void);
+void self_post(struct chain *c);
+void self_poll(void);
+bool self_waits(void);
 
 // Length of the memory that a peer may WRITE: inbox, reply buffers, bench.
 #define LINK_WRITABLE (offsetof(struct link_memory, bench_local) - \

@@ -96,6 +96,10 @@ static bool set_place(struct options *o, struct word v) {
     o->place_off = word_is(v, "off");
     return o->place_off || word_is(v, "auto");
 }
+static bool set_words(struct options *o, struct word v) {
+    o->words_card = word_is(v, "card");
+    return o->words_card || word_is(v, "cpu");
+}
 static bool set_panic(struct options *o, struct word v) {
     o->panic_action = word_is(v, "exit") ? PANIC_EXIT : PANIC_HALT;
     return word_is(v, "exit") || word_is(v, "halt");
@@ -166,6 +170,7 @@ static const struct option_row {
     {"bench.count", "0 or 1", set_bench_count},
     {"panic", "halt or exit", set_panic},
     {"place", "auto or off", set_place},
+    {"words", "cpu or card", set_words},
     {"run", "com2", set_run},
     {"proc.max", "16 to 65536", set_proc_max},
     {"net.mtu", "0 or 576 to 9000", set_mtu},

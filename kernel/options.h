@@ -23,6 +23,7 @@ struct options {
     u32 ip;                          // ip=A.B.C.D of a node without a line; 0: see claim.h
     u32 join_wait_s;                 // join.wait=SECONDS: how long such a node asks for an id
     bool place_off;                  // place=off: processes move when told to alone
+    bool words_card;                 // words=card: local atomics on shared words go by the card
     bool x2apic;                     // apic=x2apic: switched on where the CPU has it
     char selftest[16];               // selftest=NAME: kernel/selftest.c
 };

@@ -1,6 +1,7 @@
 // Keeps the owner words in step with what the scheduler does to a place: free, being
 // built, running here, ended. What hands a process to another node is done by the
-// machines of proto/cluster alone. Lock: proc_lock (words change by CAS all the same).
+// machines of proto/cluster alone. Lock: proc_lock (words change by CAS all the same). The
+// CPU's CAS will do with any card: in these states no peer's can succeed.
 #include "kernel/owner.h"
 
 #include "kernel/random.h"

@@ -175,8 +175,8 @@ void roce_boot(u8 node, const struct cluster_host *host) {
     const struct vm_boot args = {
         .self = node, .map_base = MEMORY_BASE + node * MEMORY_STRIDE,
         .memory_bytes = MEMORY_BYTES, .desc_count = SIM_PLACES, .conf = &confs[node],
-        .card = net_card(node), .words = words_ops(), .host = host, .changed = changed,
-        .changed_ctx = n, .drive = sim.drives};
+        .card = net_card(node), .words = words_ops(), .words_card = sim.words_card, .host = host,
+        .changed = changed, .changed_ctx = n, .drive = sim.drives};
     n->memory = (u8 *)args.map_base;
     ops->boot(&args);
     n->cn = ops->node();

@@ -133,7 +133,7 @@ struct sim_stats {
 struct sim {
     u64 seed, rng_state, now_ns, seq, events_run;
     u32 nodes, event_count, pids, kills_left, kill_steps;
-    bool roce, coherent, verbose, frames, slow_cards, drives;
+    bool roce, coherent, words_card, verbose, frames, slow_cards, drives;
     u32 bursts_left;
     u32 room_max, frame_bytes;
     u64 stuck_ns, wake_lost_ns;

@@ -154,6 +154,7 @@ static void vm_boot(const struct vm_boot *b) {
     cluster_conf = *b->conf;
     options.dead_after = 100;
     options.dead_floor_s = 3;
+    options.words_card = b->words_card;
     frame_init(&ram, 1, NULL, 0);
     card_init();
     const paddr_t table = frame_alloc_contiguous(b->desc_count, FRAME_DESC);

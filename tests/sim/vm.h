@@ -16,6 +16,7 @@ struct vm_boot {
     const struct cluster_conf *conf; // as this node's cluster.conf says
     struct netdev *card;
     const struct word_ops *words;
+    bool words_card;                 // the kernel's option words=card
     const struct cluster_host *host;
     bool drive;                      // it has one
     void (*changed)(void *ctx, u32 node, bool up);
