@@ -10,6 +10,7 @@
 // writes nothing).
 #include "kernel/cluster_priv.h"
 #include "kernel/options.h"
+#include "kernel/panic.h"
 #include "kernel/trap.h"
 #include "kernel/x86/words.h"
 
@@ -33,13 +34,11 @@ static u64 self_read(void *ctx, const shared64_t *word) {
 }
 static u64 no_cas(void *ctx, shared64_t *word, u64 expected, u64 desired) {
     (void)ctx; (void)word; (void)expected; (void)desired;
-    ASSERT(!"a CPU's compare-and-swap on a word of the card's");
-    return 0;
+    panic("cluster: a CPU's compare-and-swap on a word of the card's");
 }
 static u64 no_add(void *ctx, shared64_t *word, u64 addend) {
     (void)ctx; (void)word; (void)addend;
-    ASSERT(!"a CPU's add to a word of the card's");
-    return 0;
+    panic("cluster: a CPU's add to a word of the card's");
 }
 static const struct word_ops through_card = {.read = self_read, .cas = no_cas, .add = no_add};
 
