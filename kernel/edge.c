@@ -126,7 +126,7 @@ static struct proc *take_next(void) {
     p->cpu = c->index;
     p->slice_over = false;
     p->run_start_ns = p->thread_start_ns = time_now_ns();
-    p->slice_end_ns = p->run_start_ns + RUNQ_SLICE_NS;
+    p->slice_end_ns = p->run_start_ns + FAIR_SLICE_NS;
     c->current = p;
     spin_unlock(&proc_lock);
     return p;
@@ -164,6 +164,7 @@ void proc_detach(struct proc *p) {
     spin_lock(&proc_lock);
     c->current = NULL;
     p->on_cpu = false;
+    runq_charge(p, ran_ns);
     if (p->state == PROC_RUNNING) p->state = PROC_READY;
     if (p->state == PROC_READY) runq_put(p);
     if (p->freeze_wanted || p->cl.arrived) edge_request(EDGE_NETPOLL);   // may be touched now
@@ -198,7 +199,7 @@ static bool may_return(struct proc *p) {
     if (!p->thread->reply_waits && signal_has_work(p) && !signal_deliver(p)) return false;
     if (slice_over) {
         p->slice_over = false;
-        p->slice_end_ns = time_now_ns() + RUNQ_SLICE_NS;
+        p->slice_end_ns = time_now_ns() + FAIR_SLICE_NS;
         if (runq_others_wait()) return false;
     }
     return true;

@@ -284,6 +284,7 @@ static status_t desc_check(const struct proc_desc *d) {
     if (d->vma_count > VMAS_MAX || d->handle_max > HANDLES_MAX) return E_PROTO;
     if (d->thread_count - 1 >= THREADS_MAX || d->thread_slot >= THREADS_MAX) return E_PROTO;
     if (d->lender_count > PROC_LENDERS_MAX || d->xsave_bytes > PROC_XSAVE_MAX) return E_PROTO;
+    if (d->nice < FAIR_NICE_MIN || d->nice > FAIR_NICE_MAX) return E_PROTO;
     if (!may_run_on(d, node_id)) return E_OPNOTSUPP;
     if (!(d->flags & PROC_FLAG_FRESH) && (d->xsave_features & ~cpu_features.xcr0))
         return E_OPNOTSUPP;

@@ -40,7 +40,6 @@ static u64 pid_round;                    // how often the numbers began anew
 
 static void shadow_init(struct proc *p, u32 index) {
     p->index = index;
-    list_init(&p->run);
     thread_init_first(p);
     wait_list_init(&p->child_wait);
     wait_list_init(&p->vfork_wait);
@@ -208,6 +207,7 @@ static void fork_copy_desc(struct proc *child, const struct proc *parent) {
     c->sigaltstack_sp = f->sigaltstack_sp;
     c->sigaltstack_size = f->sigaltstack_size;
     c->sigaltstack_flags = f->sigaltstack_flags;
+    c->nice = f->nice, c->sched_policy = f->sched_policy;
     c->rlimit_nofile = f->rlimit_nofile, c->rlimit_stack = f->rlimit_stack;
     c->cpu = f->cpu;
     c->node_wanted = f->node_wanted;

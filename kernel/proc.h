@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "kernel/proc_desc.h"
 #include "kernel/x86/spinlock.h"
+#include "sched/fair.h"
 
 enum proc_state {
     PROC_FREE = 0, PROC_NEW, PROC_READY, PROC_RUNNING, PROC_WAITING, PROC_STOPPED,
@@ -103,7 +104,7 @@ struct proc {
     bool freeze_wanted;              // stops at the edge for the hook below
     u32 cpu;                         // runs there now or ran there last
     u64 slice_end_ns, run_start_ns;
-    struct list_node run;            // a run queue
+    struct fair_entity fair;         // its place in a run queue, its share of a CPU
     struct thread *thread;           // whose context is in the descriptor
     struct thread first;             // the one it began with; the only one of most
     struct list_node threads;        // all that live

@@ -60,6 +60,9 @@ struct handle {
 #define HANDLES_PER_FRAME (PAGE_SIZE / sizeof(struct handle))
 #define HANDLES_MAX (PROC_HANDLE_FRAMES * HANDLES_PER_FRAME)
 
+// Linux's; the real-time ones are not there.
+enum sched_policy { SCHED_OTHER = 0, SCHED_BATCH = 3, SCHED_IDLE = 5 };
+
 // One range of the memory map: [start, end), page-aligned, sorted by start.
 struct vma {
     u64 start, end;                  // bytes, user virtual
@@ -195,6 +198,8 @@ struct proc_desc {
     struct user_regs regs;
     u32 xsave_bytes;                 // valid bytes of xsave; layout of the CPU's XSAVE
     u32 xsave_features;              // its XCR0, as at its exec: it sees no more by XGETBV
+    i8 nice;                         // -20..19
+    u8 sched_policy;                 // enum sched_policy
     u8 xsave[PROC_XSAVE_MAX] __attribute__((aligned(64)));
 } __attribute__((aligned(PROC_DESC_SIZE)));
 _Static_assert(sizeof(struct proc_desc) == PROC_DESC_SIZE, "one frame: the table's stride");

@@ -1,88 +1,92 @@
-// Per-CPU run queues: first come, first served, with a time slice; an idle CPU takes
-// from the longest other queue. Called by the edge and by who makes a process ready.
-// Lock: each queue's own (LOCK_RANK_RUNQ), inside proc_lock.
+// Per-CPU run queues, each shared fairly by weight (sched/fair.h). A ready process goes to the
+// CPU it ran on last where that is idle, else to an idle neighbour; an idle CPU takes from its
+// neighbours' queues. CPUs whose numbers differ in low bits alone are neighbours: they share a
+// core or a cache. Called by the edge and by who makes a process ready.
+// Lock: proc_lock, but for the looks at lengths.
 #include "sched/runq.h"
 
 #include "kernel/x86/cpu.h"
+#include "mm/frame.h"
 
-static struct runq {
-    struct spinlock lock;
-    struct list_node ready;
-    u32 length;
-} runqs[CPU_MAX];
+static struct fair_queue runqs[CPU_MAX];
+static u32 weights[FAIR_NICE_MAX - FAIR_NICE_MIN + 1];
 
+// Makes the queues. Context: boot, once proc_count is known, before there is a process.
 void runq_init(void) {
-    for (u32 i = 0; i < CPU_MAX; i++) {
-        spin_init(&runqs[i].lock, LOCK_RANK_RUNQ, "runq");
-        list_init(&runqs[i].ready);
-    }
+    const u64 heap_bytes = (proc_count * sizeof(struct fair_entity *) + PAGE_MASK) & ~PAGE_MASK;
+    const paddr_t heaps = frame_alloc_contiguous(CPU_MAX * heap_bytes / PAGE_SIZE, FRAME_KERNEL);
+    ASSERT(heaps.v);
+    u8 *at = phys_to_virt(heaps);
+    for (u32 i = 0; i < CPU_MAX; i++)
+        fair_init(&runqs[i], (struct fair_entity **)(void *)(at + i * heap_bytes), proc_count);
+    for (u32 i = 0; i < ARRAY_COUNT(weights); i++)
+        weights[i] = fair_weight((i32)i + FAIR_NICE_MIN);
 }
 
-static bool cpu_is_free(u32 i) { return !cpus[i].current && runqs[i].length == 0; }
+static u32 length_of(u32 i) { return __atomic_load_n(&runqs[i].count, __ATOMIC_RELAXED); }
 
-// The CPU a ready process goes to: its last one where that is free, another free one,
-// else the shorter of its own and the shortest queue.
+static bool cpu_is_free(u32 i) { return !cpus[i].current && length_of(i) == 0; }
+
+// The CPU a ready process goes to: its last one where that is free, the nearest free one, else
+// the shorter of its own and the shortest queue.
 static u32 pick_cpu(const struct proc *p) {
-    u32 best = p->cpu < cpu_count ? p->cpu : 0;
-    if (cpu_is_free(best)) return best;
-    for (u32 i = 0; i < cpu_count; i++) {
+    const u32 last = p->cpu < cpu_count ? p->cpu : 0;
+    u32 best = last;
+    for (u32 n = 0; n < CPU_MAX; n++) {
+        const u32 i = last ^ n;                  // neighbours first
+        if (i >= cpu_count) continue;
         if (cpu_is_free(i)) return i;
-        if (runqs[i].length < runqs[best].length) best = i;
+        if (length_of(i) < length_of(best)) best = i;
     }
     return best;
 }
 
+static u32 weight_of(const struct proc_desc *d) {
+    if (d->sched_policy == SCHED_IDLE) return FAIR_WEIGHT_IDLE;
+    return weights[d->nice - FAIR_NICE_MIN];
+}
+
 // Puts a ready process into a queue and wakes its CPU. proc_lock held; p is on no CPU.
 void runq_put(struct proc *p) {
-    ASSERT(p->state == PROC_READY && !p->on_cpu && !list_linked(&p->run));
-    u32 i = pick_cpu(p);
-    spin_lock(&runqs[i].lock);
-    list_push_back(&runqs[i].ready, &p->run);
-    runqs[i].length++;
-    spin_unlock(&runqs[i].lock);
+    ASSERT(p->state == PROC_READY && !p->on_cpu && p->fair.place == 0);
+    const u32 i = pick_cpu(p);
+    p->fair.weight = weight_of(proc_desc(p));
+    fair_put(&runqs[i], &p->fair);
+    struct proc *running = cpus[i].current;
+    if (running && proc_desc(p)->sched_policy == SCHED_OTHER &&
+        fair_preempts(&p->fair, &running->fair, time_now_ns() - running->run_start_ns))
+        running->slice_over = true;
     // A busy one takes notice as well: from now on its process has a time slice.
     if (i != cpu_this()->index) cpu_kick(i, EDGE_RESCHED);
 }
 
-// Takes p out of whichever queue it is in. proc_lock held.
+// Takes p out of the queue it is in, if any. proc_lock held.
 void runq_remove(struct proc *p) {
-    for (u32 i = 0; i < cpu_count; i++) {
-        spin_lock(&runqs[i].lock);
-        LIST_FOR_EACH_SAFE(it, &runqs[i].ready) {
-            if (it != &p->run) continue;
-            list_remove(it);
-            runqs[i].length--;
-        }
-        spin_unlock(&runqs[i].lock);
-    }
+    if (p->fair.place != 0) fair_remove(p->fair.home, &p->fair);
 }
 
-static struct proc *take_from(u32 i) {
-    struct runq *q = &runqs[i];
-    if (__atomic_load_n(&q->length, __ATOMIC_RELAXED) == 0) return NULL;
-    spin_lock(&q->lock);
-    struct list_node *n = list_pop_front(&q->ready);
-    if (n) q->length--;
-    spin_unlock(&q->lock);
-    return n ? LIST_ENTRY(n, struct proc, run) : NULL;
-}
-
-// The next process for this CPU: its own queue first, then the others'. proc_lock held.
+// The next process for this CPU: its own queue first, then its neighbours'. proc_lock held.
 struct proc *runq_take(void) {
-    u32 me = cpu_this()->index;
-    struct proc *p = take_from(me);
-    for (u32 i = 1; !p && i < cpu_count; i++) p = take_from((me + i) % cpu_count);
-    return p;
+    const u32 me = cpu_this()->index;
+    struct fair_entity *e = fair_take(&runqs[me]);
+    for (u32 n = 1; !e && n < CPU_MAX; n++)
+        if ((me ^ n) < cpu_count) e = fair_steal(&runqs[me], &runqs[me ^ n]);
+    return e ? CONTAINER_OF(e, struct proc, fair) : NULL;
+}
+
+// Charges p, which leaves this CPU, with the time it ran (ns). proc_lock held.
+void runq_charge(struct proc *p, u64 ran_ns) {
+    fair_charge(&runqs[cpu_this()->index], &p->fair, ran_ns);
 }
 
 // Whether anybody may be ready; a look without a lock: who puts one there, kicks its CPU.
 bool runq_any(void) {
     for (u32 i = 0; i < cpu_count; i++)
-        if (__atomic_load_n(&runqs[i].length, __ATOMIC_RELAXED) != 0) return true;
+        if (length_of(i) != 0) return true;
     return false;
 }
 
-u32 runq_length(u32 cpu_index) { return runqs[cpu_index].length; }
+u32 runq_length(u32 cpu_index) { return length_of(cpu_index); }
 
 u32 runq_running_count(void) {
     u32 n = 0;
@@ -90,4 +94,4 @@ u32 runq_running_count(void) {
     return n;
 }
 
-bool runq_others_wait(void) { return runqs[cpu_this()->index].length != 0; }
+bool runq_others_wait(void) { return length_of(cpu_this()->index) != 0; }

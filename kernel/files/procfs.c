@@ -33,11 +33,13 @@ static struct proc *by_pid(u64 pid) {
 }
 
 // A copy of what is shown, taken under proc_lock. False: it is gone.
+#define PRIORITY_0 20                    // what Linux shows for nice 0
 struct snapshot {
     char state, name[PROC_NAME_MAX];
     u32 pid, ppid, pgid, sid, uid, gid, tty, cpu, handles;
     u64 cpu_ns, children_ns, start_ns, resident, virtual_bytes, faults;
     u64 pending, mask, ignored, caught;
+    i32 nice;
 };
 
 static u64 map_bytes(const struct proc *p) {
@@ -55,6 +57,7 @@ static bool snapshot(u64 pid, struct snapshot *s) {
         const struct proc_desc *d = proc_desc(p);
         *s = (struct snapshot){.state = state_letter(p), .pid = d->pid, .ppid = d->ppid,
             .pgid = d->pgid, .sid = d->sid, .uid = d->uid, .gid = d->gid, .cpu = p->cpu,
+            .nice = d->nice,
             .tty = d->tty.generation ? 0x501 : 0, .handles = d->handle_max,
             .cpu_ns = d->account.cpu_ns, .children_ns = d->account.children_ns,
             .start_ns = clock_of_local(d->start_ns), .resident = d->pages_resident,
@@ -79,10 +82,11 @@ static status_t show_stat(u64 pid, struct text *t) {
     if (!snapshot(pid, &s)) return E_SRCH;
     text_add(
         t,
-        "%u (%s) %c %u %u %u %u -1 4194304 %lu 0 0 0 %lu 0 %lu 0 20 0 1 0 %lu %lu %lu "
+        "%u (%s) %c %u %u %u %u -1 4194304 %lu 0 0 0 %lu 0 %lu 0 %d %d 1 0 %lu %lu %lu "
         "18446744073709551615 0 0 0 0 0 %lu %lu %lu %lu 0 0 0 17 %u 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
         s.pid, s.name, s.state, s.ppid, s.pgid, s.sid, s.tty, s.faults, s.cpu_ns / NS_PER_TICK,
-        s.children_ns / NS_PER_TICK, s.start_ns / NS_PER_TICK, s.virtual_bytes, s.resident,
+        s.children_ns / NS_PER_TICK, PRIORITY_0 + s.nice, s.nice, s.start_ns / NS_PER_TICK,
+        s.virtual_bytes, s.resident,
         s.pending & 0x7fffffff, s.mask & 0x7fffffff, s.ignored & 0x7fffffff, s.caught & 0x7fffffff,
         s.cpu);
     return S_OK;

@@ -51,7 +51,11 @@ SYSCALL(getrandom) {
     return (i64)len;
 }
 
-SYSCALL(sched_yield) { UNUSED(a); p->slice_over = true; return 0; }
+SYSCALL(sched_yield) {
+    UNUSED(a);
+    p->slice_over = p->fair.yields = true;
+    return 0;
+}
 SYSCALL(sched_getaffinity) {
     u64 mask = (1ull << cpu_count) - 1;
     if (a[1] < 8) return E_INVAL;

@@ -287,5 +287,3 @@ SYSCALL(getrusage) {
                                  : d->account.cpu_ns + time_now_ns() - p->run_start_ns);
     return user_write(p, a[1], &r, sizeof r);
 }
-SYSCALL(getpriority) { UNUSED(p); UNUSED(a); return 20; }
-SYSCALL(setpriority) { UNUSED(p); UNUSED(a); return 0; }

@@ -11,7 +11,6 @@ enum lock_rank {  // outermost first
     LOCK_RANK_FILES,     // the kernel's own file servers
     LOCK_RANK_PROC,      // process tree, states, signals, wait lists
     LOCK_RANK_ASPACE,    // one process's map and page tables
-    LOCK_RANK_RUNQ,      // one CPU's queue
     LOCK_RANK_STATUS,        // what /nodes shows of each node
     LOCK_RANK_TIMER,
     LOCK_RANK_FRAME,
