@@ -101,6 +101,13 @@ SYSCALL(statfs);
 SYSCALL(fstatfs);
 SYSCALL(getpriority);
 SYSCALL(setpriority);
+SYSCALL(sched_setparam);
+SYSCALL(sched_getparam);
+SYSCALL(sched_setscheduler);
+SYSCALL(sched_getscheduler);
+SYSCALL(sched_get_priority_max);
+SYSCALL(sched_get_priority_min);
+SYSCALL(sched_rr_get_interval);
 SYSCALL(mlock);
 SYSCALL(munlock);
 SYSCALL(prctl);
@@ -158,6 +165,8 @@ SYSCALL(preadv);
 SYSCALL(pwritev);
 SYSCALL(prlimit64);
 SYSCALL(getcpu);
+SYSCALL(sched_setattr);
+SYSCALL(sched_getattr);
 SYSCALL(renameat2);
 SYSCALL(getrandom);
 SYSCALL(execveat);
@@ -309,13 +318,13 @@ const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [139] = {"sysfs", NULL},
     [140] = {"getpriority", sys_getpriority},
     [141] = {"setpriority", sys_setpriority},
-    [142] = {"sched_setparam", NULL},
-    [143] = {"sched_getparam", NULL},
-    [144] = {"sched_setscheduler", NULL},
-    [145] = {"sched_getscheduler", NULL},
-    [146] = {"sched_get_priority_max", NULL},
-    [147] = {"sched_get_priority_min", NULL},
-    [148] = {"sched_rr_get_interval", NULL},
+    [142] = {"sched_setparam", sys_sched_setparam},
+    [143] = {"sched_getparam", sys_sched_getparam},
+    [144] = {"sched_setscheduler", sys_sched_setscheduler},
+    [145] = {"sched_getscheduler", sys_sched_getscheduler},
+    [146] = {"sched_get_priority_max", sys_sched_get_priority_max},
+    [147] = {"sched_get_priority_min", sys_sched_get_priority_min},
+    [148] = {"sched_rr_get_interval", sys_sched_rr_get_interval},
     [149] = {"mlock", sys_mlock},
     [150] = {"munlock", sys_munlock},
     [151] = {"mlockall", NULL},
@@ -481,8 +490,8 @@ const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [311] = {"process_vm_writev", NULL},
     [312] = {"kcmp", NULL},
     [313] = {"finit_module", NULL},
-    [314] = {"sched_setattr", NULL},
-    [315] = {"sched_getattr", NULL},
+    [314] = {"sched_setattr", sys_sched_setattr},
+    [315] = {"sched_getattr", sys_sched_getattr},
     [316] = {"renameat2", sys_renameat2},
     [317] = {"seccomp", NULL},
     [318] = {"getrandom", sys_getrandom},
