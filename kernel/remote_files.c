@@ -326,12 +326,18 @@ static status_t call_async(struct proc *p, struct list_node *journal, struct p9_
     return S_OK;
 }
 
-// Only writes whose progress the wait record has (wait.done_bytes): nothing is asked twice
-// without the journal.
+// It only asked what changes nothing.
+static bool call_is_question(const struct p9_call *c) {
+    return c->type == P9_TGETATTR || (c->type == P9_TSEEK && c->flags == 1 && c->offset == 0);
+}
+
+// Only questions, and writes whose progress the wait record has (wait.done_bytes): nothing is
+// done twice without the journal.
 static bool journal_is_written_down(const struct list_node *journal, const struct proc *p) {
     LIST_FOR_EACH(it, (struct list_node *)journal) {
         const struct remote_call *r = LIST_ENTRY(it, struct remote_call, link);
         if (r->tid != proc_desc(p)->tid) continue;
+        if (r->done && call_is_question(&r->call)) continue;
         if (!r->done || r->call.type != P9_TWRITE || r->round == 0) return false;
     }
     return true;
@@ -415,13 +421,28 @@ static bool killed(const struct proc *p) {
     return p->kill_pending || (proc_desc(p)->signal_pending & SIGNAL_BIT(SIGKILL));
 }
 
-// A killed process does not wait for a server of this node, which may hang.
 static void user_cancel(struct remote_call *r) {
     userfs_abandon(r->user);
     r->user = NULL;
     r->call.status = E_INTR;
     remote_call_done(r);
     remote_call_tell(r);
+}
+
+// A server of this node is asked to leave a call that a signal or a freeze waits for. It may
+// hang: a killed process does not wait for it, one with another signal USER_FLUSH_NS.
+static void user_flush(struct remote_call *r) {
+    const u64 now_ns = time_now_ns();
+    spin_lock(&proc_lock);
+    const struct thread *t = thread_find(r->p, r->tid);
+    const bool signal = t && signal_is_deliverable_to(t);
+    spin_unlock(&proc_lock);
+    if (killed(r->p) || (signal && r->flush_ns && now_ns - r->flush_ns >= USER_FLUSH_NS)) {
+        user_cancel(r);
+    } else if (!r->flush_ns) {
+        r->flush_ns = now_ns;
+        userfs_flush(r->user);
+    }
 }
 
 // Flushes what signals and freezes wait for, and drops journals of calls that ended.
@@ -436,8 +457,9 @@ static void scan(void) {
                 call_abandon(r);
                 continue;
             }
-            if (!r->done && r->req && flush_wanted(r)) p9_client_flush(&remote_client, r->req);
-            if (!r->done && r->user && killed(&procs[i])) user_cancel(r);
+            const bool flush = !r->done && (r->req || r->user) && flush_wanted(r);
+            if (flush && r->req) p9_client_flush(&remote_client, r->req);
+            if (flush && r->user) user_flush(r);
             polls |= r->done && r->call.type == P9_TPOLL;
         }
     }
@@ -457,15 +479,17 @@ static void poll(void *ctx, u64 now_ns) {
         remote_serve_pump(node);
     }
     if (remote_orphans_deferred()) remote_orphans_retry();
-    if (remote_calls_live != 0 && now_ns - last_scan_ns >= SCAN_PERIOD_NS) {
+    if (now_ns - last_scan_ns >= SCAN_PERIOD_NS && (remote_calls_live || remote_serve_waits())) {
         last_scan_ns = now_ns;
         scan();
+        remote_serve_flush(now_ns);
     }
 }
 
 static u64 poll_deadline_ns(void *ctx) {
     (void)ctx;
-    const bool wanted = remote_calls_live != 0 || remote_orphans_deferred();
+    const bool wanted = remote_calls_live != 0 || remote_serve_waits() ||
+                        remote_orphans_deferred();
     return wanted ? last_scan_ns + SCAN_PERIOD_NS : ~0ull;
 }
 

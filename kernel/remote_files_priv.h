@@ -11,6 +11,8 @@ _Static_assert(CLUSTER_BULK_CREDITS <= P9_TAGS_MAX && CLUSTER_BULK_CREDITS <= P9
                "the machines have a place for each credit");
 _Static_assert(CLUSTER_BULK_MSG_MAX >= ENVELOPE_MSG_MAX, "every message fits");
 
+#define USER_FLUSH_NS (100 * NS_PER_MS)           // a user-space server's time to answer a flush
+
 struct remote_call {
     struct list_node link;           // of a process's journal, or an orphan's
     struct p9_request *req;          // while it is out
@@ -22,6 +24,7 @@ struct remote_call {
     u64 begun_ns, done_ns;           // when it was asked, and when the reply came
     u64 order;                       // of an orphan: when it became one
     bool done, one_sided;
+    u64 flush_ns;                    // when a server of this node was asked to leave it; 0: not
     struct proc *p;                  // NULL: an orphan, nobody wants the reply
     u32 pid, tid;                    // who asked
     struct wait_list wait;
@@ -60,3 +63,5 @@ void remote_serve_receive(u32 node, const u8 *bytes, u32 len_bytes);
 void remote_serve_moved(u64 cookie, status_t status);
 void remote_serve_pump(u32 node);
 void remote_serve_wake(void);
+bool remote_serve_waits(void);
+void remote_serve_flush(u64 now_ns);

@@ -15,11 +15,14 @@ struct serve_data {
     void *bytes;
     u64 len_bytes;
     struct user_request *user;       // the call, while a user-space server has it
+    u64 flush_ns;                    // when that was asked to leave it; 0: not
+    bool cancelled;                  // it did not: the caller is told
 };
 
 static struct p9_server server;
 static struct p9_service *services[NODES_MAX][CLUSTER_BULK_CREDITS];
 static struct serve_data datas[NODES_MAX][CLUSTER_BULK_CREDITS];
+static u32 users_out;                // how many have `user`
 // Atomic. `parked` is set before a call runs, so a change that the call missed is seen.
 static bool something_changed, parked;
 
@@ -51,6 +54,7 @@ static void serve_release(void *ctx, struct p9_service *v) {
     (void)ctx;
     struct serve_data *d = &datas[v->node][v->index];
     if (d->user) userfs_abandon(d->user);        // it does not use the bytes any more
+    if (d->user) users_out--;
     if (d->bytes) kmem_free(d->bytes, d->len_bytes);
     *d = (struct serve_data){0};
 }
@@ -72,6 +76,7 @@ static void user_done(struct user_request *u) { p9_server_wake(&server, u->host)
 static status_t serve_user(struct p9_service *v) {
     struct serve_data *d = &datas[v->node][v->index];
     if (v->call.type == P9_TCLUNK || v->call.type == P9_TREF) return userfs_count(&v->call);
+    if (d->cancelled) return E_INTR;
     if (!d->user) {
         struct user_request *u = userfs_request(&v->call);
         if (!u) return E_NOMEM;
@@ -83,6 +88,7 @@ static status_t serve_user(struct p9_service *v) {
             return status;
         }
         d->user = u;
+        users_out++;
     }
     struct user_request *u = d->user;
     v->let_finish = true;
@@ -92,8 +98,33 @@ static status_t serve_user(struct p9_service *v) {
     v->call.name = asked.name;
     v->call.name2 = asked.name2;
     d->user = NULL;
+    users_out--;
     userfs_free(u);
     return v->call.status;
+}
+
+// Whether remote_serve_flush is wanted again.
+bool remote_serve_waits(void) { return users_out != 0; }
+
+// Asks servers to leave the calls that other nodes have flushed, and ends those that a server
+// keeps longer than USER_FLUSH_NS.
+void remote_serve_flush(u64 now_ns) {
+    for (u32 n = 0; n < NODES_MAX && users_out != 0; n++) {
+        for (u32 i = 0; i < CLUSTER_BULK_CREDITS && services[n][i]; i++) {
+            struct serve_data *d = &datas[n][i];
+            if (!d->user || !services[n][i]->flushed) continue;
+            if (!d->flush_ns) {
+                d->flush_ns = now_ns;
+                userfs_flush(d->user);
+            } else if (now_ns - d->flush_ns >= USER_FLUSH_NS) {
+                userfs_abandon(d->user);
+                d->user = NULL;
+                users_out--;
+                d->cancelled = true;
+                p9_server_wake(&server, services[n][i]);
+            }
+        }
+    }
 }
 
 static status_t serve_execute(void *ctx, struct p9_service *v) {

@@ -41,7 +41,8 @@ static i64 pipe_move(struct object *o, u8 type, u8 *bytes, u32 len) {
 static u32 tag_free(const struct user_mount *m) {
     u32 tag = 0;
     while (tag < MOUNT_TAGS &&
-           (m->tag[tag].request || m->tag[tag].clunk || m->tag[tag].dropped))
+           (m->tag[tag].request || m->tag[tag].clunk || m->tag[tag].dropped ||
+            m->tag[tag].flushing))
         tag++;
     return tag;
 }
@@ -57,6 +58,37 @@ static bool message_pack(struct user_mount *m, const struct p9_call *c, u16 tag,
     m->tx_len = b.len + payload;
     m->tx_at = 0;
     return true;
+}
+
+// The server is told that nobody waits for r any more, unless it was. files_lock held.
+void channel_flush(struct user_mount *m, const struct user_request *r) {
+    for (u32 tag = 0; tag < MOUNT_TAGS && mount_alive(m); tag++) {
+        struct user_tag *t = &m->tag[tag];
+        if (t->request != r || t->ahead || t->flush_due || t->flushing) continue;
+        t->flush_due = true;
+        m->flushes_due++;
+        userfs_wanted();
+    }
+}
+
+// The Tflush that is next, into m->tx. False: there is none.
+static bool flush_next(struct user_mount *m) {
+    for (u32 tag = 0; tag < MOUNT_TAGS && m->flushes_due; tag++) {
+        struct user_tag *t = &m->tag[tag];
+        if (!t->flush_due) continue;
+        const struct p9_call c = {.type = P9_TFLUSH, .value = tag};
+        t->flush_due = false;
+        t->flushing = true;
+        m->flushes_due--;
+        return message_pack(m, &c, (u16)(tag | MOUNT_TAG_FLUSH), NULL);
+    }
+    return false;
+}
+
+// A tag whose message was answered, or never will be, is free, once its flush is answered.
+static void tag_done(struct user_mount *m, u32 tag) {
+    if (m->tag[tag].flush_due) m->flushes_due--;
+    m->tag[tag] = (struct user_tag){.flushing = m->tag[tag].flushing};
 }
 
 // Behind a walk in m->tx goes the getattr of what it will find: that saves a round. Where the
@@ -85,6 +117,7 @@ static bool hello_next(struct user_mount *m) {
 // The next message into m->tx. False: there is none.
 static bool message_next(struct user_mount *m) {
     if (m->state == MOUNT_VERSION || m->state == MOUNT_ATTACH) return hello_next(m);
+    if (flush_next(m)) return true;
     const u32 tag = tag_free(m);
     if (m->state != MOUNT_READY || tag == MOUNT_TAGS) return false;
     if (!list_empty(&m->clunks)) {
@@ -151,10 +184,25 @@ static void ahead_done(struct user_request *r, const struct p9_call *reply) {
     if (r->step == USER_ATTR) user_ahead_done(r);
 }
 
+// The answer to a Tflush: what it was for will not be answered any more.
+static bool flush_done(struct user_mount *m, u32 size, u32 tag) {
+    struct p9_call c = {.type = P9_TFLUSH};
+    struct p9_parsed parsed;
+    if (tag >= MOUNT_TAGS || !m->tag[tag].flushing) return false;
+    if (p9_reply_unpack(m->rx, size, &c, &parsed) != S_OK || c.status != S_OK) return false;
+    struct user_request *r = m->tag[tag].request;
+    m->tag[tag] = (struct user_tag){0};
+    if (!r) return true;
+    r->in_flight = false;
+    user_request_end(r, E_INTR);
+    return true;
+}
+
 // One whole message of `size` bytes lies in m->rx. False: it answers nothing we asked.
 static bool message_done(struct user_mount *m, u32 size) {
     if (m->state == MOUNT_VERSION || m->state == MOUNT_ATTACH) return hello_done(m, size);
     const u32 tag = (u32)m->rx[5] | (u32)m->rx[6] << 8;
+    if (tag & MOUNT_TAG_FLUSH) return flush_done(m, size, tag & ~MOUNT_TAG_FLUSH);
     if (tag >= MOUNT_TAGS) return false;
     struct p9_parsed parsed;
     const struct user_tag t = m->tag[tag];
@@ -164,7 +212,7 @@ static bool message_done(struct user_mount *m, u32 size) {
     if (!t.clunk && !r && !t.dropped) return false;
     if (p9_reply_unpack(m->rx, size, &c, &parsed) != S_OK) return false;
     if (c.status == S_OK && parsed.payload_len && !parsed.payload) return false;
-    m->tag[tag] = (struct user_tag){0};
+    tag_done(m, tag);
     if (t.clunk) {
         user_file_free(t.clunk);
         return true;

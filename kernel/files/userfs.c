@@ -195,6 +195,15 @@ void user_request_end(struct user_request *r, status_t status) {
     userfs_wanted();
 }
 
+// A signal waits for r's caller: the server is asked to leave it, and r ends with its reply or
+// E_INTR, whichever comes first. net_lock held.
+void userfs_flush(struct user_request *r) {
+    spin_lock(&files_lock);
+    if (!r->finished && r->in_flight) channel_flush(mount_of(r->mount), r);
+    else if (!r->finished && r->step != USER_ATTR) user_request_end(r, E_INTR);
+    spin_unlock(&files_lock);
+}
+
 // Whoever asked is gone: what is not sent yet is dropped, what comes is thrown away.
 // net_lock held.
 void userfs_abandon(struct user_request *r) {
@@ -208,6 +217,8 @@ void userfs_abandon(struct user_request *r) {
         userfs_free(r);
     } else if (!r->in_flight) {
         user_request_end(r, E_INTR);
+    } else {
+        channel_flush(mount_of(r->mount), r);
     }
     spin_unlock(&files_lock);
 }

@@ -37,6 +37,7 @@ struct user_request {
 
 struct user_request *userfs_request(const struct p9_call *c);
 status_t userfs_submit(struct user_request *r);
+void userfs_flush(struct user_request *r);
 void userfs_abandon(struct user_request *r);
 void userfs_free(struct user_request *r);
 status_t userfs_count(const struct p9_call *c);   // REF and CLUNK, which end at once

@@ -8,6 +8,7 @@
 #define MOUNT_NAME_MAX 64u
 #define MOUNT_SOURCE_MAX 256u
 #define MOUNT_TAGS 64u
+#define MOUNT_TAG_FLUSH 0x8000u      // tag of the Tflush of tag T: T | this
 #define MOUNT_HEAD_MAX 64u           // what a message has before its payload, at most
 #define MOUNT_MSIZE (P9_DATA_MAX + MOUNT_HEAD_MAX)
 #define MOUNT_MSIZE_MIN 4096u
@@ -41,6 +42,7 @@ struct user_tag {                    // of what is out: at most one of the three
     struct user_file *clunk;
     bool dropped;                    // nobody waits for the reply any more
     bool ahead;                      // it is the request's getattr, sent with its walk
+    bool flush_due, flushing;        // its Tflush is to be sent; is out: the tag stays taken
 };
 
 struct user_mount {
@@ -60,6 +62,7 @@ struct user_mount {
     struct list_node all;            // every user_file, until its Rclunk
     u8 *tx, *rx;                     // MOUNT_BUFFER_BYTES each
     u32 tx_at, tx_len, rx_len;
+    u32 flushes_due;                 // tags with flush_due
 };
 
 extern struct user_mount *user_mounts[MOUNTS_MAX];
@@ -72,6 +75,7 @@ bool mount_alive(const struct user_mount *m);
 // user_channel.c
 void channel_begin(struct user_mount *m);
 void channel_run(struct user_mount *m);
+void channel_flush(struct user_mount *m, const struct user_request *r);
 void channel_close(struct user_mount *m);
 void channel_end(struct user_mount *m, const char *why);
 void userfs_wanted(void);                // a pump, soon

@@ -138,6 +138,7 @@ u32 data_get(struct p9_call *c, u64 at, void *to, u64 len_bytes) {
 struct user_request *userfs_request(const struct p9_call *c) { return (void)c, NULL; }
 status_t userfs_submit(struct user_request *r) { return (void)r, E_BADF; }
 void userfs_abandon(struct user_request *r) { (void)r; }
+void userfs_flush(struct user_request *r) { (void)r; }
 void userfs_free(struct user_request *r) { (void)r; }
 status_t userfs_count(const struct p9_call *c) { return (void)c, E_BADF; }
 void userfs_changed(void) {}

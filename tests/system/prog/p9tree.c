@@ -3,7 +3,9 @@
 //   p9tree NAME [MODE [AFTER]]   mounts /mnt/NAME, says "ready", serves until the end of its
 //                                requests. MODE after AFTER messages: exit, size (an
 //                                impossible one), tag (one nobody asked for), type (an answer
-//                                to something else), long (more bytes than asked), hang
+//                                to something else), long (more bytes than asked), hang,
+//                                twice (each answer), swap (the tags of two calls, once), flood
+//                                (answers to nothing, without end)
 // The tree: hello (a line), big (BIG_BYTES, byte i is i * 7 + i / 256), dir/, dir/inner.
 #include <errno.h>
 #include <stdarg.h>
@@ -134,6 +136,39 @@ static void misbehave(const char *mode, u8 *bytes) {
     if (!strcmp(mode, "type")) bytes[4] = 113;
 }
 
+static void send_all(int out, const u8 *bytes, u32 len) {
+    for (u32 at = 0; at < len;) {
+        const ssize_t w = write(out, bytes + at, len - at);
+        if (w <= 0) exit(6);
+        at += (u32)w;
+    }
+}
+
+// Sends an answer in the way of `mode`.
+static void send_badly(int out, const char *mode, u8 *bytes, u32 len) {
+    static u8 held[MESSAGE_MAX];
+    static u32 held_len;
+    static int swapped;
+    if (!strcmp(mode, "swap") && !swapped && !held_len) {
+        memcpy(held, bytes, held_len = len);
+        return;
+    }
+    if (held_len && !swapped) {
+        u8 tag[2];
+        memcpy(tag, held + 5, 2);
+        memcpy(held + 5, bytes + 5, 2);
+        memcpy(bytes + 5, tag, 2);
+        swapped = 1;
+        send_all(out, held, held_len);
+    }
+    send_all(out, bytes, len);
+    if (!strcmp(mode, "twice")) send_all(out, bytes, len);
+    while (!strcmp(mode, "flood")) {
+        bytes[5]++;
+        send_all(out, bytes, len);
+    }
+}
+
 static void serve(int in, int out, const char *mode, long after) {
     for (long n = 0;; n++) {
         u32 size;
@@ -152,11 +187,8 @@ static void serve(int in, int out, const char *mode, long after) {
         const u32 payload = p9_reply_payload(&c);
         memcpy(reply + b.len, data, payload);
         if (bad) misbehave(mode, reply);
-        for (u32 at = 0; at < b.len + payload;) {
-            const ssize_t w = write(out, reply + at, b.len + payload - at);
-            if (w <= 0) exit(6);
-            at += (u32)w;
-        }
+        if (bad) send_badly(out, mode, reply, b.len + payload);
+        else send_all(out, reply, b.len + payload);
     }
 }
 

@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""File servers that users write: the example kvd by the library user/lib, from both nodes, with
+calls that wait, are interrupted, and move; servers that die, hang or answer nonsense, and what
+that does to others. Prints TAP."""
+import mounts
+import rig
+
+WAITERS = 100 if rig.LONG else 70                # more than one server's tags
+MOVES = 30 if rig.LONG else 6
+# ended PIDS: how many of them ended with which status.
+ENDED = r"""
+ended() {
+    for c in "$@"; do wait $c; echo $?; done > /tmp/ended 2>/dev/null
+    sort /tmp/ended | uniq -c | sed 's/^ *//'
+}
+"""
+HOSTILE = ("twice", "swap", "tag", "size", "long", "flood")
+
+
+def steps_kv(run):
+    run.step("kvd is mounted and goes on in the background", "kvd /mnt/kv && ls /mnt/kv", "wait\n")
+    for node, on, other in ((0, "", "on 1 "), (1, "on 1 ", "")):
+        run.step(f"node {node} sets a key, the other reads it",
+                 f"{on}sh -c 'echo of node {node} > /mnt/kv/k{node}'; {other}cat /mnt/kv/k{node}; "
+                 f"{other}stat -c '%s %F' /mnt/kv/k{node}",
+                 f"of node {node}\n10 regular file\n")
+    run.step("names and ends", "ls /mnt/kv; rm /mnt/kv/k0; on 1 ls /mnt/kv; cat /mnt/kv/k0 2>&1 | "
+             "grep -c 'No such file'", "k0\nk1\nwait\nk1\nwait\n1\n")
+    run.step("its bounds: a value, a name, keys",
+             "head -c 65537 /dev/zero 2>/dev/null | cat > /mnt/kv/big 2>/tmp/e; "
+             "grep -c large /tmp/e; "
+             "n=0123456789012345678901234567890123456789; echo x 2>&1 > /mnt/kv/$n$n | grep -c x; "
+             "(echo x > /mnt/kv/$n$n) 2>&1 | grep -c 'name too long'; rm /mnt/kv/big; "
+             "i=0; while (echo $i > /mnt/kv/n$i) 2>/tmp/e; do i=$((i + 1)); done; echo $i; "
+             "grep -c 'No space' /tmp/e; rm /mnt/kv/n*; ls /mnt/kv",
+             "1\n0\n1\n255\n1\nk1\nwait\n")
+
+
+def steps_waiting(run):
+    run.step("calls that wait leave the server free: readers on both nodes, then the value",
+             "for i in 1 2 3 4 5 6; do cat /mnt/kv/wait/w & on 1 cat /mnt/kv/wait/w & done; "
+             "cat /mnt/kv/k1; echo now > /mnt/kv/w; wait; rm /mnt/kv/w",
+             lambda out, status: sorted(out.split("\n")) == sorted(["of node 1"] + ["now"] * 12 +
+                                                                   [""]))
+    run.step(f"{WAITERS} readers that wait are ended by a signal; each is flushed, the server "
+             "answers others",
+             ENDED + "n=0; while [ $n -lt %d ]; do p=; for i in 1 2 3 4 5 6 7 8 9 10; do "
+             "cat /mnt/kv/wait/never & p=\"$p $!\"; n=$((n + 1)); done; kill $p; ended $p; done; "
+             "cat /mnt/kv/k1" % WAITERS,
+             "10 143\n" * (WAITERS // 10) + "of node 1\n")
+    run.step("and one of the other node, and one by kill -9",
+             "on 1 sh -c 'cat /mnt/kv/wait/never & kill $!; wait $!; echo $?'; "
+             "cat /mnt/kv/wait/never & kill -9 $!; wait $!; echo $?; cat /mnt/kv/k1",
+             lambda out, status: [w for w in out.split("\n") if w not in ("Terminated", "Killed")]
+             == ["143", "137", "of node 1", ""])
+    run.step("a reader that waits moves to the other node and back, and gets the value",
+             "cat /mnt/kv/wait/m & c=$!; migrate $c 1 && migrate $c 0 && migrate $c 1; "
+             "cat /proc/$c/node; echo moved > /mnt/kv/m; wait $c; rm /mnt/kv/m", "1\nmoved\n")
+    run.step(f"the server moves {MOVES} times while both nodes use it",
+             "s=$(pidof kvd); seq 1 9000 > /mnt/kv/s; w=$(sha256sum < /mnt/kv/s); "
+             "(i=0; while [ $i -lt %d ]; do i=$((i + 1)); migrate $s $((i %% 2)) || echo stays; "
+             "done; : > /tmp/moved) & (until [ -e /tmp/moved ]; do on 1 sha256sum /mnt/kv/s; done "
+             "| grep -vc \"${w%%%% *}\") & until [ -e /tmp/moved ]; do "
+             "sha256sum < /mnt/kv/s; done | grep -vc \"${w%%%% *}\"; wait; "
+             "rm /tmp/moved /mnt/kv/s" % MOVES, "0\n0\n")
+
+
+def steps_end(run):
+    run.step("a server that is killed: all who wait get EIO, and it can be started again",
+             mounts.START + "for i in 1 2 3 4; do cat /mnt/kv/wait/e & on 1 cat /mnt/kv/wait/e & "
+             "done 2>&1 | io_errors & until [ $(pidof cat | wc -w) -ge 4 ]; do :; done; "
+             "kill -9 $(pidof kvd); wait; cat /mnt/kv/k1 2>&1 | io_errors; "
+             "kvd /mnt/kv && echo again > /mnt/kv/k && on 1 cat /mnt/kv/k",
+             "8\n1\nagain\n")
+    for mode in HOSTILE:
+        run.step(f"a hostile server beside it: {mode}",
+                 mounts.START + f"start h {mode} 9; for n in 1 2 3 4 5 6 7 8; do "
+                 "dd if=/mnt/h/big bs=3000 count=9 of=/dev/null 2>&1 & done | io_errors; "
+                 "on 1 cat /mnt/kv/k; kill -9 $(pidof p9tree) 2>/dev/null; unmount /mnt/h; "
+                 "ls /mnt",
+                 lambda out, status: out.split()[-2:] == ["again", "kv"])
+    run.step("a server that never answers: its callers end by signals, and so does it",
+             mounts.START + ENDED + "start h hang 6; p=; for i in $(seq 1 %d); do "
+             "cat /mnt/h/big & p=\"$p $!\"; done > /tmp/out 2>&1; "
+             "on 1 cat /mnt/h/big > /tmp/out1 2>&1 & q=$!; on 1 cat /mnt/kv/k; kill $p $q; "
+             "ended $p; ended $q; kill -9 $(pidof p9tree); unmount /mnt/h; ls /mnt" % WAITERS,
+             f"again\n{WAITERS} 143\n1 143\nkv\n")
+    run.step("it is unmounted, and ends", "umount /mnt/kv; ls /mnt; pidof kvd p9tree",
+             lambda out, status: out == "")
+
+
+def main():
+    tap = rig.Tap()
+    run = rig.Run(tap, "servers", files=[(mounts.server_build(), "/bin/p9tree")])
+    steps_kv(run)
+    steps_waiting(run)
+    steps_end(run)
+    text = run.go()
+    tap.result("PANIC" not in text, "no panic", text[-2000:])
+    tap.end()
+
+
+if __name__ == "__main__":
+    main()
