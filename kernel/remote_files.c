@@ -15,6 +15,7 @@
 // so that a reply is never lost. CLUNK and REF are sent and not waited for.
 // Spec: DESIGN idea 1 and 3 "Messages between nodes".
 #include "base/string.h"
+#include "kernel/files/events.h"
 #include "kernel/files/holders.h"
 #include "kernel/files/userfs.h"
 #include "kernel/klog.h"
@@ -343,6 +344,11 @@ static bool journal_is_written_down(const struct list_node *journal, const struc
     return true;
 }
 
+// What a process waits for by asking again: its answer grows old.
+static bool asks_state(const struct p9_call *c) {
+    return c->type == P9_TPOLL || (c->type == P9_TIOCTL && c->flags == EPOLL_IOC_LIST);
+}
+
 static status_t call_locked(struct proc *p, struct p9_call *c) {
     bool async = c->type == P9_TCLUNK || c->type == P9_TREF;
     if (!p) return async ? call_async(NULL, NULL, c, 0) : E_HOSTUNREACH;
@@ -352,7 +358,7 @@ static status_t call_locked(struct proc *p, struct p9_call *c) {
         return userfs_count(c);                   // each run's own, as all objects here
     u64 key = call_key(c, proc_desc(p)->wait.nr >= 0 ? proc_desc(p)->wait.done_bytes : 0);
     struct remote_call *r = journal_find(journal, p, key);
-    if (r && c->type == P9_TPOLL && r->round != 0 && time_now_ns() - r->done_ns > POLL_AGE_NS) {
+    if (r && asks_state(c) && r->round != 0 && time_now_ns() - r->done_ns > POLL_AGE_NS) {
         remote_call_free(r);                             // it may have changed since
         r = NULL;
     }
@@ -460,7 +466,7 @@ static void scan(void) {
             const bool flush = !r->done && (r->req || r->user) && flush_wanted(r);
             if (flush && r->req) p9_client_flush(&remote_client, r->req);
             if (flush && r->user) user_flush(r);
-            polls |= r->done && r->call.type == P9_TPOLL;
+            polls |= r->done && asks_state(&r->call);
         }
     }
     // A poll of another node's object is asked again, for no event comes from there.

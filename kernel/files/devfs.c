@@ -7,6 +7,7 @@
 #include "drivers/console/console.h"
 #include "kernel/bench.h"
 #include "kernel/file.h"
+#include "kernel/files/events.h"
 #include "kernel/files/nodedev.h"
 #include "kernel/files/tty.h"
 #include "kernel/klog.h"
@@ -48,6 +49,7 @@ static struct dev_node nodes[] = {
 #define DEV_COUNT ARRAY_COUNT(nodes)
 
 static struct tty console_tty;
+static u32 console_changes;              // input that came, for edge-triggered waits
 static struct wait_list console_readers, com2_readers;
 #define COM2_PENDING_MAX 4096u
 static u8 com2_bytes[COM2_PENDING_MAX];
@@ -79,6 +81,7 @@ static void console_edge(void) {
         com2_bytes[com2_tail++ % COM2_PENDING_MAX] = (u8)c;
         raw = true;
     }
+    console_changes += ready;
     if (ready) file_wake(&console_readers);
     if (raw) file_wake(&com2_readers);
     spin_unlock(&files_lock);
@@ -262,7 +265,7 @@ static status_t do_poll(const struct dev_node *n, struct p9_call *c) {
     u32 ready = POLLIN | POLLOUT;
     if (n->kind == DEV_TTY && !tty_readable(&console_tty)) ready = POLLOUT;
     if (n->kind == DEV_COM2 && com2_head == com2_tail) ready = POLLOUT;
-    c->result = ready & c->flags;
+    c->result = (ready & c->flags) | (n->kind == DEV_TTY ? POLL_CHANGE(console_changes) : 0);
     return S_OK;
 }
 

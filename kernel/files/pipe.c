@@ -2,7 +2,7 @@
 // or waits; reads take what is there. Called through file_call; lock: files_lock.
 // Spec: POSIX.1 read(), write() on pipes.
 #include "base/string.h"
-#include "kernel/files/object.h"
+#include "kernel/files/events.h"
 #include "kernel/placement.h"
 #include "kernel/signal.h"
 #include "mm/frame.h"
@@ -163,6 +163,8 @@ i64 pipe_quick(struct proc *p, const struct pipe_io *io) {
 static status_t pipe_poll(struct pipe_end *e, struct p9_call *c) {
     struct pipe *p = e->pipe;
     u32 ready = 0;
+    const u64 change = e->writes ? p->head + (p->read.opens == 0)
+                                 : p->tail + (p->write.opens == 0);
     p->polled = true;
     if (e->writes) {
         if (space(p) >= PIPE_BUF_BYTES) ready |= POLLOUT;
@@ -171,7 +173,7 @@ static status_t pipe_poll(struct pipe_end *e, struct p9_call *c) {
         if (used(p)) ready |= POLLIN;
         if (p->write.opens == 0) ready |= POLLHUP;
     }
-    c->result = ready & (c->flags | POLLERR | POLLHUP);
+    c->result = (ready & (c->flags | POLLERR | POLLHUP)) | POLL_CHANGE(change);
     return S_OK;
 }
 

@@ -175,7 +175,7 @@ static i64 dup_from(struct proc *p, i32 fd, u32 lowest, u32 flags) {
     struct object_id id = h->object;
     status_t s = object_ref(id);
     if (s != S_OK) return s;
-    i64 made = handle_install(p, id, flags | (h->flags & HANDLE_PIPE), lowest);
+    i64 made = handle_install(p, id, flags | (h->flags & HANDLE_KIND), lowest);
     if (made < 0) object_clunk(id);
     return made;
 }
@@ -186,7 +186,7 @@ static i64 dup_to(struct proc *p, i32 from, u64 to, u32 flags) {
     if (!h || to >= proc_desc(p)->rlimit_nofile || to >= HANDLES_MAX) return E_BADF;
     struct object_id id = h->object;
     status_t s = object_ref(id);
-    flags |= h->flags & HANDLE_PIPE;
+    flags |= h->flags & HANDLE_KIND;
     if (s == S_OK && (s = handle_put_at(p, (u32)to, id, flags)) != S_OK) object_clunk(id);
     return s == S_OK ? (i64)to : s;
 }

@@ -1,20 +1,46 @@
 // poll, ppoll, select, pselect6: asks each server, and waits for any change of anything
 // pollable where none is ready (poll_wait), until the deadline.
 #include "base/string.h"
-#include "kernel/syscall/syscall.h"
+#include "kernel/x86/msr.h"
+#include "kernel/clock.h"
+#include "kernel/files/events.h"
+#include "kernel/syscall/poll.h"
 #include "kernel/x86/cpu.h"
 #include "mm/kmem.h"
 
+#define WAIT_SECONDS_MAX (1ull << 33)     // longer is for ever
 struct pollfd { i32 fd; i16 events, revents; };
+
+enum { POLLRDNORM = 0x40, POLLWRNORM = 0x100 };
+
+// Asks the server of an open description which of `events` it is ready for.
+//   depth  of the epoll sets it was found in
+status_t poll_object(struct proc *p, struct object_id object, u32 events, u32 depth,
+                     struct poll_answer *out) {
+    u32 wanted = events & (u32)POLL_BITS;
+    if (events & POLLRDNORM) wanted |= POLLIN;
+    if (events & POLLWRNORM) wanted |= POLLOUT;
+    struct p9_call c = {.type = P9_TPOLL, .object = object, .flags = wanted};
+    *out = (struct poll_answer){0};
+    status_t s = file_call(&c);
+    if (s != S_OK) return s;
+    out->ready = (u32)(c.result & POLL_BITS);
+    out->change = (u32)(c.result >> POLL_CHANGE_SHIFT);
+    if (c.result & POLL_MEMBERS) s = epoll_ready(p, object, depth, out);
+    if (out->ready & POLLIN) out->ready |= POLLRDNORM;
+    if (out->ready & POLLOUT) out->ready |= POLLWRNORM;
+    out->ready &= events | POLLERR | POLLHUP;
+    return s;
+}
 
 // *asked: the server is on another node, its answer is awaited.
 static u32 ask(struct proc *p, i32 fd, u32 events, bool *asked) {
     const struct handle *h = handle_get(p, fd);
     if (!h) return POLLNVAL;
-    struct p9_call c = {.type = P9_TPOLL, .object = h->object, .flags = events};
-    status_t s = file_call(&c);
+    struct poll_answer answer;
+    const status_t s = poll_object(p, h->object, events, 0, &answer);
     if (s == S_RESTART) *asked = true;
-    return s == S_OK ? (u32)c.result : s == S_RESTART ? 0 : POLLERR;
+    return s == S_OK ? answer.ready : s == S_RESTART ? 0 : POLLERR;
 }
 
 static u32 ask_all(struct proc *p, struct pollfd *fds, u64 count, bool *asked) {
@@ -62,10 +88,11 @@ SYSCALL(poll) {
     return do_poll(p, a[0], a[1], ms < 0 ? ~0ull : (u64)(u32)ms * NS_PER_MS);
 }
 
-static status_t mask_from(struct proc *p, u64 uva, u64 size) {
+// The signal mask that a waiting call has for its time, where it gives one.
+status_t poll_mask(struct proc *p, u64 uva, u64 size_bytes) {
     u64 mask;
     if (!uva) return S_OK;
-    if (size != 8) return E_INVAL;
+    if (size_bytes != 8) return E_INVAL;
     status_t s = user_read(p, uva, &mask, sizeof mask);
     if (s == S_OK) temp_mask_set(p, mask);
     return s;
@@ -74,7 +101,7 @@ static status_t mask_from(struct proc *p, u64 uva, u64 size) {
 SYSCALL(ppoll) {
     u64 ns = ~0ull;
     status_t s = a[2] ? user_timespec(p, a[2], &ns) : S_OK;
-    if (s == S_OK) s = mask_from(p, a[3], a[4]);
+    if (s == S_OK) s = poll_mask(p, a[3], a[4]);
     return s == S_OK ? do_poll(p, a[0], a[1], ns) : s;
 }
 
@@ -141,22 +168,44 @@ static i64 do_select(struct proc *p, const u64 *a, u64 timeout_ns) {
     return r;
 }
 
+// What is left of the timeout_ns that the call was given, by the clock they were given by; less
+// than that whatever this node has learned of its clock since.
+static u64 time_left(const struct proc *p, u64 timeout_ns) {
+    const u64 deadline = proc_desc(p)->wait.deadline_ns, now = time_now_ns();
+    if (deadline <= now || timeout_ns == 0) return 0;
+    const u64 left = mul_div64(deadline - now, timeout_ns, clock_sleep_ns(timeout_ns));
+    return MIN(left, timeout_ns - 1);
+}
+
+// As Linux, both say how much of their time was left, where nothing else went wrong.
 SYSCALL(select) {
     u64 ns = ~0ull;
     if (a[4]) {
         i64 t[2];
         status_t s = user_read(p, a[4], t, sizeof t);
+        if (s == S_OK) s = user_pin(p, a[4], sizeof t, ACCESS_WRITE);
         if (s != S_OK) return s;
         if (t[0] < 0 || t[1] < 0) return E_INVAL;
-        ns = (u64)t[0] * NS_PER_S + (u64)t[1] * NS_PER_US;
+        ns = (u64)t[0] > WAIT_SECONDS_MAX ? ~0ull : (u64)t[0] * NS_PER_S + (u64)t[1] * NS_PER_US;
     }
-    return do_select(p, a, ns);
+    const i64 r = do_select(p, a, ns);
+    if (r >= 0 && a[4] && ns != ~0ull) {
+        const u64 left = time_left(p, ns), t[2] = {left / NS_PER_S, left % NS_PER_S / NS_PER_US};
+        (void)user_write(p, a[4], t, sizeof t);
+    }
+    return r;
 }
 
 SYSCALL(pselect6) {
     u64 ns = ~0ull, mask[2] = {0, 0};
     status_t s = a[4] ? user_timespec(p, a[4], &ns) : S_OK;
+    if (s == S_OK && a[4]) s = user_pin(p, a[4], 16, ACCESS_WRITE);
     if (s == S_OK && a[5]) s = user_read(p, a[5], mask, sizeof mask);
-    if (s == S_OK) s = mask_from(p, mask[0], mask[1]);
-    return s == S_OK ? do_select(p, a, ns) : s;
+    if (s == S_OK) s = poll_mask(p, mask[0], mask[1]);
+    const i64 r = s == S_OK ? do_select(p, a, ns) : s;
+    if (r >= 0 && a[4] && ns != ~0ull) {
+        const u64 left = time_left(p, ns), t[2] = {left / NS_PER_S, left % NS_PER_S};
+        (void)user_write(p, a[4], t, sizeof t);
+    }
+    return r;
 }

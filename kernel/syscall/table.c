@@ -134,6 +134,7 @@ SYSCALL(time);
 SYSCALL(futex);
 SYSCALL(sched_setaffinity);
 SYSCALL(sched_getaffinity);
+SYSCALL(epoll_create);
 SYSCALL(getdents64);
 SYSCALL(set_tid_address);
 SYSCALL(fadvise64);
@@ -141,6 +142,8 @@ SYSCALL(clock_gettime);
 SYSCALL(clock_getres);
 SYSCALL(clock_nanosleep);
 SYSCALL(exit_group);
+SYSCALL(epoll_wait);
+SYSCALL(epoll_ctl);
 SYSCALL(tgkill);
 SYSCALL(waitid);
 SYSCALL(openat);
@@ -159,6 +162,13 @@ SYSCALL(ppoll);
 SYSCALL(set_robust_list);
 SYSCALL(get_robust_list);
 SYSCALL(utimensat);
+SYSCALL(epoll_pwait);
+SYSCALL(timerfd_create);
+SYSCALL(eventfd);
+SYSCALL(timerfd_settime);
+SYSCALL(timerfd_gettime);
+SYSCALL(eventfd2);
+SYSCALL(epoll_create1);
 SYSCALL(dup3);
 SYSCALL(pipe2);
 SYSCALL(preadv);
@@ -174,6 +184,7 @@ SYSCALL(statx);
 SYSCALL(clone3);
 SYSCALL(close_range);
 SYSCALL(faccessat2);
+SYSCALL(epoll_pwait2);
 
 const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [0] = {"read", sys_read},
@@ -389,7 +400,7 @@ const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [210] = {"io_cancel", NULL},
     [211] = {"get_thread_area", NULL},
     [212] = {"lookup_dcookie", NULL},
-    [213] = {"epoll_create", NULL},
+    [213] = {"epoll_create", sys_epoll_create},
     [214] = {"epoll_ctl_old", NULL},
     [215] = {"epoll_wait_old", NULL},
     [216] = {"remap_file_pages", NULL},
@@ -408,8 +419,8 @@ const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [229] = {"clock_getres", sys_clock_getres},
     [230] = {"clock_nanosleep", sys_clock_nanosleep},
     [231] = {"exit_group", sys_exit_group},
-    [232] = {"epoll_wait", NULL},
-    [233] = {"epoll_ctl", NULL},
+    [232] = {"epoll_wait", sys_epoll_wait},
+    [233] = {"epoll_ctl", sys_epoll_ctl},
     [234] = {"tgkill", sys_tgkill},
     [235] = {"utimes", NULL},
     [236] = {"vserver", NULL},
@@ -457,17 +468,17 @@ const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [278] = {"vmsplice", NULL},
     [279] = {"move_pages", NULL},
     [280] = {"utimensat", sys_utimensat},
-    [281] = {"epoll_pwait", NULL},
+    [281] = {"epoll_pwait", sys_epoll_pwait},
     [282] = {"signalfd", NULL},
-    [283] = {"timerfd_create", NULL},
-    [284] = {"eventfd", NULL},
+    [283] = {"timerfd_create", sys_timerfd_create},
+    [284] = {"eventfd", sys_eventfd},
     [285] = {"fallocate", NULL},
-    [286] = {"timerfd_settime", NULL},
-    [287] = {"timerfd_gettime", NULL},
+    [286] = {"timerfd_settime", sys_timerfd_settime},
+    [287] = {"timerfd_gettime", sys_timerfd_gettime},
     [288] = {"accept4", NULL},
     [289] = {"signalfd4", NULL},
-    [290] = {"eventfd2", NULL},
-    [291] = {"epoll_create1", NULL},
+    [290] = {"eventfd2", sys_eventfd2},
+    [291] = {"epoll_create1", sys_epoll_create1},
     [292] = {"dup3", sys_dup3},
     [293] = {"pipe2", sys_pipe2},
     [294] = {"inotify_init1", NULL},
@@ -528,7 +539,7 @@ const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [438] = {"pidfd_getfd", NULL},
     [439] = {"faccessat2", sys_faccessat2},
     [440] = {"process_madvise", NULL},
-    [441] = {"epoll_pwait2", NULL},
+    [441] = {"epoll_pwait2", sys_epoll_pwait2},
     [442] = {"mount_setattr", NULL},
     [443] = {"quotactl_fd", NULL},
     [444] = {"landlock_create_ruleset", NULL},

@@ -2,20 +2,21 @@
 #include "kernel/clock.h"
 #include "kernel/signal.h"
 #include "kernel/syscall/syscall.h"
+#include "kernel/syscall/time.h"
 #include "kernel/thread.h"
 #include "kernel/x86/cpu.h"
 
-enum { CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME, CLOCK_THREAD_CPUTIME,
-       CLOCK_MONOTONIC_RAW, CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE, CLOCK_BOOTTIME };
 #define TIMER_ABSTIME 1u
 
 static u64 wall_ns(const struct proc *p) { return clock_seen(proc_desc(p)).wall_ns; }
 
-static status_t clock_read(struct proc *p, u64 clock, u64 *ns) {
+// What the process reads of a clock; E_INVAL: there is none of that number.
+status_t clock_read(struct proc *p, u64 clock, u64 *ns) {
     switch (clock) {
-    case CLOCK_REALTIME: case CLOCK_REALTIME_COARSE: *ns = wall_ns(p); return S_OK;
+    case CLOCK_REALTIME: case CLOCK_REALTIME_COARSE: case CLOCK_REALTIME_ALARM:
+        *ns = wall_ns(p); return S_OK;
     case CLOCK_MONOTONIC: case CLOCK_MONOTONIC_RAW: case CLOCK_MONOTONIC_COARSE:
-    case CLOCK_BOOTTIME:
+    case CLOCK_BOOTTIME: case CLOCK_BOOTTIME_ALARM:
         *ns = clock_seen(proc_desc(p)).clock_ns;
         return S_OK;
     case CLOCK_THREAD_CPUTIME: *ns = thread_cpu_ns(p, time_now_ns()); return S_OK;
@@ -24,6 +25,14 @@ static status_t clock_read(struct proc *p, u64 clock, u64 *ns) {
         return S_OK;
     default: return E_INVAL;
     }
+}
+
+// Follows the wall, so that absolute times of it are.
+bool clock_is_wall(u64 clock) { return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_ALARM; }
+
+// Timers may be set by it; by the coarse ones, the raw one and CPU time they may not.
+bool clock_has_timers(u64 clock) {
+    return clock <= CLOCK_MONOTONIC || (clock >= CLOCK_BOOTTIME && clock <= CLOCK_BOOTTIME_ALARM);
 }
 
 SYSCALL(clock_gettime) {
