@@ -8,6 +8,7 @@
 #include "kernel/placement.h"
 #include "kernel/proc.h"
 #include "kernel/signal.h"
+#include "kernel/storm.h"
 #include "kernel/syscall/syscall.h"
 #include "kernel/thread.h"
 #include "kernel/time.h"
@@ -101,6 +102,7 @@ static void timer_set(const struct proc *running) {
     struct timer *t = &cpu_timers[cpu_this()->index];
     u64 at = proc_next_deadline_ns();
     if (running && (runq_others_wait() || running->awake > 1)) at = MIN(at, running->slice_end_ns);
+    if (running && storm_has(running)) at = MIN(at, storm_due_ns(running));
     if (t->cpu_plus_one && t->deadline_ns <= at && running) return;
     if (t->cpu_plus_one && t->deadline_ns == at) return;
     if (at != ~0ull) timer_arm(t, at, timer_fired, NULL);
@@ -195,6 +197,7 @@ static bool may_return(struct proc *p) {
     if (!settle(p, slice_over)) return false;
     if (p->cl.arrived || p->cl.fresh) proc_hooks.edge(p);
     if (p->placing.due) placement_edge(p);
+    if (storm_has(p)) storm_edge(p);
     if (p->freeze_wanted && proc_hooks.freeze && proc_hooks.freeze(p)) return false;
     if (!p->thread->reply_waits && signal_has_work(p) && !signal_deliver(p)) return false;
     if (slice_over) {

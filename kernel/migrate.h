@@ -21,6 +21,8 @@ status_t migrate_request(u32 asker_pid, u32 pid, const char *text);
 bool migrate_asked(u8 from, u32 pid, u8 target);
 // The rule's move of a process here; proc_lock held. S_RESTART: placement_settled follows.
 status_t migrate_auto(struct proc *p, u8 target);
+// The same for who waits for no answer. S_RESTART: it is under way; else why not.
+status_t migrate_begin(struct proc *p, u8 target);
 // p has become another program: it begins where `exec N` said. No lock held.
 void migrate_exec(struct proc *p);
 // Tells `asker` what became of its request. net_lock held, proc_lock not.

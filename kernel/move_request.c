@@ -11,6 +11,7 @@
 #include "kernel/klog.h"
 #include "kernel/may_run.h"
 #include "kernel/placement.h"
+#include "kernel/storm.h"
 #include "kernel/time.h"
 #include "kernel/trap.h"
 #include "kernel/whereabouts.h"
@@ -107,6 +108,12 @@ status_t migrate_auto(struct proc *p, u8 target) {
     status_t s = move_begin(p, WHERE_NONE, target);
     if (s == S_RESTART) p->cl.automatic = true;
     return s;
+}
+
+// Moves p, which lives here, to `target`, and tells nobody what became of it; a move that is
+// under way goes on instead (E_BUSY). S_RESTART: begun. proc_lock held.
+status_t migrate_begin(struct proc *p, u8 target) {
+    return other_move(p) ? E_BUSY : move_begin(p, WHERE_NONE, target);
 }
 
 // --- requests of this node ------------------------------------------------------------------
@@ -231,6 +238,7 @@ void migrate_exec(struct proc *p) {
 // the edge, where it is frozen, and its call runs again at the other end.
 status_t migrate_request(u32 asker_pid, u32 pid, const char *text) {
     u8 target = MOVE_AUTO;
+    if (strcmp(text, "storm") == 0 || strcmp(text, "storm\n") == 0) return storm_begin(pid);
     if (strncmp(text, "exec ", 5) == 0) return exec_goes_to(asker_pid, pid, text + 5);
     status_t s = strncmp(text, "auto", 4) == 0 ? S_OK : target_parse(text, &target);
     if (s != S_OK) return s;

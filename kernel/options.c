@@ -151,6 +151,12 @@ static bool set_apic(struct options *o, struct word v) {
     o->x2apic = word_is(v, "x2apic");
     return o->x2apic || word_is(v, "firmware");
 }
+static bool set_storm(struct options *o, struct word v) {
+    return read_u32(v, ~0u, &o->storm) && o->storm > 0;
+}
+static bool set_storm_moves(struct options *o, struct word v) {
+    return read_u32(v, ~0u, &o->storm_moves);
+}
 static bool set_selftest(struct options *o, struct word v) {
     static const char *const names[] = {"panic", "assert", "overflow", "write-text", "timers",
                                         "kicks", "sync", "sync-fault"};
@@ -181,6 +187,8 @@ static const struct option_row {
     {"ip", "an IPv4 address such as 10.7.0.70", set_ip},
     {"join.wait", "0 to 3600", set_join_wait},
     {"apic", "firmware or x2apic", set_apic},
+    {"storm", "a seed, 1 to 4294967295", set_storm},
+    {"storm.moves", "0 to 4294967295", set_storm_moves},
     {"selftest", "panic, assert, overflow, write-text, timers, kicks, sync, sync-fault",
      set_selftest},
 };

@@ -25,6 +25,8 @@ struct options {
     bool place_off;                  // place=off: processes move when told to alone
     bool words_card;                 // words=card: local atomics on shared words go by the card
     bool x2apic;                     // apic=x2apic: switched on where the CPU has it
+    u32 storm;                       // storm=SEED: kernel/storm.h; 0: none
+    u32 storm_moves;                 // storm.moves=N: of each process; 0: for as long as it lives
     char selftest[16];               // selftest=NAME: kernel/selftest.c
 };
 enum panic_action { PANIC_HALT = 0, PANIC_EXIT = 1 };

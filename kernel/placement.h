@@ -21,6 +21,7 @@ struct proc_place {
     bool fresh;                      // its program has not been decided on since exec
     u8 unused[6];
     u64 moves, refusals;             // of the rule; moves that ended here or elsewhere
+    struct storm { u64 random, due_cpu_ns, asked, refused; } storm;    // kernel/storm.h
     struct account account;
 };
 _Static_assert(sizeof(struct proc_place) <= PAGE_SIZE, "one frame");

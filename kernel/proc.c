@@ -13,6 +13,7 @@
 #include "kernel/options.h"
 #include "kernel/placement.h"
 #include "kernel/signal.h"
+#include "kernel/storm.h"
 #include "kernel/thread.h"
 #include "kernel/trap.h"
 #include "kernel/uaccess.h"
@@ -291,6 +292,7 @@ status_t proc_fork(struct proc *parent, const struct fork_args *args, u32 *pid_o
     if (flags & CLONE_PARENT_SETTID)
         (void)user_write(parent, args->parent_tid, &c->pid, sizeof c->pid);
     *pid_out = c->pid;
+    storm_fork(child, parent);
     spin_lock(&proc_lock);
     proc_set_owner(child, PROC_READY);       // it may be moved before it ever ran
     child->kill_pending = parent->kill_pending;
@@ -374,6 +376,7 @@ void proc_exit(struct proc *p, i32 wait_status) {
         (void)user_write(p, d->clear_child_tid, &zero, sizeof zero);
         futex_wake_at(p, d->clear_child_tid, 1);
     }
+    storm_ended(p);
     if (d->sid == d->pid) tty_session_ended(p);
     handles_close_all(p);
     dirs_put(p);

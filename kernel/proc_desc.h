@@ -58,6 +58,7 @@ struct handle {
 #define PROC_FLAG_VFORK 2u           // its parent waits until it execs or exits
 #define PROC_FLAG_TSC 8u             // moved: its RDTSC traps, and goes on from its first node's
 #define PROC_FLAG_PAGE_WAIT 16u      // its call waits for a page of its own, nothing else
+#define PROC_FLAG_STORM 32u            // a test moves it on and on (kernel/storm.h)
 #define PROC_FLAG_FRESH 4u           // its program has executed no instruction: `cpu` is unset
 #define HANDLES_PER_FRAME (PAGE_SIZE / sizeof(struct handle))
 #define HANDLES_MAX (PROC_HANDLE_FRAMES * HANDLES_PER_FRAME)

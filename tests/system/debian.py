@@ -18,6 +18,8 @@ from launcher.cluster import DEB_CACHE  # noqa: E402
 PACKAGES = ("libc-bin", "bash", "coreutils", "lua5.4", "sqlite3", "xz-utils", "openssl",
             "python3-minimal")
 TREE = os.path.join(BUILD, "debian")         # the packages, unpacked
+LIBRARIES = ":".join(f"{TREE}{part}/x86_64-linux-gnu" for part in ("/lib", "/usr/lib"))
+LOADER = f"{TREE}/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
 WORK = os.path.join(BUILD, "debian-work")    # the host's working directory
 SCRIPTS = os.path.join(HERE, "debian")     # PACKAGE.commands and the files they use
 TABLE = os.path.join(ROOT, "docs", "reference", "programs.md")
@@ -25,7 +27,6 @@ SEPARATOR = "---isthmus-command-"
 ROWS = 100000
 ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC0", "TERM": "vt100", "HOME": "/",
                "OPENSSL_CONF": "/dev/null"}
-ENVIRONMENT_TEXT = " ".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
 # In `make test` the commands of each package at these places; all with ISTHMUS_LONG=1.
 SHORT = {"coreutils": slice(0, None, 4), "bash": slice(1), "lua5.4": slice(1),
          "sqlite3": slice(1), "xz-utils": slice(1), "openssl": slice(2, 4),
@@ -52,27 +53,27 @@ class Host:
             os.makedirs(path)
         for path in deb.fetch(PACKAGES, DEB_CACHE):
             subprocess.run(["dpkg-deb", "-x", path, TREE], check=True)
-        libraries = ":".join(f"{TREE}{part}/x86_64-linux-gnu" for part in ("/lib", "/usr/lib"))
-        loader = f"{TREE}/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
         for directory in ("/usr/bin", "/bin"):
             for name in os.listdir(TREE + directory):
                 path = os.path.realpath(f"{TREE}{directory}/{name}")
-                if not os.access(path, os.X_OK) or not self.is_elf(path):
-                    continue
-                with open(f"{self.bin}/{name}", "w", encoding="ascii") as file:
-                    file.write(f"#!/bin/sh\nexec {loader} --library-path {libraries} "
-                               f"--argv0 {name} {path} \"$@\"\n")
-                os.chmod(f"{self.bin}/{name}", 0o755)
+                if os.access(path, os.X_OK) and self.is_elf(path):
+                    self.add(name, f"{LOADER} --library-path {LIBRARIES} --argv0 {name} {path}")
+
+    def add(self, name, words):
+        """A command for run()."""
+        with open(f"{self.bin}/{name}", "w", encoding="ascii") as file:
+            file.write(f"#!/bin/sh\nexec {words} \"$@\"\n")
+        os.chmod(f"{self.bin}/{name}", 0o755)
 
     @staticmethod
     def is_elf(path):
         with open(path, "rb") as file:
             return file.read(4) == b"\x7fELF"
 
-    def run(self, text, directory):
+    def run(self, text, directory, environment=ENVIRONMENT):
         """What bash of the packages prints for a script, errors too."""
         done = subprocess.run([f"{self.bin}/bash", "-c", text], cwd=directory, check=False,
-                              env={**ENVIRONMENT, "PATH": self.bin, "PYTHONHOME": TREE + "/usr"},
+                              env={**environment, "PATH": self.bin, "PYTHONHOME": TREE + "/usr"},
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT)
         return done.stdout.decode(errors="replace")
@@ -116,15 +117,15 @@ def outputs(text):
     return found
 
 
-def node_words(files, command, *options):
+def node_words(files, command, *options, packages=PACKAGES, environment=ENVIRONMENT):
     """The words of ./isthmus that run a bash script in /w with those files."""
     words = [os.path.join(ROOT, "isthmus"), "run", "--timeout", LIMIT, *options]
     for name, path in sorted(files.items()):
         words += ["--add", f"{path}:/w/{name}"]
-    for package in PACKAGES:
+    for package in packages:
         words += ["--deb", package]
-    return [*words, "--add", f"{command}:/w.sh", "--",
-            f"cd /w && {ENVIRONMENT_TEXT} /bin/bash /w.sh"]
+    text = " ".join(f"{name}={value}" for name, value in environment.items())
+    return [*words, "--add", f"{command}:/w.sh", "--", f"cd /w && {text} /bin/bash /w.sh"]
 
 
 def selection():

@@ -113,7 +113,7 @@ class Cluster:
 
     def __init__(self, options, interactive=False):
         self.options = options
-        self.deadline = time.monotonic() + options.timeout
+        self.deadline = None         # of the run: set when its machines start
         self.logs = os.path.abspath(options.logs) if options.logs else tempfile.mkdtemp(
             prefix="run-", dir=self._logs_root())
         os.makedirs(self.logs, exist_ok=True)
@@ -162,6 +162,7 @@ class Cluster:
                              extra_files(self.options.add, self.options.deb))
         except (mkimage.ImageError, ValueError) as error:
             raise UsageError(str(error)) from error
+        self.deadline = time.monotonic() + self.options.timeout
         self.relay.start()
         for name in os.listdir(self.logs):
             if re.fullmatch(r"node\d+\.(qemu\.)?log", name):

@@ -7,6 +7,7 @@ left out (NOT_NEEDED), and so is what nothing but people reads (LEFT_OUT).
 """
 import fcntl
 import io
+import json
 import os
 import re
 import shutil
@@ -23,6 +24,7 @@ NOT_NEEDED = {"awk", "base-files", "debconf", "debconf-2.0", "debianutils", "dpk
 LEFT_OUT = ("usr/share/doc/", "usr/share/man/", "usr/share/info/", "usr/share/locale/",
             "usr/share/lintian/", "usr/share/bug/", "usr/share/doc-base/")
 LINKS = {"", "usr/sbin", *cpio_newc.MERGED}      # directories there, in the image links
+APT_LISTS = "/var/lib/apt/lists"
 ROUNDS_MAX = 100                     # of following dependencies
 
 
@@ -106,23 +108,48 @@ def deb_path(cache, fields):
     return os.path.join(cache, f"{fields['Package']}_{version}_{fields['Architecture']}.deb")
 
 
+def lists_stamp():
+    """Changes whenever apt's lists do."""
+    try:
+        return max(entry.stat().st_mtime_ns for entry in os.scandir(APT_LISTS))
+    except (OSError, ValueError):
+        return 0
+
+
+def download(found, cache):
+    """Downloads what of `found` (name to fields) is not in `cache` yet."""
+    missing = [f"{name}={fields['Version']}" for name, fields in sorted(found.items())
+               if not os.path.exists(deb_path(cache, fields))]
+    if not missing:
+        return
+    words = ["apt-get", "-qq", "download", *missing]
+    if os.geteuid() == 0:
+        words[1:1] = ["-o", "APT::Sandbox::User=root"]
+    done = _run(words, cwd=cache, text=True)
+    if done.returncode != 0:
+        raise UsageError(f"--deb: apt-get download failed:\n{done.stderr.strip()}")
+
+
 def fetch(packages, cache):
     """Paths of the .deb files of `packages` and what they depend on, downloaded where they are
-    not in `cache` yet. Raises UsageError."""
+    not in `cache` yet; apt is asked once for each state of its lists. Raises UsageError."""
     os.makedirs(cache, exist_ok=True)
+    known_path, key = os.path.join(cache, "closures.json"), " ".join(sorted(packages))
     with open(os.path.join(cache, "lock"), "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)         # two launchers at a time share the cache
-        found = closure(packages)
-        missing = [f"{name}={fields['Version']}" for name, fields in sorted(found.items())
-                   if not os.path.exists(deb_path(cache, fields))]
-        if missing:
-            words = ["apt-get", "-qq", "download", *missing]
-            if os.geteuid() == 0:
-                words[1:1] = ["-o", "APT::Sandbox::User=root"]
-            done = _run(words, cwd=cache, text=True)
-            if done.returncode != 0:
-                raise UsageError(f"--deb: apt-get download failed:\n{done.stderr.strip()}")
-    return [deb_path(cache, fields) for _, fields in sorted(found.items())]
+        known = {}
+        if os.path.exists(known_path):
+            with open(known_path, encoding="utf-8") as file:
+                known = json.load(file)
+        if known.get("lists") != lists_stamp():
+            known = {"lists": lists_stamp()}
+        if key not in known:
+            found = closure(packages)
+            download(found, cache)
+            known[key] = sorted(os.path.basename(deb_path(cache, one)) for one in found.values())
+            with open(known_path, "w", encoding="utf-8") as file:
+                json.dump(known, file)
+    return [os.path.join(cache, name) for name in known[key]]
 
 
 def archive_add(archive, path):

@@ -1,5 +1,7 @@
-"""A glider gun for 200 generations, on a set of cells; prints a digest of each tenth."""
+"""A glider gun, on a set of cells, for as many generations as the argument says (120); prints a
+digest of each eighth."""
 import hashlib
+import sys
 
 GUN = """
 ........................O...........
@@ -26,8 +28,8 @@ def step(cells):
 
 
 cells = {(x, y) for y, line in enumerate(GUN.split()) for x, c in enumerate(line) if c == "O"}
-for generation in range(1, 121):
+for generation in range(1, int((sys.argv + ["120"])[1]) + 1):
     cells = step(cells)
-    if generation % 10 == 0:
+    if generation % 8 == 0:
         text = repr(sorted(cells)).encode()
         print(generation, len(cells), hashlib.sha256(text).hexdigest()[:16])
