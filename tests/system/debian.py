@@ -15,7 +15,7 @@ from rig import BUILD, HERE, LIMIT, LONG, ONLY, ROOT, Tap, input_file
 from launcher import deb  # noqa: E402  (rig makes it importable)
 from launcher.cluster import DEB_CACHE  # noqa: E402
 
-PACKAGES = ("libc-bin", "bash", "coreutils", "lua5.4", "sqlite3", "xz-utils", "openssl",
+PACKAGES = ("libc-bin", "bash", "coreutils", "lua5.4", "sqlite3", "xz-utils", "zstd", "openssl",
             "python3-minimal")
 TREE = os.path.join(BUILD, "debian")         # the packages, unpacked
 LIBRARIES = ":".join(f"{TREE}{part}/x86_64-linux-gnu" for part in ("/lib", "/usr/lib"))
@@ -29,7 +29,7 @@ ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC0", "TERM": "vt100", "HOME": "/",
                "OPENSSL_CONF": "/dev/null"}
 # In `make test` the commands of each package at these places; all with ISTHMUS_LONG=1.
 SHORT = {"coreutils": slice(0, None, 4), "bash": slice(1), "lua5.4": slice(1),
-         "sqlite3": slice(1), "xz-utils": slice(1), "openssl": slice(2, 4),
+         "sqlite3": slice(1), "xz-utils": slice(1), "zstd": slice(1, 2), "openssl": slice(2, 4),
          "python3-minimal": slice(1, 2)}
 
 

@@ -28,6 +28,7 @@ PROGRAMS = {
     "coreutils": ("factor", "seq 1000000000000000000 1000000000000018000 | factor | sha512sum"),
     "lua5.4": ("lua5.4", "lua5.4 queens.lua in; lua5.4 queens.lua in"),
     "xz-utils": ("xz", "xz -9e -c libc | xz -dc | cksum"),
+    "zstd": ("zstd", "zstd -q -19 -T2 -c libc | zstd -dc | cksum"),
     "openssl": ("openssl", "openssl enc -aes-256-cbc -pbkdf2 -iter 200000 -k pass "
                 "-S 0102030405060708 -in libc | openssl dgst -sha3-512"),
 }
