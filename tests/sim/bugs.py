@@ -76,7 +76,7 @@ def look(transport, seeds):
     """Runs the simulator from each first seed until it fails."""
     counts, said = [], []
     for first in FIRST_SEEDS:
-        run = subprocess.run([TREE + "/build/sim-plain", "--transport", transport,
+        run = subprocess.run([TREE + "/build/sim-plain", "--transport", *transport.split(),
                               "--seed", str(first), "--seeds", seeds],
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         found = re.search(r"^not ok 1 - seed (\d+): .*", run.stdout, re.MULTILINE)

@@ -26,8 +26,8 @@ static void link_cut(u32 a, u32 b) {
 // A third of the seeds over RoCE: two sides, one link, or one node that stands still.
 void cuts_begin(void) {
     state = sim.seed * 0x632be59bd9b4e019ull + 1;
-    if (!sim.roce || draw(3) != 0) return;
     struct sim_cut *c = &sim.cut;
+    if (!sim.roce || (draw(3) != 0 && !c->always)) return;
     c->any = true;
     c->from_ns = FIRST_NS + draw(LAST_NS - FIRST_NS);
     c->until_ns = c->from_ns + 100 * NS_PER_MS + draw(LENGTH_MAX_NS);

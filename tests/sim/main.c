@@ -1,7 +1,8 @@
 // The simulator's program: runs seeds, each one cluster from boot to the end of all its
 // processes, checks the promises after every event, and prints TAP. A failure names the
 // command that replays it.
-//     build/sim [--transport model|roce] [--seed N] [--seeds K] [--nodes N] [--verbose] [--frames]
+//     build/sim [--transport model|roce] [--seed N] [--seeds K] [--nodes N]
+//         [--cuts] [--verbose] [--frames]
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,7 @@
 const char *__asan_default_options(void);
 const char *__asan_default_options(void) { return "quarantine_size_mb=16:malloc_context_size=6"; }
 
-static struct { bool roce, verbose, frames; u32 nodes; } options;
+static struct { bool roce, verbose, frames, cuts; u32 nodes; } options;
 static bool over;                // all has come to its end: no more deaths
 
 void sim_trace(const char *format, ...) {
@@ -139,6 +140,7 @@ static void conditions_draw(u64 seed, struct sim_stats stats) {
     sim.roce = options.roce;
     sim.verbose = options.verbose;
     sim.frames = options.frames;
+    sim.cut.always = options.cuts;
     sim.nodes = options.nodes != 0 ? options.nodes : nodes_draw();
     sim.coherent = sim_random(3) != 0 || sim.roce;   // soft RoCE's atomics are the CPU's
     // Its own draw: the seed runs as it did but for this. The kernel's option words=card.
@@ -271,8 +273,9 @@ static void run_seed(u64 seed) {
         if (ev.at_ns > sim.stuck_ns) stuck();
         run_event(&ev);
     }
-    // Let what is under way come to rest, then count.
-    const u64 from = sim.now_ns;
+    // Let what is under way come to rest, then count. A node that still stands still has yet to
+    // see that it is fenced.
+    const u64 from = MAX(sim.now_ns, sim.cut.any ? MIN(sim.cut.until_ns, sim.stuck_ns) : 0);
     const u64 until = from + (sim.roce ? ROCE_REST_NS : MODEL_REST_NS);
     over = true;
     while (event_pop(&ev)) {
@@ -315,6 +318,10 @@ int main(int argc, char **argv) {
         if (strcmp(argv[i], "--verbose") == 0 || strcmp(argv[i], "--frames") == 0) {
             options.verbose = true;
             options.frames |= argv[i][2] == 'f';
+            continue;
+        }
+        if (strcmp(argv[i], "--cuts") == 0) {
+            options.cuts = true;
             continue;
         }
         if (strcmp(argv[i], "--seed") == 0) seed = strtoull(value, NULL, 0);

@@ -117,7 +117,7 @@ struct sim_chaos { u32 loss, dup, reorder, corrupt; };   // of 10,000 frames
 // One disturbance of a seed: links that carry nothing, or a node that stands still, whose
 // links they then are.
 struct sim_cut {
-    bool any;
+    bool any, always;                // always: each seed is to have one
     u64 from_ns, until_ns;
     u64 links[SIM_NODES];            // bit n: of node n
     u64 stopped;                     // bit n

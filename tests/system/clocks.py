@@ -19,8 +19,41 @@ running() {
 """
 
 
+# Three that compute begin on node 0, which has one CPU with AVX2, and are then left to placement,
+# which has a free CPU of that kind on node 2 and one without AVX2 on node 1.
+SPREAD = r"""
+for i in 1 2 3; do
+    sh -c 'echo 0 >/proc/self/node; exec hashset 1 100000000 1' & eval p$i=$!
+done
+for p in $p1 $p2 $p3; do until [ "$(cat /proc/$p/comm)" = hashset ]; do sleep 0.1; done; done
+for p in $p1 $p2 $p3; do echo auto >/proc/$p/node; done
+seen=" "
+until [ -z "${seen##* 2 *}" ]; do
+    for p in $p1 $p2 $p3; do seen="$seen$(cat /proc/$p/node) "; done
+done
+k=0
+while [ $k -lt 50 ]; do
+    k=$((k + 1))
+    for p in $p1 $p2 $p3; do seen="$seen$(cat /proc/$p/node) "; done
+done
+[ "${seen##* 1 *}" ] && echo never on node 1
+why $p1 | grep never
+kill $p1 $p2 $p3
+"""
+
+
+def placed(tap):
+    """Placement knows of the features too."""
+    run = rig.Run(tap, "by itself", 3, extra=["--cpu", f"1:{POOR}", "--cpu", RICH], place="auto",
+                  files=[(rig.program("hashset"), "/bin/hashset")])
+    run.step("programs that began with AVX2 spread, and never to the free CPU without it", SPREAD,
+             lambda output, _: output.startswith("never on node 1\nnever on node 1, whose "))
+    run.go()
+
+
 def main():
     tap = rig.Tap()
+    placed(tap)
     run = rig.Run(tap, "two kinds", extra=["--cpu", f"1:{POOR}", "--cpu", RICH,
                                            "--rtc", f"0:{RTCS[0]}", "--rtc", f"1:{RTCS[1]}"],
                   files=[(rig.program("clocks", "glibc"), "/bin/clocks")])

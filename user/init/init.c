@@ -15,6 +15,8 @@
 
 #define FRAME_MAX 4096u
 #define COMMAND_MAX 65536u
+#define STATUS_MAX 65536u
+#define NODES_MAX 64u
 #define READY_POLL_MS 200            // how often the number of members is looked at
 
 enum frame { FRAME_STDOUT = 1, FRAME_STDERR, FRAME_EXIT, FRAME_READY, FRAME_ERROR };
@@ -76,12 +78,41 @@ static uint32_t member_count(void) {
     return count > 0 ? (uint32_t)count : 1;
 }
 
+// How many members node n says there are; 0: it is not up, or cannot be asked now.
+static uint32_t members_of(unsigned n) {
+    static char text[STATUS_MAX + 1];
+    char path[32];
+    snprintf(path, sizeof path, "/nodes/%u/status", n);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    size_t len = 0;
+    for (ssize_t got = 1; got > 0 && len < STATUS_MAX; len += got > 0 ? (size_t)got : 0)
+        got = read(fd, text + len, STATUS_MAX - len);
+    close(fd);
+    text[len] = 0;
+    const char *at = strstr(text, "\nmembers: ");
+    return at ? (uint32_t)strtoul(at + strlen("\nmembers: "), NULL, 10) : 0;
+}
+
+// How many members there are in the eyes of all of them: a join is over when both sides say so.
+static uint32_t members_agreed(void) {
+    const uint32_t count = member_count();
+    uint32_t least = count, asked = 0;
+    for (unsigned n = 0; n < NODES_MAX && asked < count; n++) {
+        const uint32_t theirs = members_of(n);
+        if (theirs == 0) continue;
+        asked++;
+        if (theirs < least) least = theirs;
+    }
+    return asked == 0 ? 1 : asked < least ? asked : least;
+}
+
 // Reads exactly len bytes while telling the host of new members; false: end of file.
 static int read_exactly(int com, char *to, size_t len, uint32_t *members) {
     while (len) {
         struct pollfd p = {.fd = com, .events = POLLIN};
         if (poll(&p, 1, READY_POLL_MS) <= 0) {
-            uint32_t now = member_count();
+            uint32_t now = member_count() == *members ? *members : members_agreed();
             if (now != *members) frame_u32(com, FRAME_READY, *members = now);
             continue;
         }
@@ -96,7 +127,7 @@ static int read_exactly(int com, char *to, size_t len, uint32_t *members) {
 static char *request_read(int com) {
     static const char bad[] = "run: malformed request";
     char line[13];
-    uint32_t members = member_count();
+    uint32_t members = members_agreed();
     frame_u32(com, FRAME_READY, members);
     if (!read_exactly(com, line, sizeof line, &members)) return NULL;
     char *end;
