@@ -37,6 +37,7 @@
 static struct list_node *journals;   // [proc_count]
 static struct wait_list room_wait = WAIT_LIST_INIT(room_wait);
 static u64 next_serial = 1, last_scan_ns;
+static u64 peers_up;                 // bit per node; net_lock
 
 // --- the journal ---
 
@@ -469,11 +470,11 @@ static void scan(void) {
             polls |= r->done && asks_state(&r->call);
         }
     }
+    for (u64 left = peers_up; left != 0; left &= left - 1)
+        p9_client_relieve(&remote_client, (u32)__builtin_ctzll(left));
     // A poll of another node's object is asked again, for no event comes from there.
     if (polls) wait_wake_all(&poll_wait);
 }
-
-static u64 peers_up;                 // bit per node; net_lock
 
 static void poll(void *ctx, u64 now_ns) {
     (void)ctx;

@@ -163,6 +163,37 @@ void p9_client_flush(struct p9_client *c, struct p9_request *r) {
     }
 }
 
+static struct p9_request *oldest_sent(const struct p9_client_peer *p) {
+    struct p9_request *oldest = NULL;
+    for (u32 tag = 0; tag < P9_TAGS_MAX; tag++) {
+        struct p9_request *r = p->by_tag[tag];
+        if (r && r->state == P9_REQ_SENT && (!oldest || r->serial < oldest->serial)) oldest = r;
+    }
+    return oldest;
+}
+
+// Requests that block (a read of an empty pipe) hold their credits; a request that would end
+// them may wait for one behind them. The host looks at times: where the same one is first in
+// the queue without a credit P9_STALL_LOOKS times, the request that is out longest is flushed.
+// It ends with E_INTR, without effect, unless its reply is on its way, and its caller asks anew.
+void p9_client_relieve(struct p9_client *c, u32 node) {
+    struct p9_client_peer *p = &c->peer[node];
+    const struct p9_request *first =
+        list_empty(&p->queue) ? NULL : LIST_ENTRY(p->queue.next, struct p9_request, link);
+    if (!p->up || p->credits != 0 || !first || first->state != P9_REQ_QUEUED) {
+        p->stall_looks = 0;
+        return;
+    }
+    if (p->stall_serial != first->serial) p->stall_looks = 0;
+    p->stall_serial = first->serial;
+    if (++p->stall_looks < P9_STALL_LOOKS) return;
+    p->stall_looks = 0;
+    struct p9_request *out = oldest_sent(p);
+    if (!out) return;
+    c->stats.relieved++;
+    p9_client_flush(c, out);
+}
+
 // The results into r->call, inline data into its frames.
 static status_t reply_take(struct p9_client *c, struct p9_request *r, struct p9_buf *b) {
     struct envelope e;

@@ -6,6 +6,7 @@
 #include "proto/p9/envelope.h"
 
 #define P9_TAGS_MAX 64               // requests of one peer at a time, sent or waiting
+#define P9_STALL_LOOKS 3u            // so often seen waiting: one that is out makes room
 #define P9_TAG_FLUSH 0x8000          // tag of the Tflush of request T: T | this
 // Receives that each side posts for the other with `credits` credits: requests and one
 // flush of each, and the replies to both.
@@ -49,9 +50,11 @@ struct p9_client_peer {
     u32 credits;                     // requests that may still be sent
     struct p9_request *by_tag[P9_TAGS_MAX];
     struct list_node queue;          // QUEUED and FLUSH_QUEUED, oldest first
+    u64 stall_serial;                // who waited for a credit at the last look
+    u32 stall_looks;
 };
 
-struct p9_client_stats { u64 sent, replies, flushes, stale, malformed, lost; };
+struct p9_client_stats { u64 sent, replies, flushes, relieved, stale, malformed, lost; };
 
 struct p9_client {
     const struct p9_client_ops *ops;
@@ -68,3 +71,4 @@ status_t p9_client_submit(struct p9_client *c, struct p9_request *r);
 void p9_client_flush(struct p9_client *c, struct p9_request *r);
 void p9_client_receive(struct p9_client *c, u32 node, u8 *bytes, u32 len_bytes);
 void p9_client_pump(struct p9_client *c, u32 node);
+void p9_client_relieve(struct p9_client *c, u32 node);

@@ -332,6 +332,33 @@ START_TEST(a_queued_request_is_flushed_at_once) {
 }
 END_TEST
 
+// Reads that block have all credits; the write behind them goes all the same.
+START_TEST(blocked_requests_make_room) {
+    for (u32 i = 0; i < CREDITS; i++) ck_assert_int_eq(submit(i, P9_TREAD, 2, 10), S_OK);
+    settle();
+    for (u32 i = 0; i < 2 * P9_STALL_LOOKS; i++) p9_client_relieve(&w.client, 1);
+    settle();
+    for (u32 i = 0; i < CREDITS; i++) ck_assert_uint_eq(w.completed[i], 0);   // nobody waits
+    ck_assert_int_eq(submit(CREDITS, P9_TWRITE, 1, 100), S_OK);
+    for (u32 i = 0; i < P9_STALL_LOOKS; i++) {
+        settle();
+        ck_assert_uint_eq(w.completed[CREDITS], 0);
+        p9_client_relieve(&w.client, 1);
+    }
+    settle();
+    ck_assert_uint_eq(w.completed[CREDITS], 1);
+    ck_assert_int_eq(w.req[CREDITS].call.status, S_OK);
+    ck_assert_uint_eq(w.completed[0], 1);             // the one that was out longest
+    ck_assert_int_eq(w.req[0].call.status, E_INTR);
+    for (u32 i = 1; i < CREDITS; i++) ck_assert_uint_eq(w.completed[i], 0);
+    w.pipe_bytes = 10 * (CREDITS - 1);
+    p9_server_wake_all(&w.server);
+    settle();
+    for (u32 i = 1; i < CREDITS; i++) check_read(i, 2, 10);
+    check_idle();
+}
+END_TEST
+
 // A script of one big write, one big read and one parked read; flush or death after k steps.
 static u32 script(u32 steps, bool flush, bool die) {
     setup();
@@ -513,6 +540,7 @@ int main(void) {
     tcase_add_test(t, a_parked_read_is_flushed);
     tcase_add_test(t, a_flush_after_the_effect_gets_the_reply);
     tcase_add_test(t, a_queued_request_is_flushed_at_once);
+    tcase_add_test(t, blocked_requests_make_room);
     tcase_add_test(t, flush_and_death_at_each_step);
     tcase_add_test(t, a_move_that_fails_is_an_error);
     tcase_add_test(t, completions_of_an_earlier_use_are_ignored);
