@@ -13,6 +13,7 @@
 #include "kernel/random.h"
 #include "kernel/signal.h"
 #include "kernel/thread.h"
+#include "kernel/vfork.h"
 #include "kernel/x86/cpu.h"
 #include "kernel/x86/fpu.h"
 #include "kernel/x86/msr.h"
@@ -35,7 +36,6 @@ struct program {
 };
 struct build {
     struct proc_desc *space;         // the new address space, in a descriptor of its own
-    struct proc_desc *saved;         // the process's own fields while they are swapped
     struct program main, interp;
     u64 entry, stack_pointer;
     char exe[PROC_PATH_MAX];
@@ -227,20 +227,6 @@ static status_t build_space(struct proc *p, struct build *b, const struct exec_a
     return s == S_OK ? build_stack(p, b, args) : s;
 }
 
-static void take_space(struct proc_desc *to, const struct proc_desc *from) {
-    to->root_table = from->root_table;
-    for (u32 i = 0; i < PROC_MAP_FRAMES; i++)
-        to->aux[PROC_AUX_MAP + i] = from->aux[PROC_AUX_MAP + i];
-    to->vma_count = from->vma_count;
-    to->pages_resident = from->pages_resident;
-    to->pages_remote = from->pages_remote;
-    to->brk_start = from->brk_start;
-    to->brk_end = from->brk_end;
-    to->stack_low = from->stack_low;
-}
-
-// path: what the caller named; as Linux has it, that names the process, whatever links or
-// `#!` lines lead on to.
 static void set_names(struct proc *p, struct build *b, const char *path,
                       const struct exec_args *args) {
     struct proc_desc *d = proc_desc(p);
@@ -276,10 +262,10 @@ static void commit(struct proc *p, struct build *b, const char *path,
     struct proc_desc *d = proc_desc(p);
     bool current = proc_current() == p;
     thread_end_others(p);
-    take_space(b->saved, d);
-    take_space(d, b->space);
+    aspace_swap(d, b->space);
     if (current) cr3_write(d->root_table.v);
-    aspace_destroy(b->saved);
+    vfork_give_back(p, b->space);
+    aspace_destroy(b->space);
     object_clunk(d->exe);
     d->exe = b->main.file;
     b->main.file = (struct object_id){0};
@@ -300,7 +286,7 @@ static void commit(struct proc *p, struct build *b, const char *path,
     }
     d->flags |= PROC_FLAG_FRESH;
     clock_exec(d);
-    proc_vfork_done(p);
+    vfork_done(p);
     placement_exec(p);
     migrate_exec(p);
 }
@@ -354,15 +340,13 @@ status_t exec_program(struct proc *p, int dirfd, const char *path, struct exec_a
     struct build *b = kmem_alloc(sizeof *b);
     if (!b) return E_NOMEM;
     b->space = kmem_alloc(sizeof *b->space);
-    b->saved = kmem_alloc(sizeof *b->saved);
-    status_t s = b->space && b->saved ? load_files(p, dirfd, path, args, b) : E_NOMEM;
+    status_t s = b->space ? load_files(p, dirfd, path, args, b) : E_NOMEM;
     if (s == S_OK) s = build_space(p, b, args);
     if (s == S_OK) commit(p, b, path, args);
     else if (b->space) aspace_destroy(b->space);
     object_clunk(b->main.file);
     object_clunk(b->interp.file);
     if (b->space) kmem_free(b->space, sizeof *b->space);
-    if (b->saved) kmem_free(b->saved, sizeof *b->saved);
     kmem_free(b, sizeof *b);
     return s;
 }

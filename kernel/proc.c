@@ -17,6 +17,7 @@
 #include "kernel/thread.h"
 #include "kernel/trap.h"
 #include "kernel/uaccess.h"
+#include "kernel/vfork.h"
 #include "kernel/x86/cpu.h"
 #include "kernel/x86/fpu.h"
 #include "kernel/x86/msr.h"
@@ -301,26 +302,6 @@ status_t proc_fork(struct proc *parent, const struct fork_args *args, u32 *pid_o
     return S_OK;
 }
 
-// Waits until the vfork child execs or ends. S_RESTART while it has not.
-status_t proc_vfork_wait(struct proc *parent, u32 child_pid) {
-    spin_lock(&proc_lock);
-    struct proc *c = proc_find(child_pid);
-    bool waits = c && c->state != PROC_ZOMBIE && (proc_desc(c)->flags & PROC_FLAG_VFORK);
-    if (waits) {
-        wait_on_locked(&c->vfork_wait, parent, true);
-    }
-    spin_unlock(&proc_lock);
-    return waits ? S_RESTART : S_OK;
-}
-
-// The vfork child has its own memory now or is gone: its parent goes on.
-void proc_vfork_done(struct proc *p) {
-    spin_lock(&proc_lock);
-    proc_desc(p)->flags &= ~PROC_FLAG_VFORK;
-    wait_wake_all_locked(&p->vfork_wait);
-    spin_unlock(&proc_lock);
-}
-
 // --- the end ---
 
 static void reparent_children(struct proc *p) {
@@ -381,6 +362,7 @@ void proc_exit(struct proc *p, i32 wait_status) {
     handles_close_all(p);
     dirs_put(p);
     cr3_write(aspace_kernel_root.v);
+    vfork_give_back(p, d);
     aspace_destroy(d);
     d->exit_code = wait_status;
     d->alarm_ns = 0;
@@ -388,8 +370,7 @@ void proc_exit(struct proc *p, i32 wait_status) {
     account_cpu(&place_of(p)->account, (u8)node_id, time_now_ns() - p->run_start_ns);
     spin_lock(&proc_lock);
     thread_end_all_locked(p);
-    d->flags &= ~PROC_FLAG_VFORK;
-    wait_wake_all_locked(&p->vfork_wait);
+    vfork_done_locked(p);
     reparent_children(p);
     c->current = NULL;
     p->on_cpu = false;

@@ -148,8 +148,6 @@ u32 proc_pid_new(void);                        // proc_lock held
 void proc_free(struct proc *p);
 struct fork_args { u64 flags, stack, parent_tid, child_tid, tls; };
 status_t proc_fork(struct proc *parent, const struct fork_args *args, u32 *pid_out);
-status_t proc_vfork_wait(struct proc *parent, u32 child_pid);
-void proc_vfork_done(struct proc *p);
 void proc_exit(struct proc *p, i32 wait_status);
 struct child_end { u32 pid; i32 status; u64 cpu_ns; };
 status_t proc_wait_child(struct proc *p, i64 which, u32 options, struct child_end *out);

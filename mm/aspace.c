@@ -243,6 +243,27 @@ void aspace_destroy_moved(struct proc_desc *d) {
     aspace_destroy(d);
 }
 
+static void swap(u64 *a, u64 *b) {
+    const u64 was = *a;
+    *a = *b;
+    *b = was;
+}
+
+// Exchanges the address spaces of two descriptors: root, map, and what is counted of them.
+void aspace_swap(struct proc_desc *a, struct proc_desc *b) {
+    const u32 count = a->vma_count;
+    swap(&a->root_table.v, &b->root_table.v);
+    for (u32 i = PROC_AUX_MAP; i < PROC_AUX_MAP + PROC_MAP_FRAMES; i++)
+        swap(&a->aux[i], &b->aux[i]);
+    a->vma_count = b->vma_count;
+    b->vma_count = count;
+    swap(&a->pages_resident, &b->pages_resident);
+    swap(&a->pages_remote, &b->pages_remote);
+    swap(&a->brk_start, &b->brk_start);
+    swap(&a->brk_end, &b->brk_end);
+    swap(&a->stack_low, &b->stack_low);
+}
+
 // Copies map and pages (copy on write) into a child made by aspace_create. On failure
 // the caller destroys the child. E_BUSY: pages are still on another node.
 status_t aspace_fork(struct proc_desc *child, struct proc_desc *parent) {

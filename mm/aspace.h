@@ -49,6 +49,7 @@ status_t aspace_create(struct proc_desc *d);
 void aspace_clear(struct proc_desc *d);      // unmaps everything, keeps the root
 void aspace_destroy(struct proc_desc *d);
 void aspace_destroy_moved(struct proc_desc *d);
+void aspace_swap(struct proc_desc *a, struct proc_desc *b);
 status_t aspace_fork(struct proc_desc *child, struct proc_desc *parent);
 
 struct vma *vma_at(const struct proc_desc *d, u32 i);

@@ -4,6 +4,7 @@
 #include "kernel/signal.h"
 #include "kernel/syscall/syscall.h"
 #include "kernel/thread.h"
+#include "kernel/vfork.h"
 #include "kernel/x86/cpu.h"
 #include "kernel/x86/msr.h"
 #include "mm/kmem.h"
@@ -23,7 +24,7 @@ static i64 fork_with(struct proc *p, const struct fork_args *args) {
         w->scratch[0] = pid;
     }
     pid = (u32)w->scratch[0];
-    return proc_vfork_wait(p, pid) == S_RESTART ? S_RESTART : (i64)pid;
+    return vfork_wait(p, pid) == S_RESTART ? S_RESTART : (i64)pid;
 }
 SYSCALL(fork) { UNUSED(a); return fork_with(p, &(struct fork_args){.flags = SIGCHLD_FLAG}); }
 SYSCALL(vfork) {

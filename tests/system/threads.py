@@ -21,6 +21,8 @@ def steps(run, nodes, wants):
         if nodes > 1:
             run.step(f"{kind}: moved all the time", f"b=$(moves_in); threads-{kind} {nodes}; "
                      f"echo $?; [ $(($(moves_in) - b)) -ge {MOVES_LEAST} ] || echo few moves", want)
+    run.step("vfork and posix_spawn: as on the host", "spawns",
+             rig.host([rig.program("spawns", "glibc")]))
     run.step("killed with all its threads: frames back",
              "frames sh -c 'threads-glibc > /tmp/said & until [ -s /tmp/said ]; do sleep 0.05; "
              "done; kill -9 $!; wait $!; echo $?; rm /tmp/said'", "Killed\n137\nback\n")
@@ -34,7 +36,8 @@ def main():
         tap.result(want.count("ok ") == 13 and "not ok" not in want and want.endswith("\n7\n"),
                    f"{kind}: the host itself", want)
     files = [(path, f"/bin/threads-{kind}") for kind, path in paths.items()]
-    files.append((rig.program("frames"), "/bin/frames"))
+    files += [(rig.program("frames"), "/bin/frames"),
+              (rig.program("spawns", "glibc"), "/bin/spawns")]
     for name, nodes, smp in (("one node, two CPUs", 1, 2), ("two nodes", 2, 1)):
         run = rig.Run(tap, name, nodes, smp, files)
         steps(run, nodes, wants)
