@@ -65,11 +65,18 @@ void files_start(void) {
     mountfs_init();
 }
 
-// Drops a reference that this node holds on an object of any node.
-void object_clunk(struct object_id id) {
+static void clunk(struct object_id id, u32 pid) {
     if (id.generation == 0) return;
-    struct p9_call c = {.type = P9_TCLUNK, .object = id};
+    struct p9_call c = {.type = P9_TCLUNK, .object = id, .pid = pid};
     (void)file_call(&c);
+}
+
+// Drops a reference that this node holds on an object of any node.
+void object_clunk(struct object_id id) { clunk(id, 0); }
+
+// The same for a handle of p: its POSIX locks on the file go with it.
+static void handle_clunk(const struct proc *p, struct object_id id) {
+    clunk(id, proc_desc(p)->pid);
 }
 
 status_t object_ref(struct object_id id) {
@@ -124,7 +131,7 @@ status_t handle_put_at(struct proc *p, u32 fd, struct object_id object, u32 flag
     *h = (struct handle){.object = object, .flags = flags};
     struct proc_desc *d = proc_desc(p);
     if (fd >= d->handle_max) d->handle_max = fd + 1;
-    object_clunk(old);
+    handle_clunk(p, old);
     return S_OK;
 }
 
@@ -133,7 +140,7 @@ status_t handle_close(struct proc *p, i64 fd) {
     if (!h) return E_BADF;
     struct object_id old = h->object;
     *h = (struct handle){0};
-    object_clunk(old);
+    handle_clunk(p, old);
     return S_OK;
 }
 

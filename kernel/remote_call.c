@@ -160,8 +160,10 @@ struct remote_call *remote_call_new(struct proc *p, const struct p9_call *c) {
     r->call.made = (struct object_id){0};
     if (p) {                                      // who asks
         const struct proc_desc *d = proc_desc(p);
-        r->call.pid = d->pid, r->call.uid = d->uid;
-        r->call.gid = d->gid, r->call.umask = d->umask;
+        if (c->type != P9_TCLUNK) r->call.pid = d->pid;    // see handle_clunk
+        r->call.uid = d->uid;
+        r->call.gid = d->gid;
+        r->call.umask = d->umask;
     }
     r->begun_ns = time_now_ns();
     list_init(&r->link);

@@ -17,6 +17,7 @@
 #include "base/string.h"
 #include "kernel/files/events.h"
 #include "kernel/files/holders.h"
+#include "kernel/files/locks.h"
 #include "kernel/files/userfs.h"
 #include "kernel/klog.h"
 #include "kernel/net.h"
@@ -516,6 +517,7 @@ static void peer_down(void *ctx, u32 node) {
     remote_serve_peer(node, false);
     p9_client_peer_down(&remote_client, node);
     remote_drive_peer_down(node);
+    locks_peer_down(node);
     holders_peer_down(node);
 }
 

@@ -3,6 +3,7 @@
 // moves data by READ and WRITE. Called by remote_files.c. Lock: net_lock; files_lock is
 // taken inside while a call runs. Spec: DESIGN 3 "Messages between nodes".
 #include "kernel/files/holders.h"
+#include "kernel/files/locks.h"
 #include "kernel/files/userfs.h"
 #include "kernel/klog.h"
 #include "kernel/trap.h"
@@ -53,6 +54,7 @@ static status_t serve_write(void *ctx, u32 node, const struct p9_move *m) {
 static void serve_release(void *ctx, struct p9_service *v) {
     (void)ctx;
     struct serve_data *d = &datas[v->node][v->index];
+    if (v->call.type == P9_TLOCK) locks_wait_ended(v->call.lock.proc_id);
     if (d->user) userfs_abandon(d->user);        // it does not use the bytes any more
     if (d->user) users_out--;
     if (d->bytes) kmem_free(d->bytes, d->len_bytes);
@@ -131,8 +133,8 @@ static status_t serve_execute(void *ctx, struct p9_service *v) {
     (void)ctx;
     if (v->call.object.node != node_id) return E_BADF;
     __atomic_store_n(&parked, true, __ATOMIC_SEQ_CST);
-    const status_t status = object_is_user(v->call.object) ? serve_user(v)
-                                                           : file_call_foreign(&v->call);
+    const bool user = object_is_user(v->call.object) && !lock_is_call(&v->call);
+    const status_t status = user ? serve_user(v) : file_call_foreign(&v->call);
     if (status == S_OK) holders_called(v->node, &v->call);
     return status;
 }

@@ -2,7 +2,7 @@
 // whether a call is answered here or sent to another node. Called by kernel/file.c,
 // exec, faults, and the cluster part for calls that came in. Lock: files_lock.
 #include "base/string.h"
-#include "kernel/files/object.h"
+#include "kernel/files/locks.h"
 #include "kernel/placement.h"
 #include "kernel/x86/cpu.h"
 #include "mm/frame.h"
@@ -92,7 +92,7 @@ static bool uncounted(const struct p9_call *c) {
 status_t file_call(struct p9_call *c) {
     c->result = 0;
     if (uncounted(c)) return c->status = S_OK;
-    if (c->object.node != node_id || object_is_user(c->object)) {
+    if (c->object.node != node_id || (object_is_user(c->object) && !lock_is_call(c))) {
         c->status = file_hooks.remote_call ? file_hooks.remote_call(c) : E_HOSTUNREACH;
         return c->status;
     }
@@ -118,6 +118,7 @@ static status_t call_here(struct p9_call *c, struct proc *from) {
     if (!o) {
         c->status = E_BADF;
     } else if (c->type == P9_TCLUNK) {
+        if (c->pid) ofd_closed(o, c->pid);
         object_put(o);
         c->status = S_OK;
     } else if (c->type == P9_TREF) {

@@ -72,6 +72,7 @@ extern struct file_hooks file_hooks;
 
 // Open file descriptions (kernel/files/ofd.c).
 status_t ofd_open(struct object *file, u32 flags, struct p9_call *c);
+void ofd_closed(struct object *o, u32 pid);
 
 struct object *ofd_file(const struct object *o, u32 not_mode);
 bool ofd_blocks(const struct object *o);

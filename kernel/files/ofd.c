@@ -1,6 +1,6 @@
 // Open file descriptions: an offset and status flags over a file object. Shared by
 // every handle that dup or fork made. Called through file_call; lock: files_lock.
-#include "kernel/files/object.h"
+#include "kernel/files/locks.h"
 #include "kernel/remote_drive.h"
 #include "mm/kmem.h"
 
@@ -10,6 +10,8 @@ struct ofd {
     u32 flags;                       // O_ACCMODE, O_EXCL, O_APPEND, O_NONBLOCK, O_DIRECTORY, O_PATH
     u64 offset;
 };
+
+static const struct object_ops ofd_ops;
 
 static status_t ofd_io(struct ofd *f, struct p9_call *c) {
     bool write = c->type == P9_TWRITE;
@@ -53,9 +55,26 @@ static status_t ofd_seek(struct ofd *f, struct p9_call *c) {
     return S_OK;
 }
 
+static struct lock_place lock_place_of(const struct ofd *f) {
+    return (struct lock_place){0, f->file->generation, (u64)f, f->flags & O_ACCMODE};
+}
+
+// A handle on o was closed by pid. files_lock held.
+void ofd_closed(struct object *o, u32 pid) {
+    if (o->ops != &ofd_ops) return;
+    const struct lock_place at = lock_place_of(CONTAINER_OF(o, struct ofd, object));
+    locks_closed(&at, pid);
+}
+
+static status_t ofd_lock(struct ofd *f, struct p9_call *c) {
+    const struct lock_place at = lock_place_of(f);
+    return f->flags & O_PATH ? E_BADF : locks_call(&at, c);
+}
+
 static status_t ofd_call(struct object *o, struct p9_call *c) {
     struct ofd *f = CONTAINER_OF(o, struct ofd, object);
     switch (c->type) {
+    case P9_TLOCK: case P9_TGETLOCK: return ofd_lock(f, c);
     case P9_TREAD: case P9_TWRITE: return ofd_io(f, c);
     case P9_TREADDIR: return ofd_io(f, c);
     case P9_TSEEK: return ofd_seek(f, c);
@@ -81,6 +100,7 @@ static status_t ofd_call(struct object *o, struct p9_call *c) {
 static void ofd_release(struct object *o) {
     struct ofd *f = CONTAINER_OF(o, struct ofd, object);
     struct p9_call c = {.type = P9_TCLUNK, .flags = f->flags};
+    locks_description_gone((u64)f);
     (void)f->file->ops->call(f->file, &c);       // pipes count their ends
     object_put(f->file);
     kmem_free(f, sizeof *f);

@@ -7,6 +7,7 @@
 // Called by kernel/remote_files.c, remote_serve.c (net_lock held) and user_channel.c.
 // Lock: files_lock. Spec: 9P2000.L (diod protocol.md), Plan 9 intro(5).
 #include "base/string.h"
+#include "kernel/files/locks.h"
 #include "kernel/files/userfs_priv.h"
 #include "mm/kmem.h"
 
@@ -21,10 +22,18 @@ static struct user_file *user_file_of(struct object *o) {
 
 // --- files ---
 
-// Nothing comes this way: file_call sends calls on these objects to userfs_submit.
+static struct lock_place lock_place_of(const struct user_file *f) {
+    return (struct lock_place){mount_of(f->mount)->serial, f->qid_path, (u64)f,
+                               f->flags & O_ACCMODE};
+}
+
+// Locks alone come this way, which the server knows nothing of: file_call sends all other calls
+// on these objects to userfs_submit.
 static status_t user_call(struct object *o, struct p9_call *c) {
-    (void)o, (void)c;
-    return E_OPNOTSUPP;
+    const struct user_file *f = user_file_of(o);
+    if (!lock_is_call(c)) return E_OPNOTSUPP;
+    const struct lock_place at = lock_place_of(f);
+    return !f->open || (f->flags & O_PATH) ? E_BADF : locks_call(&at, c);
 }
 
 // The server does not know its fid, or does not any more.
@@ -40,6 +49,7 @@ static void user_release(struct object *o) {
     struct user_file *f = user_file_of(o);
     struct user_mount *m = mount_of(f->mount);
     ASSERT(m && !f->busy && list_empty(&f->waiting));
+    locks_description_gone((u64)f);
     if (f->reader) object_put(&f->reader->object);
     f->reader = NULL;
     if (f->root) m->root = NULL;
@@ -110,8 +120,13 @@ static struct user_file *file_find(struct object_id id) {
 status_t userfs_count(const struct p9_call *c) {
     spin_lock(&files_lock);
     struct user_file *f = file_find(c->object);
-    if (f && c->type == P9_TREF) object_get(&f->object);
-    else if (f) object_put(&f->object);
+    if (f && c->type == P9_TREF) {
+        object_get(&f->object);
+    } else if (f) {
+        const struct lock_place at = lock_place_of(f);
+        if (f->open) locks_closed(&at, c->pid);
+        object_put(&f->object);
+    }
     spin_unlock(&files_lock);
     return f ? S_OK : E_BADF;
 }
@@ -416,6 +431,7 @@ static status_t main_done(struct user_request *r, struct p9_call *reply,
         return S_OK;
     case P9_TLOPEN: case P9_TLCREATE:
         r->made->open = true;
+        r->made->qid_path = reply->attr.qid_path;
         r->made->dir = (reply->attr.qid_type & 0x80) != 0;
         r->made->flags = c->flags & (O_ACCMODE | O_APPEND | O_NONBLOCK | O_DIRECTORY | O_PATH);
         return S_OK;

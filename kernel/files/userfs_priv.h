@@ -30,7 +30,7 @@ struct user_file {
     bool established;                // the server knows the fid
     bool root, open, dir;
     u32 flags;                       // of an open one: O_ flags
-    u64 offset;                      // of an open one
+    u64 offset, qid_path;            // of an open one
     struct user_file *reader;        // an open one for reads of this one
     struct user_request *busy;       // who holds the offset
     struct list_node waiting;        // for it

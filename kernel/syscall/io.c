@@ -200,7 +200,7 @@ SYSCALL(dup3) {
 }
 
 enum { F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW, F_SETOWN, F_GETOWN,
-       F_DUPFD_CLOEXEC = 1030, F_GETPIPE_SZ = 1032 };
+       F_OFD_GETLK = 36, F_OFD_SETLK, F_OFD_SETLKW, F_DUPFD_CLOEXEC = 1030, F_GETPIPE_SZ = 1032 };
 
 SYSCALL(fcntl) {
     struct handle *h = handle_get(p, (i32)a[0]);
@@ -222,12 +222,13 @@ SYSCALL(fcntl) {
         c.type = P9_TSETFL;
         c.flags = (u32)a[2];
         return file_call(&c);
-    case F_SETLK: case F_SETLKW: return 0;       // advisory locks: granted, see syscall.tbl
+    case F_GETLK: case F_SETLK: case F_SETLKW:
+    case F_OFD_GETLK: case F_OFD_SETLK: case F_OFD_SETLKW:
+        return lock_record(p, h->object, (u32)a[1], a[2]);
     case F_GETPIPE_SZ: return 65536;
     default: return E_INVAL;
     }
 }
-SYSCALL(flock) { return handle_get(p, (i32)a[0]) ? 0 : E_BADF; }
 
 // Bytes that a request carries in and out.
 static void ioctl_size(u32 request, u32 *in, u32 *out) {

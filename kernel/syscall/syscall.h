@@ -19,6 +19,8 @@ void wait_cancel(struct proc *p);    // it did not wait after all
 u64 call_deadline(struct proc *p, u64 relative_ns);
 status_t user_timespec(struct proc *p, u64 uva, u64 *ns);
 void temp_mask_set(struct proc *p, u64 mask);
+// kernel/syscall/lock.c
+i64 lock_record(struct proc *p, struct object_id object, u32 command, u64 uva);
 
 #define SYSCALL(name)                                   \
     i64 sys_##name(struct proc *p, const u64 *a);       \

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "kernel/files/holders.h"
+#include "kernel/files/locks.h"
 #include "kernel/files/userfs.h"
 #include "kernel/klog.h"
 #include "kernel/net.h"
@@ -146,4 +147,6 @@ void userfs_pump(void) {}
 
 void holders_called(u32 node, const struct p9_call *c) { (void)node, (void)c; }
 void holders_peer_down(u32 node) { (void)node; }
+void locks_peer_down(u32 node) { (void)node; }
+void locks_wait_ended(u32 pid) { (void)pid; }
 void holders_init(void) {}
