@@ -398,6 +398,7 @@ static void rx_member(struct peer *p, const struct cluster_msg *m) {
     case MSG_SIGNAL:
     case MSG_EXIT:
     case MSG_EXIT_ACK:
+    case MSG_STOP:
     case MSG_PARENT:
     case MSG_CHILD:
     case MSG_WHERE:

@@ -387,18 +387,16 @@ static bool child_matches(const struct proc_desc *me, const struct proc_desc *c,
     return which == -1 || c->pgid == (u32)-which;
 }
 
-enum { WNOHANG = 1, WUNTRACED = 2, WCONTINUED = 8, WNOWAIT = 0x1000000 };
-
 // What a child has to report, if anything; takes the report. proc_lock held.
 static bool child_report(struct proc *c, u32 wait_options, struct child_end *out) {
     struct proc_desc *d = proc_desc(c);
     if (c->state == PROC_ZOMBIE) {
         out->status = d->exit_code;
     } else if ((wait_options & WUNTRACED) && c->stop_report) {
-        out->status = (d->exit_code & 0xff) << 8 | 0x7f;
+        out->status = WAIT_STATUS_STOPPED(d->exit_code);
         if (!(wait_options & WNOWAIT)) c->stop_report = false;
     } else if ((wait_options & WCONTINUED) && c->cont_report) {
-        out->status = 0xffff;
+        out->status = WAIT_STATUS_CONTINUED;
         if (!(wait_options & WNOWAIT)) c->cont_report = false;
     } else {
         return false;
@@ -427,8 +425,7 @@ status_t proc_wait_child(struct proc *p, i64 which, u32 wait_options, struct chi
         found = child_report(&procs[i], wait_options, out);
     }
     if (!found && proc_hooks.child_wait_away) {
-        bool take = !(wait_options & WNOWAIT);
-        status_t away = proc_hooks.child_wait_away(proc_desc(p), which, take, out);
+        status_t away = proc_hooks.child_wait_away(proc_desc(p), which, wait_options, out);
         any = any || away != E_CHILD;
         found = away == S_OK;
     }

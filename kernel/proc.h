@@ -149,6 +149,9 @@ void proc_free(struct proc *p);
 struct fork_args { u64 flags, stack, parent_tid, child_tid, tls; };
 status_t proc_fork(struct proc *parent, const struct fork_args *args, u32 *pid_out);
 void proc_exit(struct proc *p, i32 wait_status);
+enum { WNOHANG = 1, WUNTRACED = 2, WCONTINUED = 8, WNOWAIT = 0x1000000 };
+#define WAIT_STATUS_STOPPED(sig) ((i32)((sig) & 0xff) << 8 | 0x7f)
+#define WAIT_STATUS_CONTINUED 0xffff
 struct child_end { u32 pid; i32 status; u64 cpu_ns; };
 status_t proc_wait_child(struct proc *p, i64 which, u32 options, struct child_end *out);
 void proc_detach(struct proc *p);              // takes the current process off this CPU
@@ -186,7 +189,7 @@ struct proc_hooks {
     // p ends, its children here have init for a parent; its own is told next. proc_lock held.
     void (*exiting)(struct proc *p);
     // wait4 over children on other nodes: E_CHILD, S_RESTART, S_OK with *out. proc_lock.
-    status_t (*child_wait_away)(const struct proc_desc *me, i64 which, bool take,
+    status_t (*child_wait_away)(const struct proc_desc *me, i64 which, u32 wait_options,
                                 struct child_end *out);
     // No process with this pid here: where is it, and signal it there.
     status_t (*kill_remote)(struct proc *caller, u32 pid, u32 sig);
@@ -196,6 +199,8 @@ struct proc_hooks {
     void (*owner_changed)(struct proc *p, u32 state);
     // p ended and no process here is its parent; its descriptor is still there. proc_lock.
     void (*exited_remote)(struct proc *p, i32 wait_status);
+    // p stopped or goes on, and no process here is its parent. proc_lock.
+    void (*stopped_remote)(struct proc *p, i32 wait_status);
     // This CPU has nothing to run. At the edge, no lock held.
     void (*idle)(void);
 };

@@ -70,14 +70,23 @@ bool signal_has_work(const struct proc *p) {
     return (proc_desc(p)->flags & PROC_FLAG_RESTORE_MASK) || signal_is_deliverable(p);
 }
 
+// A child of parent stopped or goes on: SIGCHLD unless it does not want that, and its wait4
+// looks. proc_lock held.
+void signal_child_stopped(struct proc *parent, struct signal_info info) {
+    if (!(signals_of(parent)->action[SIGCHLD - 1].flags & SA_NOCLDSTOP))
+        signal_raise_locked(parent, SIGCHLD, info);
+    wait_wake_all_locked(&parent->child_wait);
+}
+
 static void tell_parent_of_stop(struct proc *p, i32 code, i32 status) {
     struct proc *parent = proc_find(proc_desc(p)->ppid);
-    if (!parent || parent->state == PROC_ZOMBIE) return;
-    if (!(signals_of(parent)->action[SIGCHLD - 1].flags & SA_NOCLDSTOP)) {
-        signal_raise_locked(parent, SIGCHLD, (struct signal_info){.code = code,
-                            .pid = (i32)proc_desc(p)->pid, .status = status});
+    if (!parent && proc_hooks.stopped_remote) {
+        proc_hooks.stopped_remote(p, code == CLD_STOPPED ? WAIT_STATUS_STOPPED(status)
+                                                         : WAIT_STATUS_CONTINUED);
     }
-    wait_wake_all_locked(&parent->child_wait);
+    if (!parent || parent->state == PROC_ZOMBIE) return;
+    signal_child_stopped(parent, (struct signal_info){.code = code, .pid = (i32)proc_desc(p)->pid,
+                                                      .status = status});
 }
 
 static void raise_continue(struct proc *p) {

@@ -32,6 +32,7 @@ void signal_raise(struct proc *p, u32 sig, struct signal_info info);
 void signal_raise_thread_locked(struct thread *t, u32 sig, struct signal_info info);
 u32 signal_raise_group(u32 pgid, u32 sig, struct signal_info info);   // how many got it
 void signal_force(struct proc *p, u32 sig, struct signal_info info);  // of a fault
+void signal_child_stopped(struct proc *parent, struct signal_info info);
 bool signal_deliver(struct proc *p);         // at the edge; false: p no longer runs
 bool signal_has_work(const struct proc *p);
 bool signal_is_deliverable(const struct proc *p);         // to its running thread

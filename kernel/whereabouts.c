@@ -30,10 +30,17 @@
 
 struct hint { u64 stay; u32 pid; u8 node; };
 // said: its parent has had its SIGCHLD.
-struct child_away { bool used, ended, said; u32 pid, ppid, pgid; i32 wait_status; u64 cpu_ns; };
+// stop: a wait status to be reported, that it stopped or goes on; 0: none.
+struct child_away {
+    bool used, ended, said;
+    u32 pid, ppid, pgid;
+    i32 wait_status, stop;
+    u64 cpu_ns;
+};
 struct exit_note { bool used; u32 tries; u64 next_ns; struct msg_process p; };
-// signal 0: ppid is its parent now; pid 0: for all of the group pgid on other nodes.
-struct signal_note { u32 pid, signal, ppid, pgid; };
+// signal 0: ppid is its parent now; pid 0: for all of the group pgid on other nodes. stop: pid's
+// child `ppid` stopped or goes on.
+struct signal_note { u32 pid, signal, ppid, pgid; i32 stop; };
 
 static struct hint hints[HINTS_MAX];
 static struct child_away children[CHILDREN_AWAY_MAX];
@@ -166,7 +173,7 @@ static void child_add(const struct msg_process *m) {
     i32 status = m->ended ? m->wait_status : c->wait_status;
     u64 cpu_ns = m->ended ? m->cpu_ns : c->cpu_ns;
     *c = (struct child_away){true, ended, c->used && c->said, m->pid, m->ppid, m->pgid, status,
-                             cpu_ns};
+                             c->used ? c->stop : 0, cpu_ns};
 }
 
 // A word for a process elsewhere, to send in the next round. proc_lock held.
@@ -281,8 +288,18 @@ void where_runs(struct proc *p) {
     if (!p->cl.children_coming) children_say(p);
 }
 
+// A child elsewhere stopped or goes on; parent is here. proc_lock held.
+static void child_stopped(struct proc *parent, u32 child, i32 wait_status) {
+    struct child_away *c = child_find(child);
+    if (!c || c->ended || c->ppid != proc_desc(parent)->pid) return;
+    const bool on = wait_status == WAIT_STATUS_CONTINUED;
+    c->stop = wait_status;
+    signal_child_stopped(parent, (struct signal_info){.code = on ? CLD_CONTINUED : CLD_STOPPED,
+                         .pid = (i32)child, .status = on ? SIGCONT : wait_status >> 8 & 0xff});
+}
+
 // wait4 over children elsewhere: E_CHILD none matches; S_RESTART: all live; S_OK: *out.
-static status_t child_wait_away(const struct proc_desc *me, i64 which, bool take,
+static status_t child_wait_away(const struct proc_desc *me, i64 which, u32 wait_options,
                                 struct child_end *out) {
     status_t s = E_CHILD;
     for (u32 i = 0; i < children_end; i++) {
@@ -293,9 +310,13 @@ static status_t child_wait_away(const struct proc_desc *me, i64 which, bool take
                      : which == -1 || c->pgid == (u32)-which;
         if (!match) continue;
         s = S_RESTART;
-        if (!c->ended) continue;
-        *out = (struct child_end){c->pid, c->wait_status, c->cpu_ns};
-        if (take) c->used = false;
+        const u32 wanted = c->stop == WAIT_STATUS_CONTINUED ? WCONTINUED : WUNTRACED;
+        const bool stop = !c->ended && c->stop && (wait_options & wanted);
+        if (!c->ended && !stop) continue;
+        *out = (struct child_end){c->pid, stop ? c->stop : c->wait_status, c->cpu_ns};
+        if (wait_options & WNOWAIT) return S_OK;
+        if (stop) c->stop = 0;
+        else c->used = false;
         return S_OK;
     }
     return s;
@@ -403,6 +424,15 @@ static status_t kill_away(struct proc *caller, u32 pid, u32 signal) {
     return s;
 }
 
+// Tells p's parent, where that is. proc_lock held.
+static void stopped_away(struct proc *p, i32 wait_status) {
+    const struct signal_note note = {.pid = proc_desc(p)->ppid, .ppid = proc_desc(p)->pid,
+                                     .stop = wait_status};
+    if (note_add(&note) != S_OK)
+        klog("wait: no room to tell the parent of %u that it stopped\n", proc_desc(p)->pid);
+    netpoll_soon();
+}
+
 static bool on_its_way(const struct proc *p) {
     return (p->state == PROC_AWAY && p->cl.frozen) || (p->state == PROC_NEW && p->cl.in_cluster);
 }
@@ -496,7 +526,8 @@ bool end_is_told(u32 pid) {
 
 // A signal for a process, or its new parent. What is on its way has it later.
 static void rx_note(const struct cluster_msg *m) {
-    const struct signal_note note = {m->process.pid, m->process.signal, m->process.ppid, 0};
+    const struct signal_note note = {m->process.pid, m->process.signal, m->process.ppid, 0,
+                                     m->type == MSG_STOP ? m->process.wait_status : 0};
     if (m->type == MSG_SIGNAL && (note.signal == 0 || note.signal > SIGNAL_COUNT)) return;
     if (note.pid == 0) {
         if (m->type == MSG_SIGNAL) rx_group(m->process.pgid, note.signal);
@@ -504,7 +535,8 @@ static void rx_note(const struct cluster_msg *m) {
     }
     spin_lock(&proc_lock);
     struct proc *p = proc_find(note.pid);
-    if (p && m->type == MSG_PARENT) proc_desc(p)->ppid = note.ppid;
+    if (p && m->type == MSG_STOP) child_stopped(p, note.ppid, note.stop);
+    else if (p && m->type == MSG_PARENT) proc_desc(p)->ppid = note.ppid;
     else if (p) signal_raise_locked(p, note.signal, (struct signal_info){.code = SI_KERNEL});
     bool kept = !p && in_transit(note.pid) && note_add(&note) == S_OK;
     spin_unlock(&proc_lock);
@@ -561,6 +593,7 @@ static void rx(u8 from, const struct cluster_msg *m) {
     case MSG_MOVE: rx_move(m); return;
     case MSG_MOVED: migrate_answered(m); return;
     case MSG_SIGNAL:
+    case MSG_STOP:
     case MSG_PARENT: rx_note(m); return;
     case MSG_EXIT: rx_exit(m); return;
     case MSG_EXIT_ACK: rx_exit_ack(p->pid); return;
@@ -612,9 +645,9 @@ static void signals_send(void) {
     spin_unlock(&proc_lock);
     for (u32 i = 0; i < count; i++) {
         const struct cluster_msg m = {
-            .type = notes[i].signal ? MSG_SIGNAL : MSG_PARENT,
+            .type = notes[i].stop ? MSG_STOP : notes[i].signal ? MSG_SIGNAL : MSG_PARENT,
             .process = {.pid = notes[i].pid, .signal = notes[i].signal, .ppid = notes[i].ppid,
-                        .pgid = notes[i].pgid}};
+                        .pgid = notes[i].pgid, .wait_status = notes[i].stop}};
         if (notes[i].pid == 0) send_all(&m);
         else rx_note(&m);               // here, kept, or passed on
     }
@@ -650,6 +683,7 @@ void where_peer_down(u8 node) {
 void whereabouts_init(void) {
     cluster_on_process(rx);
     proc_hooks.exited_remote = exited_away;
+    proc_hooks.stopped_remote = stopped_away;
     proc_hooks.kill_remote = kill_away;
     proc_hooks.kill_group_away = kill_group_away;
     proc_hooks.child_wait_away = child_wait_away;

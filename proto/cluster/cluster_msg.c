@@ -161,6 +161,7 @@ static void walk_body(struct walk *w, struct cluster_msg *m) {
     case MSG_SIGNAL:
     case MSG_EXIT:
     case MSG_EXIT_ACK:
+    case MSG_STOP:
     case MSG_PARENT:
     case MSG_WHERE:
     case MSG_CHILD: walk_process(w, &m->process); return;

@@ -51,6 +51,7 @@ enum cluster_msg_type {
                         // incarnation, had it and died (where.h); tag: the round of asking
     MSG_WHERE_TOLD,     // pid, tag of the question, status S_OK: `node`, its `stay`th; E_SRCH:
                         // not here; E_AGAIN: ask again
+    MSG_STOP,           // its child `ppid` stopped or goes on (wait_status), for its parent pid
     MSG_TYPES,
 };
 
