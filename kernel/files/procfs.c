@@ -11,6 +11,7 @@
 #include "kernel/klog.h"
 #include "kernel/placement_show.h"
 #include "kernel/proc_path.h"
+#include "kernel/thread.h"
 #include "kernel/x86/cpu.h"
 
 static char state_letter(const struct proc *p) {
@@ -36,7 +37,7 @@ static struct proc *by_pid(u64 pid) {
 #define PRIORITY_0 20                    // what Linux shows for nice 0
 struct snapshot {
     char state, name[PROC_NAME_MAX];
-    u32 pid, ppid, pgid, sid, uid, gid, tty, cpu, handles;
+    u32 pid, ppid, pgid, sid, uid, gid, tty, cpu, handles, threads;
     u64 cpu_ns, children_ns, start_ns, resident, virtual_bytes, faults;
     u64 pending, mask, ignored, caught;
     i32 nice;
@@ -59,6 +60,7 @@ static bool snapshot(u64 pid, struct snapshot *s) {
             .pgid = d->pgid, .sid = d->sid, .uid = d->uid, .gid = d->gid, .cpu = p->cpu,
             .nice = d->nice,
             .tty = d->tty.generation ? 0x501 : 0, .handles = d->handle_max,
+            .threads = MAX(d->thread_count, 1u),
             .cpu_ns = d->account.cpu_ns, .children_ns = d->account.children_ns,
             .start_ns = clock_of_local(d->start_ns), .resident = d->pages_resident,
             .virtual_bytes = p->on_cpu && p != proc_current() ? d->pages_resident * PAGE_SIZE
@@ -82,11 +84,11 @@ static status_t show_stat(u64 pid, struct text *t) {
     if (!snapshot(pid, &s)) return E_SRCH;
     text_add(
         t,
-        "%u (%s) %c %u %u %u %u -1 4194304 %lu 0 0 0 %lu 0 %lu 0 %d %d 1 0 %lu %lu %lu "
+        "%u (%s) %c %u %u %u %u -1 4194304 %lu 0 0 0 %lu 0 %lu 0 %d %d %u 0 %lu %lu %lu "
         "18446744073709551615 0 0 0 0 0 %lu %lu %lu %lu 0 0 0 17 %u 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
         s.pid, s.name, s.state, s.ppid, s.pgid, s.sid, s.tty, s.faults, s.cpu_ns / NS_PER_TICK,
-        s.children_ns / NS_PER_TICK, PRIORITY_0 + s.nice, s.nice, s.start_ns / NS_PER_TICK,
-        s.virtual_bytes, s.resident,
+        s.children_ns / NS_PER_TICK, PRIORITY_0 + s.nice, s.nice, s.threads,
+        s.start_ns / NS_PER_TICK, s.virtual_bytes, s.resident,
         s.pending & 0x7fffffff, s.mask & 0x7fffffff, s.ignored & 0x7fffffff, s.caught & 0x7fffffff,
         s.cpu);
     return S_OK;
@@ -109,11 +111,11 @@ static status_t show_status(u64 pid, struct text *t) {
     if (!snapshot(pid, &s)) return E_SRCH;
     text_add(t, "Name:\t%s\nState:\t%c (%s)\nTgid:\t%u\nPid:\t%u\nPPid:\t%u\n"
              "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nFDSize:\t%u\n"
-             "VmSize:\t%8lu kB\nVmRSS:\t%8lu kB\nThreads:\t1\n"
+             "VmSize:\t%8lu kB\nVmRSS:\t%8lu kB\nThreads:\t%u\n"
              "SigPnd:\t%016lx\nSigBlk:\t%016lx\nSigIgn:\t%016lx\nSigCgt:\t%016lx\n",
              s.name, s.state, state_name(s.state), s.pid, s.pid, s.ppid, s.uid, s.uid, s.uid, s.uid,
              s.gid, s.gid, s.gid, s.gid, s.handles, s.virtual_bytes / 1024, s.resident * 4,
-             s.pending, s.mask, s.ignored, s.caught);
+             s.threads, s.pending, s.mask, s.ignored, s.caught);
     return S_OK;
 }
 
@@ -280,17 +282,43 @@ static const struct synth_ops fd_ops = {list_fd, find_fd};
 
 // --- /proc/PID/task: the threads ---
 
+// The thread with the smallest number above `tid`; 0: there is none. proc_lock held.
+static u32 thread_after(struct proc *p, u32 tid) {
+    u32 next = 0;
+    LIST_FOR_EACH(it, &p->threads) {
+        const u32 found = LIST_ENTRY(it, struct thread, link)->tid;
+        if (found > tid && (next == 0 || found < next)) next = found;
+    }
+    return next;
+}
+
+// Of one on its way the image has no list of threads: it shows the first alone.
 static bool list_thread(u64 pid, u32 i, char *name, u32 *mode) {
-    ksnprintf(name, P9_NAME_MAX, "%lu", pid);
+    u32 tid = 0;
+    spin_lock(&proc_lock);
+    struct proc *p = by_pid(pid);
+    if (p && (p->state == PROC_AWAY || p->state == PROC_ZOMBIE)) {
+        tid = i == 0 ? (u32)pid : 0;
+    } else if (p) {
+        tid = thread_after(p, 0);
+        for (; i && tid; i--) tid = thread_after(p, tid);
+    }
+    spin_unlock(&proc_lock);
+    ksnprintf(name, P9_NAME_MAX, "%u", tid);
     *mode = S_IFDIR;
-    return i == 0 && pid_alive(pid);
+    return tid != 0;
 }
 
 static const struct synth_entry thread_dir;
 static status_t find_thread(u64 pid, const char *name, const struct synth_entry **entry,
                             u64 *arg) {
     u64 tid;
-    if (!parse_number(name, &tid) || tid != pid) return E_NOENT;
+    if (!parse_number(name, &tid)) return E_NOENT;
+    spin_lock(&proc_lock);
+    struct proc *p = by_pid(pid);
+    const bool known = p && (tid == pid || (p->state != PROC_AWAY && thread_find(p, (u32)tid)));
+    spin_unlock(&proc_lock);
+    if (!known) return E_NOENT;
     *entry = &thread_dir;
     *arg = pid;
     return S_OK;
