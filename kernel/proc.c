@@ -224,6 +224,7 @@ static void fork_copy_desc(struct proc *child, const struct proc *parent) {
     memcpy(c->xsave, f->xsave, sizeof c->xsave);
     memcpy(phys_to_virt(paddr(c->aux[PROC_AUX_SIGNAL])),
            phys_to_virt(paddr(f->aux[PROC_AUX_SIGNAL])), PAGE_SIZE);
+    ((struct proc_signals *)phys_to_virt(paddr(c->aux[PROC_AUX_SIGNAL])))->queued_count = 0;
     memcpy(phys_to_virt(paddr(c->aux[PROC_AUX_PATHS])),
            phys_to_virt(paddr(f->aux[PROC_AUX_PATHS])), PAGE_SIZE);
 }

@@ -84,9 +84,13 @@ struct sigaction_entry {
     u64 handler, flags, restorer, mask;
 };
 #define SIGNAL_COUNT 64
+#define SIGNALS_QUEUED_MAX 15        // of real-time signals, behind the first of each
+struct signal_queued { i32 code, pid, uid; u32 signal; u64 value; };
 struct proc_signals {
     struct sigaction_entry action[SIGNAL_COUNT];   // [signal - 1]
     struct { i32 code, pid, uid, status; u64 value; } info[SIGNAL_COUNT];
+    u64 queued_count;
+    struct signal_queued queued[SIGNALS_QUEUED_MAX];   // in the order that they came
 };
 
 #define PROC_PATH_MAX 1024

@@ -26,12 +26,15 @@ struct signal_frame {
     struct sigcontext context;
     u64 mask;
     struct { i32 signo, error, code, pad; union { struct { i32 pid, uid, status, pad2; } child;
+             struct { i32 pid, uid; u64 value; } queued;
              u64 address; } u; u8 rest[128 - 32]; } info;
 };
 _Static_assert(sizeof(struct sigcontext) == 256, "Linux's layout");
 _Static_assert(offsetof(struct signal_frame, info) == 8 + 40 + 256 + 8, "Linux's layout");
 _Static_assert(sizeof(struct signal_frame) == 8 + 40 + 256 + 8 + 128, "Linux's layout");
 
+#define NR_NANOSLEEP 35
+#define NR_CLOCK_NANOSLEEP 230
 #define RED_ZONE_BYTES 128u
 #define SS_ONSTACK 1u
 #define SS_DISABLE 2u
@@ -114,16 +117,23 @@ static struct thread *taker(struct proc *p, u32 sig) {
 }
 
 // Makes a signal pending, for the thread t or, t NULL, for any of p's.
-static void raise_to(struct proc *p, struct thread *t, u32 sig, struct signal_info info) {
+// E_AGAIN: it is pending already, and there is no room to queue it behind that.
+static status_t raise_to(struct proc *p, struct thread *t, u32 sig, struct signal_info info) {
     struct proc_desc *d = proc_desc(p);
     if (sig == 0 || p->state == PROC_ZOMBIE || p->state == PROC_FREE || p->state == PROC_NEW)
-        return;
+        return S_OK;
     if (sig == SIGCONT) raise_continue(p);
     if (SIGNAL_BIT(sig) & STOPS) d->signal_pending &= ~SIGNAL_BIT(SIGCONT);
     struct thread *to = t ? t : taker(p, sig);
     const bool blocked = !to || (thread_mask(to) & SIGNAL_BIT(sig) & ~UNMASKABLE);
-    if (!blocked && signal_ignored(p, sig)) return;
+    if (!blocked && signal_ignored(p, sig)) return S_OK;
     struct proc_signals *s = signals_of(p);
+    if (sig >= SIGNAL_REAL_TIME && !t && (d->signal_pending & SIGNAL_BIT(sig))) {
+        if (s->queued_count >= SIGNALS_QUEUED_MAX) return E_AGAIN;
+        s->queued[s->queued_count++] =
+            (struct signal_queued){info.code, info.pid, info.uid, sig, info.value};
+        return S_OK;
+    }
     s->info[sig - 1].code = info.code;
     s->info[sig - 1].pid = info.pid;
     s->info[sig - 1].uid = info.uid;
@@ -131,21 +141,47 @@ static void raise_to(struct proc *p, struct thread *t, u32 sig, struct signal_in
     s->info[sig - 1].value = info.value;
     if (t) thread_pending_add(t, SIGNAL_BIT(sig));
     else d->signal_pending |= SIGNAL_BIT(sig);
-    if (blocked) return;
+    if (blocked) return S_OK;
     if (sig == SIGKILL && p->state == PROC_STOPPED) proc_become_ready(p);
     else if (to->waiting && !to->wait_uninterruptible) wait_wake_thread(to);
     else if (p->on_cpu && p->cpu != cpu_this()->index) cpu_kick(p->cpu, EDGE_RESCHED);
+    return S_OK;
+}
+
+// Takes a pending signal away from `from` (one of p's two sets): the next of its kind that is
+// queued behind it is pending then. proc_lock held.
+void signal_taken_locked(struct proc *p, u64 *from, u32 sig) {
+    struct proc_signals *s = signals_of(p);
+    if (from == &proc_desc(p)->signal_pending && sig >= SIGNAL_REAL_TIME) {
+        for (u64 i = 0; i < s->queued_count; i++) {
+            const struct signal_queued q = s->queued[i];
+            if (q.signal != sig) continue;
+            s->info[sig - 1].code = q.code;
+            s->info[sig - 1].pid = q.pid;
+            s->info[sig - 1].uid = q.uid;
+            s->info[sig - 1].value = q.value;
+            s->queued_count--;
+            memmove(&s->queued[i], &s->queued[i + 1], (s->queued_count - i) * sizeof q);
+            return;
+        }
+    }
+    *from &= ~SIGNAL_BIT(sig);
+}
+
+// As signal_raise_locked, and says where a real-time signal found no room: E_AGAIN.
+status_t signal_queue_locked(struct proc *p, u32 sig, struct signal_info info) {
+    return raise_to(p, NULL, sig, info);
 }
 
 // Makes a signal pending and wakes who waits for it. proc_lock held.
 //   sig  1..64; 0 does nothing
 void signal_raise_locked(struct proc *p, u32 sig, struct signal_info info) {
-    raise_to(p, NULL, sig, info);
+    (void)raise_to(p, NULL, sig, info);
 }
 
 // The same for one thread alone.
 void signal_raise_thread_locked(struct thread *t, u32 sig, struct signal_info info) {
-    raise_to(t->p, t, sig, info);
+    (void)raise_to(t->p, t, sig, info);
 }
 
 void proc_alarm_due(struct proc *p) {
@@ -242,11 +278,25 @@ static void frame_fill(struct signal_frame *f, const struct proc *p, u32 sig, u6
         f->info.u.child.pid = s->info[sig - 1].pid;
         f->info.u.child.uid = s->info[sig - 1].uid;
         f->info.u.child.status = s->info[sig - 1].status;
+        if (SIGNAL_HAS_VALUE(f->info.code)) f->info.u.queued.value = s->info[sig - 1].value;
     }
 }
 
 static bool on_altstack(const struct proc_desc *d, u64 sp) {
     return sp > d->sigaltstack_sp && sp <= d->sigaltstack_sp + d->sigaltstack_size;
+}
+
+// A sleep that a handler ends says how much of it was left, where the caller asked for that.
+// S_RESTART: that page is awaited.
+static status_t sleep_left_tell(struct proc *p) {
+    const struct proc_desc *d = proc_desc(p);
+    const bool by_clock = d->wait.nr == NR_CLOCK_NANOSLEEP && !(d->regs.rsi & 1);   // no ABSTIME
+    if (d->wait.nr != NR_NANOSLEEP && !by_clock) return S_OK;
+    const u64 uva = by_clock ? d->regs.r10 : d->regs.rsi, now = time_now_ns();
+    if (!uva || !d->wait.deadline_ns) return S_OK;
+    const u64 left = d->wait.deadline_ns > now ? d->wait.deadline_ns - now : 0;
+    const u64 t[2] = {left / NS_PER_S, left % NS_PER_S};
+    return user_write(p, uva, t, sizeof t) == S_RESTART ? S_RESTART : S_OK;
 }
 
 // Builds the handler's frame and points the registers at it. Nothing has changed where
@@ -263,6 +313,7 @@ static status_t handler_enter(struct proc *p, u32 sig) {
     fpu_save(d);
     status_t s = user_write(p, fp_at, d->xsave, d->xsave_bytes);
     if (s == S_OK) s = user_pin(p, at, sizeof(struct signal_frame), ACCESS_WRITE);
+    if (s == S_OK) s = sleep_left_tell(p);
     if (s != S_OK) return s;
     end_waiting_call(d, (a->flags & SA_RESTART) != 0);
     u64 mask = d->flags & PROC_FLAG_RESTORE_MASK ? d->signal_saved_mask : d->signal_mask;
@@ -285,14 +336,15 @@ static status_t handler_enter(struct proc *p, u32 sig) {
 }
 
 // One that is pending for the thread alone goes first. proc_lock held.
-static void pending_take(struct proc_desc *d, u32 sig) {
+static void pending_take(struct proc *p, u32 sig) {
+    struct proc_desc *d = proc_desc(p);
     u64 *from = d->thread_pending & SIGNAL_BIT(sig) ? &d->thread_pending : &d->signal_pending;
-    *from &= ~SIGNAL_BIT(sig);
+    signal_taken_locked(p, from, sig);
 }
 
 static void stop(struct proc *p, u32 sig) {
     spin_lock(&proc_lock);
-    pending_take(proc_desc(p), sig);
+    pending_take(p, sig);
     if (!(proc_desc(p)->signal_pending & SIGNAL_BIT(SIGKILL))) {
         p->state = PROC_STOPPED;
         p->stop_report = true;
@@ -311,9 +363,9 @@ static u32 next_signal(const struct proc_desc *d) {
     return ready ? (u32)__builtin_ctzll(ready) + 1 : 0;
 }
 
-static void clear_pending(struct proc_desc *d, u32 sig) {
+static void clear_pending(struct proc *p, u32 sig) {
     spin_lock(&proc_lock);
-    pending_take(d, sig);
+    pending_take(p, sig);
     spin_unlock(&proc_lock);
 }
 
@@ -333,7 +385,7 @@ bool signal_deliver(struct proc *p) {
         if ((handler == SIG_IGN && !fixed) ||
             (handler == SIG_DFL && ((SIGNAL_BIT(sig) & IGNORED) ||
                                     (init && signals_of(p)->info[sig - 1].code <= 0)))) {
-            clear_pending(d, sig);
+            clear_pending(p, sig);
         } else if (handler == SIG_DFL && (SIGNAL_BIT(sig) & STOPS)) {
             stop(p, sig);
             if (p->state != PROC_RUNNING) return false;
@@ -347,7 +399,7 @@ bool signal_deliver(struct proc *p) {
                 proc_exit(p, SIGSEGV);
                 return false;
             }
-            clear_pending(d, sig);
+            clear_pending(p, sig);
         }
     }
     if ((d->flags & PROC_FLAG_RESTORE_MASK) && d->wait.nr < 0) {

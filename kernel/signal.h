@@ -10,7 +10,7 @@ enum {
     SIGURG = 23, SIGWINCH = 28, SIGSYS = 31,
 };
 enum {
-    SI_USER = 0, SI_KERNEL = 0x80, SI_TKILL = -6, CLD_EXITED = 1, CLD_KILLED = 2,
+    SI_USER = 0, SI_KERNEL = 0x80, SI_QUEUE = -1, SI_TKILL = -6, CLD_EXITED = 1, CLD_KILLED = 2,
     CLD_STOPPED = 5, CLD_CONTINUED = 6, SEGV_MAPERR = 1, BUS_ADRERR = 2,
 };
 enum {
@@ -21,6 +21,10 @@ enum {
 #define SIG_DFL 0ull
 #define SIG_IGN 1ull
 #define SIGNAL_BIT(n) (1ull << ((n) - 1))
+
+#define SIGNAL_REAL_TIME 32u         // from here on they queue
+// Whether a siginfo of that code has a value where others have a status.
+#define SIGNAL_HAS_VALUE(code) ((code) < 0 && (code) != SI_TKILL)
 
 struct signal_info {
     i32 code, pid, uid, status;
@@ -33,6 +37,8 @@ void signal_raise_thread_locked(struct thread *t, u32 sig, struct signal_info in
 u32 signal_raise_group(u32 pgid, u32 sig, struct signal_info info);   // how many got it
 void signal_force(struct proc *p, u32 sig, struct signal_info info);  // of a fault
 void signal_child_stopped(struct proc *parent, struct signal_info info);
+status_t signal_queue_locked(struct proc *p, u32 sig, struct signal_info info);
+void signal_taken_locked(struct proc *p, u64 *from, u32 sig);
 bool signal_deliver(struct proc *p);         // at the edge; false: p no longer runs
 bool signal_has_work(const struct proc *p);
 bool signal_is_deliverable(const struct proc *p);         // to its running thread

@@ -18,7 +18,9 @@ SYSCALL(rt_sigaction) {
     if (s != S_OK || !a[1]) return s;
     spin_lock(&proc_lock);
     t->action[sig - 1] = set;
-    if (signal_ignored(p, sig)) proc_desc(p)->signal_pending &= ~SIGNAL_BIT(sig);
+    u64 *pending = &proc_desc(p)->signal_pending;    // with what is queued behind it
+    while (signal_ignored(p, sig) && (*pending & SIGNAL_BIT(sig)))
+        signal_taken_locked(p, pending, sig);
     spin_unlock(&proc_lock);
     return 0;
 }
@@ -81,7 +83,16 @@ SYSCALL(rt_sigtimedwait) {
     u64 *from = d->thread_pending & set & ~UNMASKABLE ? &d->thread_pending : &d->signal_pending;
     u64 found = *from & set & ~UNMASKABLE;
     u32 sig = found ? (u32)__builtin_ctzll(found) + 1 : 0;
-    if (sig) *from &= ~SIGNAL_BIT(sig);
+    const struct proc_signals *t = phys_to_virt(paddr(d->aux[PROC_AUX_SIGNAL]));
+    i32 info[32] = {(i32)sig};
+    if (sig) {
+        info[2] = t->info[sig - 1].code;
+        info[4] = t->info[sig - 1].pid;
+        info[5] = t->info[sig - 1].uid;
+        info[6] = t->info[sig - 1].status;
+        if (SIGNAL_HAS_VALUE(info[2])) memcpy(&info[6], &t->info[sig - 1].value, 8);
+        signal_taken_locked(p, from, sig);
+    }
     spin_unlock(&proc_lock);
     if (!sig) {
         if (timeout == 0 || (deadline && time_now_ns() >= deadline)) return E_AGAIN;
@@ -90,9 +101,6 @@ SYSCALL(rt_sigtimedwait) {
         d->wait.deadline_ns = deadline;
         return S_RESTART;
     }
-    const struct proc_signals *t = phys_to_virt(paddr(d->aux[PROC_AUX_SIGNAL]));
-    i32 info[32] = {(i32)sig, 0, t->info[sig - 1].code, 0, t->info[sig - 1].pid,
-                    t->info[sig - 1].uid, t->info[sig - 1].status};
     if (a[1]) (void)user_write(p, a[1], info, sizeof info);
     return sig;
 }
@@ -152,6 +160,23 @@ SYSCALL(kill) {
     u32 group = pid ? (u32)-pid : proc_desc(p)->pgid;
     return signal_raise_group(group, sig, info_from(p, SI_USER)) ? 0 : E_SRCH;
 }
+// A signal with a value. One for a process of another node arrives without it.
+SYSCALL(rt_sigqueueinfo) {
+    struct { i32 signo, error, code, pad, pid, uid; u64 value; } in;
+    const u32 sig = (u32)a[1];
+    status_t s = user_read(p, a[2], &in, sizeof in);
+    if (s != S_OK) return s;
+    if (sig > SIGNAL_COUNT || (i32)a[0] <= 0) return E_INVAL;
+    if ((in.code >= 0 || in.code == SI_TKILL) && (u32)a[0] != proc_desc(p)->pid) return E_PERM;
+    spin_lock(&proc_lock);
+    struct proc *t = proc_find((u32)a[0]);
+    const struct signal_info info = {.code = in.code, .pid = in.pid, .uid = in.uid,
+                                     .value = in.value, .status = (i32)in.value};
+    if (t) s = signal_queue_locked(t, sig, info);
+    spin_unlock(&proc_lock);
+    return t ? (i64)s : kill_one(p, (u32)a[0], sig, SI_QUEUE);
+}
+
 // A thread of process pid (0: of any); one of another node only as the process that it leads.
 static i64 kill_thread(struct proc *p, u32 pid, u32 tid, u32 sig) {
     if (sig > SIGNAL_COUNT || (i32)tid <= 0) return E_INVAL;

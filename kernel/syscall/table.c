@@ -95,6 +95,7 @@ SYSCALL(getpgid);
 SYSCALL(getsid);
 SYSCALL(rt_sigpending);
 SYSCALL(rt_sigtimedwait);
+SYSCALL(rt_sigqueueinfo);
 SYSCALL(rt_sigsuspend);
 SYSCALL(sigaltstack);
 SYSCALL(statfs);
@@ -316,7 +317,7 @@ const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [126] = {"capset", NULL},
     [127] = {"rt_sigpending", sys_rt_sigpending},
     [128] = {"rt_sigtimedwait", sys_rt_sigtimedwait},
-    [129] = {"rt_sigqueueinfo", NULL},
+    [129] = {"rt_sigqueueinfo", sys_rt_sigqueueinfo},
     [130] = {"rt_sigsuspend", sys_rt_sigsuspend},
     [131] = {"sigaltstack", sys_sigaltstack},
     [132] = {"utime", NULL},

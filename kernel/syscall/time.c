@@ -63,7 +63,7 @@ static i64 sleep_until(struct proc *p, u64 deadline) {
     }
     return 0;
 }
-// The time left is not reported on E_INTR (see syscall.tbl).
+// The time left is told where a handler ends it (kernel/signal.c).
 SYSCALL(nanosleep) {
     u64 ns;
     status_t s = user_timespec(p, a[0], &ns);
