@@ -19,6 +19,7 @@
 #include "kernel/owner.h"
 #include "kernel/perf.h"
 #include "kernel/placement.h"
+#include "kernel/proc_index.h"
 #include "kernel/remote_files.h"
 #include "kernel/remote_page.h"
 #include "kernel/signal.h"
@@ -379,6 +380,7 @@ static status_t host_prepare(void *ctx, u64 slot, void *desc, struct adopt_plan 
     p->cl.children_coming = true;    // the giver may know before us that it runs here
     p->cl.in_cluster = true;
     spin_lock(&proc_lock);
+    proc_index_set(p, from->pid);
     if (slot_preferred(slot) != node_id) taken_more(p);
     spin_unlock(&proc_lock);
     step_reached(STEP_PREPARED, options.hold_at, proc_desc(p)->name);

@@ -12,6 +12,7 @@
 #include "kernel/net.h"
 #include "kernel/options.h"
 #include "kernel/placement.h"
+#include "kernel/proc_index.h"
 #include "kernel/signal.h"
 #include "kernel/storm.h"
 #include "kernel/thread.h"
@@ -26,7 +27,7 @@
 #include "proto/cluster/where.h"
 #include "sched/runq.h"
 
-#define PROC_COUNT_DEFAULT 1024u
+#define PROC_COUNT_DEFAULT 2048u
 #define PID_NODE_SHIFT 16                // pid = node << 16 | number, numbers 1..65535
 #define PID_NUMBER_MAX 0xffffu
 #define PROC_PAGE_SHADOWS 128u           // shadows in one kmem object
@@ -37,6 +38,7 @@ struct proc_desc *proc_descs;
 u32 proc_count, proc_end;
 u32 node_id;
 struct proc_hooks proc_hooks;
+static u32 free_from;                    // no place below is free
 static u32 next_number = 1;
 static u64 pid_round;                    // how often the numbers began anew
 
@@ -72,17 +74,6 @@ void proc_init(void) {
 
 struct proc *proc_current(void) { return cpu_this()->current; }
 
-// The process with that pid on this node, zombies too; NULL: none, or one that is being made
-// or comes from another node and has not run here yet. proc_lock held.
-struct proc *proc_find(u32 pid) {
-    for (u32 i = 0; i < proc_end && pid; i++) {
-        const enum proc_state state = procs[i].state;
-        if (state == PROC_FREE || state == PROC_AWAY || state == PROC_NEW) continue;
-        if (proc_descs[i].pid == pid) return &procs[i];
-    }
-    return NULL;
-}
-
 // A number that no process, group, session or thread here has. 0: none. proc_lock held.
 u32 proc_pid_new(void) {
     for (u32 tries = 0; tries < PID_NUMBER_MAX; tries++) {
@@ -92,6 +83,7 @@ u32 proc_pid_new(void) {
             pid_round++;
         }
         u32 pid = node_id << PID_NODE_SHIFT | number;
+        if (pid_round == 0) return pid;          // none has been given twice yet
         bool taken = false;
         for (u32 i = 0; i < proc_end && !taken; i++) {
             const struct proc_desc *d = &proc_descs[i];
@@ -129,8 +121,9 @@ static bool aux_alloc(struct proc_desc *d) {
 struct proc *proc_alloc(void) {
     spin_lock(&proc_lock);
     struct proc *p = NULL;
-    for (u32 i = 0; i < proc_count && !p; i++) {
+    for (u32 i = free_from; i < proc_count && !p; i++) {
         if (procs[i].state == PROC_FREE && !procs[i].on_cpu) p = &procs[i];
+        else if (procs[i].state != PROC_FREE && i == free_from) free_from++;
     }
     u32 pid = p ? proc_pid_new() : 0;
     if (!pid) {
@@ -149,6 +142,7 @@ struct proc *proc_alloc(void) {
     }
     d->version = PROC_DESC_VERSION;
     d->pid = d->tid = p->first.tid = pid;
+    proc_index_set(p, pid);
     d->thread_count = 1;
     d->stay = pid_round << STAY_ROUND_SHIFT;
     d->wait.nr = -1;
@@ -176,8 +170,10 @@ void proc_free(struct proc *p) {
     aux_free(proc_desc(p));
     thread_end_all_locked(p);
     list_remove(&p->cl.move);
+    proc_index_set(p, 0);
     proc_desc(p)->pid = 0;
     p->state = PROC_FREE;
+    free_from = MIN(free_from, p->index);
     while (proc_end != 0 && procs[proc_end - 1].state == PROC_FREE) proc_end--;
     proc_set_owner(p, PROC_FREE);
 }
@@ -210,6 +206,7 @@ static void fork_copy_desc(struct proc *child, const struct proc *parent) {
     c->sigaltstack_size = f->sigaltstack_size;
     c->sigaltstack_flags = f->sigaltstack_flags;
     c->nice = f->nice, c->sched_policy = f->sched_policy;
+    c->rlimit_nproc = f->rlimit_nproc;
     c->rlimit_nofile = f->rlimit_nofile, c->rlimit_stack = f->rlimit_stack;
     c->cpu = f->cpu;
     c->node_wanted = f->node_wanted;
@@ -275,6 +272,7 @@ status_t proc_fork(struct proc *parent, const struct fork_args *args, u32 *pid_o
         if (s != S_OK) return s;
     }
     if (pages_are_away(parent)) return S_RESTART;
+    if (proc_may_fork(parent) != S_OK) return E_AGAIN;
     struct proc *child = proc_alloc();
     if (!child) return E_AGAIN;
     fpu_save(proc_desc(parent));

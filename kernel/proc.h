@@ -96,6 +96,7 @@ struct proc_placing {
 
 struct proc {
     u32 index;                       // of the descriptor
+    u32 indexed_pid, index_next;     // kernel/proc_index.c
     enum proc_state state;
     bool on_cpu;                     // its registers are in a CPU
     bool kill_pending;               // dies at its next edge

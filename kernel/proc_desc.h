@@ -205,6 +205,7 @@ struct proc_desc {
     struct user_regs regs;
     u32 xsave_bytes;                 // valid bytes of xsave; layout of the CPU's XSAVE
     u32 xsave_features;              // its XCR0, as at its exec: it sees no more by XGETBV
+    u32 rlimit_nproc;                // 1 + the limit; 0: none
     i8 nice;                         // -20..19
     u8 sched_policy;                 // enum sched_policy
     u8 xsave[PROC_XSAVE_MAX] __attribute__((aligned(64)));

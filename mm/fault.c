@@ -5,6 +5,8 @@
 #include "base/string.h"
 #include "mm/aspace.h"
 
+#define FRAMES_KEPT 64u                  // of all frames, the 64th part
+
 static pte_t entry_make(const struct vma *v, paddr_t frame, bool writable, pte_t soft) {
     pte_t e = frame.v | PTE_P | PTE_U | PTE_A | soft;
     if (writable) e |= PTE_W | PTE_D;
@@ -25,13 +27,22 @@ static struct vma *vma_for_fault(struct proc_desc *d, u64 va) {
     return v;
 }
 
+// The last frames are kept for leaders of sessions and what they start, so that a shell can end
+// those that took all others; the very last for the leaders alone.
+static bool may_take_frame(const struct proc_desc *d) {
+    const u64 free = frame_count_free(), kept = frame_count_total() / FRAMES_KEPT;
+    if (d->pid == d->sid) return true;
+    return free > (d->ppid == d->sid ? kept / 2 : kept);
+}
+
 // A write to a page that is not writable: the last holder takes it, others copy.
-static enum fault_result fault_cow(const struct vma *v, u64 va, pte_t *e) {
+static enum fault_result fault_cow(const struct proc_desc *d, const struct vma *v, u64 va,
+                                   pte_t *e) {
     paddr_t old = pte_frame(*e);
     if (frame_refs(old) == 1 && frame_use_of(old) == FRAME_USER) {
         *e = entry_make(v, old, true, 0);
     } else {
-        paddr_t copy = frame_alloc_raw(FRAME_USER);
+        paddr_t copy = may_take_frame(d) ? frame_alloc_raw(FRAME_USER) : paddr(0);
         if (copy.v == 0) return FAULT_NOMEM;
         memcpy(phys_to_virt(copy), phys_to_virt(old), PAGE_SIZE);
         *e = entry_make(v, copy, true, 0);
@@ -54,7 +65,7 @@ static enum fault_result fill_file(struct proc_desc *d, const struct vma *v, u64
         *e = shared ? entry_make(v, frame, (v->prot & PROT_WRITE_BIT) != 0, PTE_SHARED)
                     : entry_make(v, frame, false, PTE_COW);
     } else {
-        paddr_t copy = frame_alloc(FRAME_USER);
+        paddr_t copy = may_take_frame(d) ? frame_alloc(FRAME_USER) : paddr(0);
         if (copy.v) memcpy(phys_to_virt(copy), phys_to_virt(frame), valid);
         frame_unref(frame);
         if (copy.v == 0) return FAULT_NOMEM;
@@ -66,7 +77,7 @@ static enum fault_result fill_file(struct proc_desc *d, const struct vma *v, u64
 
 static enum fault_result fill(struct proc_desc *d, const struct vma *v, u64 va, pte_t *e) {
     if (v->file.generation && va - v->start < v->file_bytes) return fill_file(d, v, va, e);
-    paddr_t frame = frame_alloc(FRAME_USER);
+    paddr_t frame = may_take_frame(d) ? frame_alloc(FRAME_USER) : paddr(0);
     if (frame.v == 0) return FAULT_NOMEM;
     *e = entry_make(v, frame, (v->prot & PROT_WRITE_BIT) != 0, 0);
     d->pages_resident++;
@@ -113,7 +124,7 @@ enum fault_result fault_handle(struct proc_desc *d, u64 va, enum fault_access ac
             return FAULT_BUS;
         }
     }
-    if (access == ACCESS_WRITE && !(*e & PTE_W)) return fault_cow(v, va, e);
+    if (access == ACCESS_WRITE && !(*e & PTE_W)) return fault_cow(d, v, va, e);
     if (!entry_allows(*e, access)) {             // the map allows it: the entry is behind
         *e |= PTE_U;
         if (v->prot & PROT_EXEC_BIT) *e &= ~PTE_NX;

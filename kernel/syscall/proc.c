@@ -255,10 +255,12 @@ SYSCALL(prctl) {
     return 0;
 }
 
+#define NPROC_MAX 0xffffffffull          // and above: no limit
 static u64 limit_of(const struct proc_desc *d, u64 which) {
     if (which == 7) return d->rlimit_nofile;
     if (which == 3) return d->rlimit_stack;
     if (which == 4) return 0;                    // core files
+    if (which == 6) return d->rlimit_nproc ? d->rlimit_nproc - 1 : ~0ull;
     return ~0ull;
 }
 static i64 limits(struct proc *p, u64 which, u64 set, u64 get) {
@@ -273,6 +275,7 @@ static i64 limits(struct proc *p, u64 which, u64 set, u64 get) {
     if (which == 7 && want[1] > HANDLES_MAX) return E_PERM;
     if (which == 7) d->rlimit_nofile = want[0];
     if (which == 3) d->rlimit_stack = want[0];
+    if (which == 6) d->rlimit_nproc = want[0] < NPROC_MAX ? (u32)want[0] + 1 : 0;
     return 0;
 }
 SYSCALL(prlimit64) {
