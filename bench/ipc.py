@@ -12,7 +12,8 @@ PROGRAM = os.path.join(rig.ROOT, "build/test-programs/ipc")
 CPU = "max,-rdrand,-rdseed,-erms,-fsrm"
 ICOUNT = "shift=0,sleep=off"
 # name: how many rounds, aim (None: half of Linux's)
-CASES = {"null": (1000, 74), "pipe": (1000, None), "9p": (1000, 1000), "switch": (1000, None),
+NULL_AIM = 74
+CASES = {"null": (1000, NULL_AIM), "pipe": (1000, None), "9p": (1000, 1000), "switch": (1000, None),
          "fork": (100, None), "exec": (100, None), "fault": (1000, None)}
 COLUMNS = ("n", "min", "median", "p99")
 

@@ -23,7 +23,8 @@ struct wait_list { struct list_node head; };
 
 // Where the read that a process waits in wants its bytes: who has them may put them there and
 // end the call (wait_complete), which then does not run again. Lock: proc_lock.
-struct wait_offer { u8 *at; u32 len; };          // in one page; at NULL: it runs again
+// In one page; at NULL: it runs again. serial: of what it waits for, where that has one.
+struct wait_offer { u8 *at; u32 len; u64 serial; };
 
 // A deadline: of a thread that waits, or the alarm of its process. Lock: proc_lock.
 struct deadline {

@@ -25,6 +25,9 @@ void runq_init(void) {
 
 static u32 length_of(u32 i) { return __atomic_load_n(&runqs[i].count, __ATOMIC_RELAXED); }
 
+// How many numbers XORed with a CPU's give all others.
+static u32 span(void) { return cpu_count == 1 ? 1 : CPU_MAX; }
+
 static bool cpu_is_free(u32 i) { return !cpus[i].current && length_of(i) == 0; }
 
 // The CPU a ready process goes to: its last one where that is free, the nearest free one, else
@@ -32,7 +35,7 @@ static bool cpu_is_free(u32 i) { return !cpus[i].current && length_of(i) == 0; }
 static u32 pick_cpu(const struct proc *p) {
     const u32 last = p->cpu < cpu_count ? p->cpu : 0;
     u32 best = last;
-    for (u32 n = 0; n < CPU_MAX; n++) {
+    for (u32 n = 0; n < span(); n++) {
         const u32 i = last ^ n;                  // neighbours first
         if (i >= cpu_count) continue;
         if (cpu_is_free(i)) return i;
@@ -69,7 +72,7 @@ void runq_remove(struct proc *p) {
 struct proc *runq_take(void) {
     const u32 me = cpu_this()->index;
     struct fair_entity *e = fair_take(&runqs[me]);
-    for (u32 n = 1; !e && n < CPU_MAX; n++)
+    for (u32 n = 1; !e && n < span(); n++)
         if ((me ^ n) < cpu_count) e = fair_steal(&runqs[me], &runqs[me ^ n]);
     return e ? CONTAINER_OF(e, struct proc, fair) : NULL;
 }

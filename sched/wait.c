@@ -17,6 +17,7 @@ void wait_list_init(struct wait_list *w) { list_init(&w->head); }
 static void start_waiting(struct proc *p) {
     struct thread *t = p->thread;
     if (t->woken) return;
+    p->offer.at = NULL;
     if (!t->waiting) p->awake--;
     t->waiting = true;
     if (p->awake == 0 && p->state == PROC_RUNNING) p->state = PROC_WAITING;
@@ -30,7 +31,6 @@ void wait_on_locked(struct wait_list *w, struct proc *p, bool uninterruptible) {
     list_push_back(&w->head, &t->wait);
     start_waiting(p);
     t->wait_uninterruptible = uninterruptible;
-    p->offer.at = NULL;
 }
 
 // Whether wait_complete may end p's call: it waits, with an offer, and has left its CPU, so its

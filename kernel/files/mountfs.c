@@ -83,6 +83,7 @@ static struct user_mount *mount_new(u32 number, const struct mount_args *args) {
     list_init(&m->queue);
     list_init(&m->clunks);
     list_init(&m->all);
+    wait_list_init(&m->quick_wait);
     m->tx = kmem_alloc(MOUNT_BUFFER_BYTES);
     m->rx = kmem_alloc(MOUNT_BUFFER_BYTES);
     m->root = m->tx && m->rx ? user_file_new(m) : NULL;

@@ -92,5 +92,8 @@ struct object *devfs_init(void);
 struct object *procfs_init(void);
 struct object *nodesfs_init(void);
 status_t pipe_make(struct object **read_end, struct object **write_end);   // two open ends
-struct pipe_io { struct object_id id; u8 *at; u32 len; bool write; };
+struct pipe_io { struct object_id id; u8 *at; u32 len; bool write, wait_only; };
 i64 pipe_quick(struct proc *p, const struct pipe_io *io);
+typedef bool (*pipe_sink_fn)(void *ctx, const u8 *bytes, u32 len);
+bool pipe_give(struct object *ofd, const u8 *bytes, u32 len);
+void pipe_sink(struct object *ofd, pipe_sink_fn sink, void *ctx);

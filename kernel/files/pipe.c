@@ -22,6 +22,8 @@ struct pipe {
     u64 head, tail;                  // free-running
     u64 ino;
     bool polled;                     // somebody asked since pollers were woken last
+    pipe_sink_fn sink;               // takes what is written to an empty pipe, or does not
+    void *sink_ctx;
     struct wait_list readers, writers;
 };
 
@@ -114,6 +116,7 @@ static void ring_move(struct pipe *p, u8 *at, u32 len, bool write) {
 
 static u32 quick_write(struct pipe *p, const struct pipe_io *io) {
     if (p->read.opens == 0 || space(p) < io->len) return 0;
+    if (p->sink && used(p) == 0 && p->sink(p->sink_ctx, io->at, io->len)) return io->len;
     const u32 given = used(p) == 0 ? give_to_reader(p, io->at, io->len) : 0;
     if (given == io->len) return given;
     ring_move(p, io->at + given, io->len - given, true);
@@ -134,13 +137,14 @@ static bool quick_wait(struct pipe *pipe, struct proc *p, const struct pipe_io *
     if (pipe->write.opens == 0 || used(pipe) != 0) return false;
     spin_lock(&proc_lock);
     wait_on_locked(&pipe->readers, p, false);
-    p->offer = (struct wait_offer){io->at, io->len};
+    p->offer = (struct wait_offer){io->at, io->len, 0};
     spin_unlock(&proc_lock);
     return true;
 }
 
 // Reads or writes an open pipe of this node for the current process.
-//   io  its open description, and 1 to PAGE_SIZE bytes in one page, which is pinned
+//   io  its open description, and 1 to PAGE_SIZE bytes in one page, which is pinned; wait_only:
+//       nothing is moved, p waits where the pipe is empty
 // How many bytes were moved; S_RESTART: p waits, and the call may be ended for it
 // (wait_complete); 0: it is none, or this takes the whole way. Takes files_lock.
 i64 pipe_quick(struct proc *p, const struct pipe_io *io) {
@@ -151,13 +155,38 @@ i64 pipe_quick(struct proc *p, const struct pipe_io *io) {
     if (file) {
         struct pipe_end *e = CONTAINER_OF(file, struct pipe_end, object);
         if (e->writes == io->write)
-            result = io->write ? quick_write(e->pipe, io) : quick_read(e->pipe, io);
+            result = io->write ? quick_write(e->pipe, io)
+                               : io->wait_only ? 0 : quick_read(e->pipe, io);
         if (result) placement_used_pipe(p, (u64)result);
         else if (!io->write && !e->writes && ofd_blocks(o) && quick_wait(e->pipe, p, io))
             result = S_RESTART;
     }
     spin_unlock(&files_lock);
     return result;
+}
+
+static struct pipe *pipe_of(struct object *ofd, u32 not_mode) {
+    struct object *file = ofd->kind == ACCOUNT_PIPE ? ofd_file(ofd, not_mode) : NULL;
+    return file ? CONTAINER_OF(file, struct pipe_end, object)->pipe : NULL;
+}
+
+// Puts bytes straight where the reader of a pipe waits for as many. False: there is none, or
+// other bytes lie before them; nothing has changed then. files_lock held.
+//   ofd  an open description of a pipe's end to write to
+bool pipe_give(struct object *ofd, const u8 *bytes, u32 len) {
+    struct pipe *p = pipe_of(ofd, 0);
+    if (!p || used(p) != 0 || list_empty(&p->readers.head)) return false;
+    const struct proc *reader = LIST_ENTRY(p->readers.head.next, struct thread, wait)->p;
+    return reader->offer.len >= len && give_to_reader(p, bytes, len) == len;
+}
+
+// From here on `sink` is asked first for what a process here writes to the pipe of which ofd is
+// the end to read from, while the pipe is empty. NULL: no more. files_lock held.
+void pipe_sink(struct object *ofd, pipe_sink_fn sink, void *ctx) {
+    struct pipe *p = pipe_of(ofd, O_WRONLY);
+    if (!p) return;
+    p->sink = sink;
+    p->sink_ctx = ctx;
 }
 
 static status_t pipe_poll(struct pipe_end *e, struct p9_call *c) {

@@ -38,11 +38,11 @@ static i64 pipe_move(struct object *o, u8 type, u8 *bytes, u32 len) {
 
 // --- out ---
 
-static u32 tag_free(const struct user_mount *m) {
+u32 channel_tag_free(const struct user_mount *m) {
     u32 tag = 0;
     while (tag < MOUNT_TAGS &&
            (m->tag[tag].request || m->tag[tag].clunk || m->tag[tag].dropped ||
-            m->tag[tag].flushing))
+            m->tag[tag].flushing || m->tag[tag].quick))
         tag++;
     return tag;
 }
@@ -71,6 +71,17 @@ void channel_flush(struct user_mount *m, const struct user_request *r) {
     }
 }
 
+// No tag is free: those of quick reads whose callers have left are flushed. True: there are some.
+static bool quick_flush(struct user_mount *m) {
+    for (u32 tag = 0; tag < MOUNT_TAGS; tag++) {
+        struct user_tag *t = &m->tag[tag];
+        if (!t->quick || t->flush_due || t->flushing || user_quick_wanted(t)) continue;
+        t->flush_due = true;
+        m->flushes_due++;
+    }
+    return m->flushes_due != 0;
+}
+
 // The Tflush that is next, into m->tx. False: there is none.
 static bool flush_next(struct user_mount *m) {
     for (u32 tag = 0; tag < MOUNT_TAGS && m->flushes_due; tag++) {
@@ -94,7 +105,7 @@ static void tag_done(struct user_mount *m, u32 tag) {
 // Behind a walk in m->tx goes the getattr of what it will find: that saves a round. Where the
 // server answers it with an error, it is asked once more after the walk.
 static void attr_ahead(struct user_mount *m, struct user_request *r) {
-    const u32 tag = tag_free(m);
+    const u32 tag = channel_tag_free(m);
     const struct p9_call c = {.type = P9_TGETATTR, .object.index = r->made->fid,
                               .attr.valid = P9_GETATTR_BASIC};
     struct p9_buf b = {.bytes = m->tx + m->tx_len, .size = MOUNT_BUFFER_BYTES - m->tx_len};
@@ -118,7 +129,8 @@ static bool hello_next(struct user_mount *m) {
 static bool message_next(struct user_mount *m) {
     if (m->state == MOUNT_VERSION || m->state == MOUNT_ATTACH) return hello_next(m);
     if (flush_next(m)) return true;
-    const u32 tag = tag_free(m);
+    const u32 tag = channel_tag_free(m);
+    if (tag == MOUNT_TAGS && quick_flush(m)) return flush_next(m);
     if (m->state != MOUNT_READY || tag == MOUNT_TAGS) return false;
     if (!list_empty(&m->clunks)) {
         struct user_file *f = LIST_ENTRY(list_pop_front(&m->clunks), struct user_file, link);
@@ -184,12 +196,13 @@ static void ahead_done(struct user_request *r, const struct p9_call *reply) {
     if (r->step == USER_ATTR) user_ahead_done(r);
 }
 
-// The answer to a Tflush: what it was for will not be answered any more.
+// The answer to a Tflush, even an error of a server that knows none: what it was for will not be
+// answered any more.
 static bool flush_done(struct user_mount *m, u32 size, u32 tag) {
     struct p9_call c = {.type = P9_TFLUSH};
     struct p9_parsed parsed;
     if (tag >= MOUNT_TAGS || !m->tag[tag].flushing) return false;
-    if (p9_reply_unpack(m->rx, size, &c, &parsed) != S_OK || c.status != S_OK) return false;
+    if (p9_reply_unpack(m->rx, size, &c, &parsed) != S_OK) return false;
     struct user_request *r = m->tag[tag].request;
     m->tag[tag] = (struct user_tag){0};
     if (!r) return true;
@@ -207,12 +220,17 @@ static bool message_done(struct user_mount *m, u32 size) {
     struct p9_parsed parsed;
     const struct user_tag t = m->tag[tag];
     struct user_request *r = t.request;
-    struct p9_call c = {.type = t.clunk ? P9_TCLUNK : P9_TGETATTR};
+    struct p9_call c = {.type = t.clunk ? P9_TCLUNK : t.quick ? P9_TREAD : P9_TGETATTR};
     if (r && !t.ahead) c = user_step_call(r);
-    if (!t.clunk && !r && !t.dropped) return false;
+    if (!t.clunk && !r && !t.dropped && !t.quick) return false;
     if (p9_reply_unpack(m->rx, size, &c, &parsed) != S_OK) return false;
     if (c.status == S_OK && parsed.payload_len && !parsed.payload) return false;
+    if (t.quick && c.status == S_OK && parsed.payload_len > t.quick_len) return false;
     tag_done(m, tag);
+    if (t.quick) {
+        user_quick_end(&t, c.status == S_OK ? (i64)parsed.payload_len : c.status, parsed.payload);
+        return true;
+    }
     if (t.clunk) {
         user_file_free(t.clunk);
         return true;
@@ -266,6 +284,7 @@ void channel_run(struct user_mount *m) {
 }
 
 void channel_begin(struct user_mount *m) {
+    pipe_sink(m->from, user_quick_reply, m);
     __atomic_add_fetch(&mounts_live, 1, __ATOMIC_RELAXED);
     channel_run(m);
 }
@@ -284,6 +303,7 @@ void channel_end(struct user_mount *m, const char *why) {
     if (!closing) klog("mount: the server of /mnt/%s is gone: %s", m->name, why);
     m->state = MOUNT_DEAD;
     m->detached |= closing;
+    pipe_sink(m->from, NULL, NULL);
     if (m->to) object_put(m->to);
     if (m->from) object_put(m->from);
     m->to = m->from = NULL;
@@ -294,6 +314,7 @@ void channel_end(struct user_mount *m, const char *why) {
         if (t.ahead) t.request->ahead = 0;
         if (t.ahead && t.request->in_flight) continue;   // it ends by its other tag
         if (t.request) user_request_end(t.request, E_IO);
+        if (t.quick) user_quick_end(&t, E_IO, NULL);
         if (t.clunk) user_file_free(t.clunk);
     }
     while (!list_empty(&m->queue))

@@ -107,7 +107,7 @@ struct object_id user_file_id(const struct user_file *f) {
     return id;
 }
 
-static struct user_file *file_find(struct object_id id) {
+struct user_file *user_file_find(struct object_id id) {
     if (id.node != node_id || !object_is_user(id)) return NULL;
     const u32 mount = (id.index & OBJECT_USER_MOUNT) >> OBJECT_USER_MOUNT_SHIFT;
     struct object *o = object_find(id);
@@ -119,7 +119,7 @@ static struct user_file *file_find(struct object_id id) {
 // REF and CLUNK. Context: net_lock held. E_BADF.
 status_t userfs_count(const struct p9_call *c) {
     spin_lock(&files_lock);
-    struct user_file *f = file_find(c->object);
+    struct user_file *f = user_file_find(c->object);
     if (f && c->type == P9_TREF) {
         object_get(&f->object);
     } else if (f) {
@@ -227,7 +227,7 @@ void userfs_abandon(struct user_request *r) {
     r->call.data = (struct p9_data){0};
     if (r->finished) {
         list_remove(&r->link);
-        struct user_file *made = file_find(r->call.made);
+        struct user_file *made = user_file_find(r->call.made);
         if (r->call.status == S_OK && made) object_put(&made->object);
         userfs_free(r);
     } else if (!r->in_flight) {
@@ -318,7 +318,7 @@ static status_t request_plan(struct user_request *r, struct user_mount *m) {
     } else if (c->type == P9_TSEEK || (c->type == P9_TWRITE && (r->file->flags & O_APPEND))) {
         r->step = USER_SIZE;
     } else if (c->type == P9_TRENAMEAT || c->type == P9_TLINK) {
-        struct user_file *f = file_find(c->object2);
+        struct user_file *f = user_file_find(c->object2);
         if (!f || f->mount != m->number) return E_XDEV;
         object_get(&f->object);
         r->file2 = f;
@@ -332,7 +332,7 @@ static status_t request_plan(struct user_request *r, struct user_mount *m) {
 // Errors: E_BADF no such object; E_IO its server is gone; E_NOMEM.
 status_t userfs_submit(struct user_request *r) {
     spin_lock(&files_lock);
-    struct user_file *f = file_find(r->call.object);
+    struct user_file *f = user_file_find(r->call.object);
     struct user_mount *m = f ? mount_of(f->mount) : NULL;
     status_t status = !f ? E_BADF : S_OK, answer;
     r->call.result = 0;

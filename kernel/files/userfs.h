@@ -42,6 +42,10 @@ void userfs_abandon(struct user_request *r);
 void userfs_free(struct user_request *r);
 status_t userfs_count(const struct p9_call *c);   // REF and CLUNK, which end at once
 
+// kernel/files/user_quick.c
+struct user_io { struct object_id id; u8 *at; u32 len; u64 offset; };
+i64 userfs_quick_read(struct proc *p, const struct user_io *io);
+
 // Boot.
 void mountfs_init(void);
 // mount(2): a tree by the name /mnt/NAME; to, from: open pipes of this node.

@@ -37,9 +37,12 @@ struct user_file {
     struct list_node link, all;      // of the mount's clunks; of all its files
 };
 
-struct user_tag {                    // of what is out: at most one of the three
+struct user_tag {                    // of what is out: at most one of the four
     struct user_request *request;
     struct user_file *clunk;
+    struct proc *quick;              // a quick read: who waits, if still in the wait `serial`
+    u64 serial;
+    u32 quick_len;
     bool dropped;                    // nobody waits for the reply any more
     bool ahead;                      // it is the request's getattr, sent with its walk
     bool flush_due, flushing;        // its Tflush is to be sent; is out: the tag stays taken
@@ -63,6 +66,7 @@ struct user_mount {
     u8 *tx, *rx;                     // MOUNT_BUFFER_BYTES each
     u32 tx_at, tx_len, rx_len;
     u32 flushes_due;                 // tags with flush_due
+    struct wait_list quick_wait;     // callers of quick reads
 };
 
 extern struct user_mount *user_mounts[MOUNTS_MAX];
@@ -78,9 +82,15 @@ void channel_run(struct user_mount *m);
 void channel_flush(struct user_mount *m, const struct user_request *r);
 void channel_close(struct user_mount *m);
 void channel_end(struct user_mount *m, const char *why);
+u32 channel_tag_free(const struct user_mount *m);
 void userfs_wanted(void);                // a pump, soon
+// user_quick.c
+bool user_quick_reply(void *mount, const u8 *bytes, u32 len);
+void user_quick_end(const struct user_tag *t, i64 result, const u8 *from);
+bool user_quick_wanted(const struct user_tag *t);
 // userfs.c
 struct user_file *user_file_new(struct user_mount *m);
+struct user_file *user_file_find(struct object_id id);
 void user_file_free(struct user_file *f);
 struct object_id user_file_id(const struct user_file *f);
 struct p9_call user_step_call(const struct user_request *r);

@@ -2,6 +2,7 @@
 // pipes, directories, sendfile. Each finds its handle, pins the caller's pages, and makes
 // file calls; data moves between the pinned frames and the server.
 #include "base/string.h"
+#include "kernel/files/userfs.h"
 #include "kernel/selftest.h"
 #include "kernel/syscall/syscall.h"
 #include "mm/kmem.h"
@@ -9,6 +10,7 @@
 #define IOV_MAX 1024u
 #define IO_CALL_MAX 0x7ffff000ull      // Linux's MAX_RW_COUNT
 #define IO_STRETCH_MAX (1 * MIB)
+#define PIPE_OFFER_MIN 256u            // less is not worth a short read
 struct iovec { u64 base, len; };
 
 enum io_dir { IO_READ, IO_WRITE };
@@ -98,7 +100,12 @@ static i64 io_page(struct proc *p, const u64 *a, u64 offset, enum io_dir dir, bo
     if (s != S_OK) return s;
     if ((h->flags & HANDLE_PIPE) && h->object.node == node_id) {
         const i64 n = pipe_quick(p, &(struct pipe_io){h->object, page, (u32)a[2],
-                                                      dir == IO_WRITE});
+                                                      .write = dir == IO_WRITE});
+        if (n != 0) return n;
+    }
+    if (dir == IO_READ && offset != P9_OFFSET_CURRENT && h->object.node == node_id &&
+        object_is_user(h->object)) {
+        const i64 n = userfs_quick_read(p, &(struct user_io){h->object, page, (u32)a[2], offset});
         if (n != 0) return n;
     }
     struct p9_call c;
@@ -117,6 +124,18 @@ static i64 io_page(struct proc *p, const u64 *a, u64 offset, enum io_dir dir, bo
     return (i64)c.result;
 }
 
+// A read of more than a page of a pipe of this node: where the pipe is empty, p waits and offers
+// what is left of the first page, for a read of a pipe may be short. 0: it does not wait so.
+static i64 io_pipe_wait(struct proc *p, const u64 *a) {
+    const struct handle *h = handle_get(p, (i32)a[0]);
+    const u32 left = (u32)(PAGE_SIZE - (a[1] & PAGE_MASK));
+    u8 *page;
+    if (!h || !(h->flags & HANDLE_PIPE) || h->object.node != node_id || left < PIPE_OFFER_MIN)
+        return 0;
+    if (user_page(p, a[1], ACCESS_WRITE, &page) != S_OK) return 0;
+    return pipe_quick(p, &(struct pipe_io){h->object, page, left, .wait_only = true});
+}
+
 static i64 io_one(struct proc *p, const u64 *a, u64 offset, enum io_dir dir) {
     const struct iovec v = {a[1], a[2]};
     u64 *done = &proc_desc(p)->wait.done_bytes;
@@ -125,6 +144,8 @@ static i64 io_one(struct proc *p, const u64 *a, u64 offset, enum io_dir dir) {
         const i64 r = io_page(p, a, offset, dir, &rest);
         if (!rest) return r;
         *done = (u64)r;
+    } else if (dir == IO_READ && a[2] > PAGE_SIZE / 2 && io_pipe_wait(p, a) == S_RESTART) {
+        return S_RESTART;
     }
     return io_move(p, &(struct io){(i32)a[0], &v, 1, offset, dir});
 }
