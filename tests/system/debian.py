@@ -25,12 +25,14 @@ SCRIPTS = os.path.join(HERE, "debian")     # PACKAGE.commands and the files they
 TABLE = os.path.join(ROOT, "docs", "reference", "programs.md")
 SEPARATOR = "---isthmus-command-"
 ROWS = 100000
+BUSYBOX = "/bin/busybox"                     # Debian's busybox-static, the one of the image
+APPLETS_MIN = 60
 ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC0", "TERM": "vt100", "HOME": "/",
                "OPENSSL_CONF": "/dev/null"}
 # In `make test` the commands of each package at these places; all with ISTHMUS_LONG=1.
-SHORT = {"coreutils": slice(0, None, 4), "bash": slice(1), "lua5.4": slice(1),
-         "sqlite3": slice(1), "xz-utils": slice(1), "zstd": slice(1, 2), "openssl": slice(2, 4),
-         "python3-minimal": slice(1, 2)}
+SHORT = {"busybox": slice(None), "coreutils": slice(0, None, 4), "bash": slice(1),
+         "lua5.4": slice(1), "sqlite3": slice(1), "xz-utils": slice(1), "zstd": slice(1, 2),
+         "openssl": slice(2, 4), "python3-minimal": slice(1, 2)}
 
 
 def commands_read(package):
@@ -58,6 +60,8 @@ class Host:
                 path = os.path.realpath(f"{TREE}{directory}/{name}")
                 if os.access(path, os.X_OK) and self.is_elf(path):
                     self.add(name, f"{LOADER} --library-path {LIBRARIES} --argv0 {name} {path}")
+
+        self.add("busybox", BUSYBOX)
 
     def add(self, name, words):
         """A command for run()."""
@@ -143,9 +147,19 @@ def table_check(tap):
               "the packages of this test as running")
 
 
+def applets_check(tap):
+    """The commands of busybox name enough applets, each of them one that it has."""
+    known = subprocess.run([BUSYBOX, "--list"], stdout=subprocess.PIPE, check=True, text=True)
+    named = set(re.findall(r"busybox (\[|[a-z][a-z0-9]*)", "\n".join(COMMANDS["busybox"])))
+    good = named & set(known.stdout.split())
+    tap.result(named == good and len(good) >= APPLETS_MIN, f"busybox: {len(good)} applets",
+               f"unknown: {sorted(named - good)}")
+
+
 def main():
     tap = Tap()
     table_check(tap)
+    applets_check(tap)
     host = Host()
     files = inputs_make(host)
     commands = selection()
