@@ -130,35 +130,54 @@ static struct signal_info info_from(struct proc *p, i32 code) {
                                 .uid = (i32)proc_desc(p)->uid};
 }
 
+// Whether p may send it to t: user 0, the same user, or SIGCONT in the same session. proc_lock.
+static bool may_signal(const struct proc *p, const struct proc *t, u32 sig) {
+    const struct proc_desc *d = proc_desc(p), *to = proc_desc(t);
+    return d->uid == 0 || d->uid == to->uid || (sig == SIGCONT && d->sid == to->sid);
+}
+
 static i64 kill_one(struct proc *p, u32 pid, u32 sig, i32 code) {
     spin_lock(&proc_lock);
     struct proc *t = proc_find(pid);
-    if (t) signal_raise_locked(t, sig, info_from(p, code));
+    const bool may = t && may_signal(p, t, sig);
+    if (may) signal_raise_locked(t, sig, info_from(p, code));
     spin_unlock(&proc_lock);
-    if (t) return 0;
+    if (t) return may ? 0 : E_PERM;
     return proc_hooks.kill_remote ? proc_hooks.kill_remote(p, pid, sig) : E_SRCH;
 }
 
+// Every process of a group, on all nodes; group 0: all of this node but p and init. E_SRCH: there
+// is none; E_PERM: p may send it to none of them. What it may not send to here, it sends to none
+// of elsewhere.
+static i64 kill_many(struct proc *p, u32 group, u32 sig) {
+    u32 sent = 0, refused = 0;
+    spin_lock(&proc_lock);
+    for (u32 i = 0; i < proc_end; i++) {
+        struct proc *t = &procs[i];
+        const bool others = t != p && (proc_descs[i].pid & 0xffff) != 1;
+        if (t->state == PROC_FREE || t->state == PROC_AWAY) continue;
+        if (group ? proc_descs[i].pgid != group : !others) continue;
+        if (may_signal(p, t, sig)) {
+            signal_raise_locked(t, sig, info_from(p, SI_USER));
+            sent++;
+        } else {
+            refused++;
+        }
+    }
+    if (group && !refused && proc_hooks.kill_group_away)
+        sent += proc_hooks.kill_group_away(group, sig);
+    spin_unlock(&proc_lock);
+    return sent ? 0 : refused ? E_PERM : E_SRCH;
+}
+
 SYSCALL(kill) {
-    i32 pid = (i32)a[0];
-    u32 sig = (u32)a[1];
+    const i32 pid = (i32)a[0];
+    const u32 sig = (u32)a[1];
     if (sig > SIGNAL_COUNT) return E_INVAL;
     if (pid > 0) return kill_one(p, (u32)pid, sig, SI_USER);
-    if (pid == -1) {
-        u32 count = 0;
-        spin_lock(&proc_lock);
-        for (u32 i = 0; i < proc_end; i++) {
-            struct proc *t = &procs[i];
-            if (t->state == PROC_FREE || t->state == PROC_AWAY || t == p ||
-                (proc_descs[i].pid & 0xffff) == 1) continue;
-            signal_raise_locked(t, sig, info_from(p, SI_USER));
-            count++;
-        }
-        spin_unlock(&proc_lock);
-        return count ? 0 : E_SRCH;
-    }
-    u32 group = pid ? (u32)-pid : proc_desc(p)->pgid;
-    return signal_raise_group(group, sig, info_from(p, SI_USER)) ? 0 : E_SRCH;
+    if (pid == -1) return kill_many(p, 0, sig);
+    if (pid == INT32_MIN) return E_SRCH;
+    return kill_many(p, pid ? (u32)-pid : proc_desc(p)->pgid, sig);
 }
 // A signal with a value. One for a process of another node arrives without it.
 SYSCALL(rt_sigqueueinfo) {
@@ -172,7 +191,7 @@ SYSCALL(rt_sigqueueinfo) {
     struct proc *t = proc_find((u32)a[0]);
     const struct signal_info info = {.code = in.code, .pid = in.pid, .uid = in.uid,
                                      .value = in.value, .status = (i32)in.value};
-    if (t) s = signal_queue_locked(t, sig, info);
+    if (t) s = may_signal(p, t, sig) ? signal_queue_locked(t, sig, info) : E_PERM;
     spin_unlock(&proc_lock);
     return t ? (i64)s : kill_one(p, (u32)a[0], sig, SI_QUEUE);
 }
@@ -183,9 +202,11 @@ static i64 kill_thread(struct proc *p, u32 pid, u32 tid, u32 sig) {
     spin_lock(&proc_lock);
     struct thread *t = thread_find_any(tid);
     if (t && pid && proc_desc(t->p)->pid != pid) t = NULL;
-    if (t) signal_raise_thread_locked(t, sig, info_from(p, SI_TKILL));
+    const bool may = t && may_signal(p, t->p, sig);
+    if (may) signal_raise_thread_locked(t, sig, info_from(p, SI_TKILL));
     spin_unlock(&proc_lock);
-    return t ? 0 : pid == 0 || pid == tid ? kill_one(p, tid, sig, SI_TKILL) : E_SRCH;
+    if (t) return may ? 0 : E_PERM;
+    return pid == 0 || pid == tid ? kill_one(p, tid, sig, SI_TKILL) : E_SRCH;
 }
 SYSCALL(tkill) { return kill_thread(p, 0, (u32)a[0], (u32)a[1]); }
 SYSCALL(tgkill) {

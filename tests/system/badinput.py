@@ -16,7 +16,10 @@ from rig import Tap
 BUILD = "build/system"
 TIMEOUT_S = 1500                     # a hang detector
 LONG = bool(os.environ.get("ISTHMUS_LONG"))
-CALLS = 300000 if LONG else 20000
+SEED = int(os.environ.get("SEED", "1"))
+SWEEP = 6200                             # all numbers six times
+CALLS = 250000 if LONG else 44000        # of one boot, beside the sweep
+BOOTS = 20 if LONG else 1                # 5,000,000 calls at full size
 MUTANTS = 2000 if LONG else 150
 FREE_SLACK_KB = 256                  # what caches of the kernel may keep
 ENOEXEC, ENOMEM, EACCES = 8, 12, 13
@@ -179,16 +182,18 @@ def test_executables(tap):
                f"executables: free memory comes back: {free} kB", report)
 
 
-def test_calls(tap):
+def test_calls(tap, seed):
+    """Three programs of one boot, with seeds from `seed` on: the first one as root."""
     half = CALLS // 2
-    command = (f"badcalls 1 6000; rm -r /tmp/bad; {FREE}; badcalls 2 {half}; rm -r /tmp/bad; "
-               f"badcalls 3 {half}; rm -r /tmp/bad; {FREE}; echo alive")
+    command = (f"badcalls {seed} {SWEEP} root; rm -r /tmp/bad; {FREE}; "
+               f"badcalls {seed + 1} {half}; rm -r /tmp/bad; "
+               f"badcalls {seed + 2} {half}; rm -r /tmp/bad; {FREE}; echo alive")
     code, out, err, console = node_run(command, [(f"{BUILD}/badcalls", "/bin/badcalls")], 2)
-    report = f"{out}\n{err}\n{console}"
-    tap.result(code == 0 and "alive" in out, "calls: the node lives", report)
+    report = f"SEED={seed} repeats it\n{out}\n{err}\n{console}"
+    tap.result(code == 0 and "alive" in out, f"calls, seed {seed}: the node lives", report)
     made = re.findall(r"^calls (\d+) workers (\d+).* witness (\d+)$", out, re.M)
     total = sum(int(m[0]) for m in made)
-    tap.result(len(made) == 3 and total >= CALLS, f"calls: {total} hostile calls", report)
+    tap.result(len(made) == 3 and total >= CALLS + SWEEP, f"calls: {total} hostile calls", report)
     tap.result(len(made) == 3 and all(m[2] == "0" for m in made),
                "calls: another process's memory is whole", report)
     free = frees(out)
@@ -215,7 +220,8 @@ def main():
     tap = Tap()
     test_executables(tap)
     test_giants(tap)
-    test_calls(tap)
+    for boot in range(BOOTS):
+        test_calls(tap, SEED + 3 * boot)
     print(f"1..{tap.count}")
     return 1 if tap.failed else 0
 

@@ -1,22 +1,29 @@
-// Hostile system calls from a seed: badcalls SEED COUNT. Workers, one after another, make
-// COUNT calls in all: first every number 0 to 470 and 1,023 in turn, then random ones, with
-// pointers, sizes, descriptors and flags that a program should not give. A worker may die
-// of what it asks for; the next one goes on. A witness beside them keeps a pattern and must
-// find it whole. Left out: what ends or hurts others by right (exit, kill of others).
+// Hostile system calls from a seed: badcalls SEED COUNT [root]. Workers, one after another, make
+// COUNT calls in all: first every number 0 to 1,023 in turn, then random ones, with pointers,
+// sizes, descriptors and flags that a program should not give. A worker may die of what it asks
+// for; the next one goes on. A witness beside them keeps a pattern and must find it whole. Without
+// `root` they are another user's, who tries to kill all others too: first it is seen that he may
+// do none of what is another's right. Left out: exit, and as root the kill of others.
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define NUMBERS 472u                 // 0..470, and 1,023 as the last
+#define NUMBERS 1024u
+#define KNOWN 471u                   // Linux gives numbers below this one
+#define UNPRIVILEGED 1000u
 #define SWEEPS 6u                    // of all numbers, before the random ones
 #define CALLS_A_WORKER 200u
 #define WORKER_LIMIT_US 400000       // a worker that waits for ever is ended
@@ -30,7 +37,8 @@ static struct shared *shared;
 static uint64_t state;
 static uint8_t *edge;                // a page, the next one not mapped
 static uint8_t *read_only;
-static pid_t worker;
+static pid_t worker, watcher;
+static int privileged;
 static char long_name[5000];
 
 static uint64_t next(void) {
@@ -113,14 +121,19 @@ static int waits(uint64_t nr) {
     return 0;
 }
 
+static uint64_t victim(void) {
+    const uint64_t others[] = {1, ~0ull, (uint64_t)getppid(), (uint64_t)watcher};
+    return privileged ? 0x7fffffff : others[below(sizeof others / sizeof *others)];
+}
+
 // Numbers and arguments of one call; false where it would end or hurt others by right.
 static int choose(uint64_t index, uint64_t *nr, uint64_t a[6]) {
-    const uint64_t n = index < SWEEPS * NUMBERS ? index % NUMBERS : below(NUMBERS);
-    *nr = n == NUMBERS - 1 ? 1023 : n;
+    const uint64_t known = below(8) ? KNOWN : NUMBERS;
+    *nr = index < SWEEPS * NUMBERS ? index % NUMBERS : below(known);
     for (unsigned i = 0; i < 6; i++) a[i] = argument(i);
     if (*nr == 60 || *nr == 231) return 0;                       // exit, exit_group
     if (index >= SWEEPS * NUMBERS && waits(*nr) && below(10)) return 0;
-    if (*nr == 62 || *nr == 200) a[0] = below(2) ? (uint64_t)getpid() : 0x7fffffff;
+    if (*nr == 62 || *nr == 200) a[0] = below(2) ? (uint64_t)getpid() : victim();
     if (*nr == 234) a[0] = 0x7fffffff, a[1] = below(2) ? (uint64_t)getpid() : 0x7ffffffe;
     if ((*nr == 62 || *nr == 200) && below(4)) a[1] = 65 + below(1000);
     return 1;
@@ -145,6 +158,7 @@ static void worker_setup(void) {
         const uint64_t v = below(3) ? below(100) : pointer();
         memcpy(edge + 8 * i, &v, 8);
     }
+    if (!privileged && (setgid(UNPRIVILEGED) || setuid(UNPRIVILEGED))) _exit(3);
 }
 
 static _Noreturn void work(uint64_t seed, uint64_t first, uint64_t count) {
@@ -192,18 +206,44 @@ static void timer(long us) {
     setitimer(ITIMER_REAL, &t, NULL);
 }
 
+// What the unprivileged user must not do, by name. Its exit says how many were not refused.
+static _Noreturn void refusals(void) {
+    int wrong = 0;
+    if (setgid(UNPRIVILEGED) || setuid(UNPRIVILEGED)) _exit(100);
+    wrong += kill(watcher, SIGKILL) != -1 || errno != EPERM;
+    wrong += kill(watcher, 0) != -1 || errno != EPERM;
+    wrong += kill(1, SIGTERM) != -1 || errno != EPERM;
+    wrong += kill(-1, SIGKILL) != -1 || errno != EPERM;
+    wrong += sigqueue(watcher, SIGKILL, (union sigval){0}) != -1 || errno != EPERM;
+    wrong += syscall(SYS_tgkill, watcher, watcher, SIGKILL) != -1 || errno != EPERM;
+    wrong += setpriority(PRIO_PROCESS, (id_t)watcher, 19) != -1 || errno != EPERM;
+    wrong += setpriority(PRIO_PROCESS, 0, -1) != -1 || errno != EACCES;
+    wrong += mount("x", "/mnt/x", "9p", 0, "trans=fd") != -1 || errno != EPERM;
+    wrong += umount2("/mnt/x", 0) != -1 || errno != EPERM;
+    wrong += setuid(0) != -1 || errno != EPERM;
+    wrong += setgroups(0, NULL) != -1 || errno != EPERM;
+    _exit(wrong);
+}
+
 int main(int argc, char **argv) {
-    if (argc != 3) return 2;
+    if (argc != 3 && argc != 4) return 2;
+    privileged = argc == 4;
     const uint64_t seed = strtoull(argv[1], NULL, 10), count = strtoull(argv[2], NULL, 10);
     int ends[2], status;
     mkdir("/tmp/bad", 0755);
     if (chdir("/tmp/bad") || pipe(ends)) return 2;
     memset(long_name, 'n', sizeof long_name - 1);
     shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    const pid_t watcher = fork();
+    watcher = fork();
     if (watcher == 0) {
         close(ends[1]);
         witness(ends[0]);
+    }
+    worker = fork();
+    if (worker == 0) refusals();
+    if (waitpid(worker, &status, 0) != worker || status != 0) {
+        printf("refusals: wait status %#x\n", (unsigned)status);
+        return 1;
     }
     signal(SIGALRM, too_long);
     uint64_t done = 0, workers = 0, killed = 0, late = 0;
