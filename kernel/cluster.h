@@ -54,6 +54,7 @@ struct cluster_frame_read {
     paddr_t remote, local;           // frames; local: pinned until done
     u32 desc_index;                  // at that node
     u64 expected;                    // its owner word
+    bool any_owner;                  // that word says nothing about the frame: a shared page
     void (*done)(void *ctx, status_t status);
     void *ctx;
 };
@@ -80,6 +81,9 @@ void cluster_load_init(void);        // boot, after cluster_init
 status_t cluster_send(u32 node, const struct cluster_msg *m);
 // Who takes the messages about one process (MSG_LOCATION, MSG_MOVE .. MSG_CHILD). Boot.
 void cluster_on_process(void (*rx)(u8 from, const struct cluster_msg *m));
+
+// Who takes MSG_SHARE. Boot.
+void cluster_on_share(void (*rx)(u32 from, const struct share_msg *m));
 
 // Who takes MSG_REFS. Boot.
 void cluster_on_refs(void (*rx)(u8 from, const struct cluster_msg *m));

@@ -34,6 +34,7 @@ static void *frames_page(void *ctx, u64 iova, u32 access, bool *stable, paddr_t 
     case FRAME_USER:
     case FRAME_TABLE:
     case FRAME_DESC:
+    case FRAME_SHARED:
     case FRAME_CACHE: return phys_to_virt(paddr(iova));
     case FRAME_FREE:
     case FRAME_KERNEL:
@@ -264,6 +265,7 @@ void cluster_on_process(void (*rx)(u8 from, const struct cluster_msg *m)) {
     cluster.process = rx;
 }
 
+void cluster_on_share(void (*rx)(u32 from, const struct share_msg *m)) { cluster.share = rx; }
 void cluster_on_refs(void (*rx)(u8 from, const struct cluster_msg *m)) { cluster.refs = rx; }
 
 u32 cluster_frames_key(u32 node) {
@@ -391,6 +393,9 @@ static void rx_member(struct peer *p, const struct cluster_msg *m) {
     case MSG_ROSTER: roster_take(p, m); return;
     case MSG_REFS:
         if (cluster.refs) cluster.refs(p->node, m);
+        return;
+    case MSG_SHARE:
+        if (cluster.share) cluster.share(p->node, &m->share);
         return;
     case MSG_LOCATION:
     case MSG_MOVE:

@@ -151,6 +151,7 @@ struct cluster {
     struct cluster_bulk_ops bulk;
     void (*process)(u8 from, const struct cluster_msg *m);
     void (*refs)(u8 from, const struct cluster_msg *m);
+    void (*share)(u32 from, const struct share_msg *m);
 };
 extern struct cluster cluster;
 

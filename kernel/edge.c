@@ -7,6 +7,7 @@
 #include "kernel/may_run.h"
 #include "kernel/placement.h"
 #include "kernel/proc.h"
+#include "kernel/share_map.h"
 #include "kernel/signal.h"
 #include "kernel/storm.h"
 #include "kernel/syscall/syscall.h"
@@ -169,7 +170,8 @@ void proc_detach(struct proc *p) {
     runq_charge(p, ran_ns);
     if (p->state == PROC_RUNNING) p->state = PROC_READY;
     if (p->state == PROC_READY) runq_put(p);
-    if (p->freeze_wanted || p->cl.arrived) edge_request(EDGE_NETPOLL);   // may be touched now
+    if (p->freeze_wanted || p->cl.arrived || p->cl.unmap)
+        edge_request(EDGE_NETPOLL);              // may be touched now
     spin_unlock(&proc_lock);
 }
 
@@ -196,6 +198,7 @@ static bool may_return(struct proc *p) {
     const bool slice_over = p->slice_over;
     if (!settle(p, slice_over)) return false;
     if (p->cl.arrived || p->cl.fresh) proc_hooks.edge(p);
+    if (p->cl.unmap) share_map_edge(p);
     if (p->placing.due) placement_edge(p);
     if (storm_has(p)) storm_edge(p);
     if (p->freeze_wanted && proc_hooks.freeze && proc_hooks.freeze(p)) return false;

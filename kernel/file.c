@@ -9,6 +9,7 @@
 #include "kernel/klog.h"
 #include "kernel/options.h"
 #include "kernel/proc_path.h"
+#include "kernel/share_map.h"
 #include "mm/kmem.h"
 
 #define PATH_LINKS_MAX 40u
@@ -28,11 +29,15 @@ static void load_module(struct object *root, const char *name) {
     if (s != S_OK) klog("%s: malformed or too large (%d); files up to there are kept", name, s);
 }
 
-static enum fault_result hook_file_page(struct object_id file, u64 offset, bool shared,
-                                        paddr_t *out) {
-    struct p9_call c = {.type = P9_TPAGE, .object = file, .offset = offset, .flags = shared};
+static enum fault_result hook_file_page(struct object_id file, u64 offset,
+                                        enum file_page_kind kind, struct file_page *out) {
+    static const u32 flags[] = {[FILE_PAGE_PRIVATE] = 0, [FILE_PAGE_READ] = P9_PAGE_SHARED,
+                                [FILE_PAGE_WRITE] = P9_PAGE_SHARED | P9_PAGE_WRITE};
+    if (kind != FILE_PAGE_PRIVATE && file.node != node_id)
+        return share_map_page(file, offset, kind == FILE_PAGE_WRITE, out);
+    struct p9_call c = {.type = P9_TPAGE, .object = file, .offset = offset, .flags = flags[kind]};
     status_t s = file_call(&c);
-    *out = paddr(c.result);
+    *out = (struct file_page){paddr(c.result), c.value != 0};
     if (s == S_OK) return FAULT_DONE;
     return s == S_RESTART ? FAULT_WAIT : s == E_NOMEM ? FAULT_NOMEM : FAULT_BUS;
 }

@@ -22,6 +22,7 @@
 #include "kernel/proc_index.h"
 #include "kernel/remote_files.h"
 #include "kernel/remote_page.h"
+#include "kernel/share_map.h"
 #include "kernel/signal.h"
 #include "kernel/thread.h"
 #include "kernel/time.h"
@@ -49,7 +50,7 @@ u32 migrate_taken_count(void) { return taken_count; }
 static status_t freeze_check(const struct proc *p) {
     const struct proc_desc *d = proc_desc(p);
     for (u32 i = 0; i < d->vma_count; i++)
-        if (vma_at(d, i)->flags & VMA_SHARED) return E_BUSY;   // one writable copy: not yet
+        if (vma_at(d, i)->flags & VMA_DEVICE) return E_BUSY;   // that memory is this node's
     if (d->flags & PROC_FLAG_VFORK) return E_BUSY;             // its parent waits for it
     return S_OK;
 }
@@ -556,18 +557,20 @@ static void on_exit(struct proc *p) {
 static void poll(void *ctx, u64 now_ns) {
     (void)ctx;
     migrate_poll(now_ns);
+    share_map_poll(now_ns);
     whereabouts_poll(now_ns);
 }
 
 static u64 deadline_ns(void *ctx) {
     (void)ctx;
-    if (list_empty(&migrate_moves) && !whereabouts_waits() && !remote_page_waits())
-        return move_request_deadline_ns();       // every packet comes this way
     u64 now = time_now_ns();
+    const u64 shares_at = share_map_deadline_ns(now);
+    if (list_empty(&migrate_moves) && !whereabouts_waits() && !remote_page_waits())
+        return MIN(move_request_deadline_ns(), shares_at);   // every packet comes this way
     u64 moves_at = list_empty(&migrate_moves) ? ~0ull : now + RETRY_NS;
     u64 exits_at = whereabouts_deadline_ns(now);
     u64 drains_at = remote_page_waits() ? now + RETRY_NS : ~0ull;
-    return MIN(MIN(moves_at, move_request_deadline_ns()), MIN(exits_at, drains_at));
+    return MIN(MIN(MIN(moves_at, move_request_deadline_ns()), MIN(exits_at, drains_at)), shares_at);
 }
 
 static void member_changed(void *ctx, u32 node, bool up) {
@@ -576,6 +579,7 @@ static void member_changed(void *ctx, u32 node, bool up) {
     move_request_peer_down((u8)node);
     placement_peer_down((u8)node);
     where_peer_down((u8)node);
+    share_map_peer_down(node);
 }
 
 static u64 tsc_to_us(const void *tsc) { return *(const u64 *)tsc / (time_tsc_hz() / 1000000); }
@@ -609,6 +613,7 @@ void migrate_init(void) {
     proc_hooks.edge = remote_page_edge;
     remote_page_init();
     whereabouts_init();
+    share_map_init();
     migrate_host(&host);
     cluster_set_host(&host);
     cluster_watch(member_changed, NULL);

@@ -63,6 +63,7 @@ struct proc_cluster {
     bool draining, drain_seen, drain_report;
     bool arrived;                    // pages came while it ran: install at its edge
     bool fresh;                      // no instruction has run here yet: the drain waits
+    bool unmap;                      // shared pages are to be unmapped at its edge: share_map.c
     bool ended;                      // what still comes is thrown away
     bool children_coming;            // its giver still names its children: whereabouts.c
     bool orphaned;                   // its parent ended while it was frozen: to be told so
@@ -73,6 +74,7 @@ struct proc_cluster {
     u32 fresh_fetches;               // READs that its first instruction needed
     u64 generation;                  // of its stay in this place; 0: none
     u32 fetches;                     // READs that are out
+    u64 unmapped;                    // up to that one they are
     u64 drain_va;                    // where the drain goes on
     struct list_node move;           // the list of moves wanted, or of ends to report
     struct list_node attention;      // remote_page.c's

@@ -59,6 +59,7 @@ struct handle {
 #define PROC_FLAG_TSC 8u             // moved: its RDTSC traps, and goes on from its first node's
 #define PROC_FLAG_PAGE_WAIT 16u      // its call waits for a page of its own, nothing else
 #define PROC_FLAG_STORM 32u            // a test moves it on and on (kernel/storm.h)
+#define PROC_FLAG_SHARES 64u         // it has, or had, a shared mapping
 #define PROC_FLAG_FRESH 4u           // its program has executed no instruction: `cpu` is unset
 #define HANDLES_PER_FRAME (PAGE_SIZE / sizeof(struct handle))
 #define HANDLES_MAX (PROC_HANDLE_FRAMES * HANDLES_PER_FRAME)
@@ -75,7 +76,8 @@ struct vma {
     u64 file_offset;                 // bytes, of `start`
     u64 file_bytes;                  // bytes from `start` that the file backs; zero beyond
 };
-enum vma_flags { VMA_SHARED = 1, VMA_STACK = 2, VMA_HEAP = 4 };
+enum vma_flags { VMA_SHARED = 1, VMA_STACK = 2, VMA_HEAP = 4,
+                 VMA_DEVICE = 8 };   // a device's memory: it keeps the process on its node
 #define VMAS_PER_FRAME (PAGE_SIZE / sizeof(struct vma))
 #define VMAS_MAX (PROC_MAP_FRAMES * VMAS_PER_FRAME)
 

@@ -137,13 +137,15 @@ status_t remote_call_take_data(struct remote_call *r, struct p9_call *c) {
     } else if (c->type == P9_TWRITE && c->count > ENVELOPE_INLINE_MAX &&
                !remote_call_is_user_here(c) && !data_is_user_frames(&c->data)) {
         return data_to_user_frames(r, c);
-    } else if (c->data.buffer) {
+    } else if (c->data.buffer || !data_is_user_frames(&c->data)) {
+        // Pages of a shared mapping may be another node's when the reply comes: it waits in a
+        // buffer of its own for the process, which takes it into the pages that are here then.
         r->bounce_bytes = MAX(c->count, 16u);
         r->bounce = kmem_alloc(r->bounce_bytes);
         r->call.data = (struct p9_data){.buffer = r->bounce};
         if (!r->bounce) return E_NOMEM;
         if (c->type == P9_TWRITE || c->type == P9_TIOCTL)
-            memcpy(r->bounce, c->data.buffer, c->count);
+            (void)data_get(c, 0, r->bounce, c->count);
     } else {
         frames_hold(&r->call, true);
     }

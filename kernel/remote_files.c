@@ -189,9 +189,9 @@ static void results_give(struct remote_call *r, struct proc *p, struct p9_call *
     out.name = c->name;
     out.name2 = c->name2;
     out.data = c->data;
-    if (r->bounce && c->data.buffer && out.status == S_OK && c->type != P9_TWRITE) {
+    if (r->bounce && out.status == S_OK && c->type != P9_TWRITE) {
         u64 len = c->type == P9_TIOCTL ? out.count : out.result;
-        memcpy(c->data.buffer, r->bounce, MIN(len, r->bounce_bytes));
+        (void)data_put(c, 0, r->bounce, MIN(len, r->bounce_bytes));
     }
     *c = out;
     remote_drive_note(c);

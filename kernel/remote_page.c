@@ -54,11 +54,13 @@ static pte_t *entry_of(const struct proc_desc *d, u64 va, u32 level) {
     return &table[index_at(va, level + 1)];
 }
 
-// Entries of a table read from `node`: what was present there is remote here.
+// Entries of a table read from `node`: what was present there is remote here. Pages of shared
+// mappings are asked of their file's home when they are used.
 static void table_translate(pte_t *table, u32 count, u32 level, u8 node) {
     enum npte_kind kind = level == 1 ? NPTE_REMOTE_PAGE : NPTE_REMOTE_TABLE;
     for (u32 i = 0; i < count; i++)
-        if (table[i] & PTE_P) table[i] = npte_make(kind, node, pte_frame(table[i]), table[i]);
+        if (level == 1 && (table[i] & PTE_SHARED)) table[i] = 0;
+        else if (table[i] & PTE_P) table[i] = npte_make(kind, node, pte_frame(table[i]), table[i]);
 }
 
 void remote_page_translate_root(struct proc *p, u8 node) {

@@ -160,7 +160,6 @@ static pte_t entry_protect(pte_t e, u32 prot) {
     if (prot) e |= PTE_U;
     if (!(prot & PROT_EXEC_BIT)) e |= pt_no_exec();
     if (!writable && (e & PTE_W)) e = (e & ~PTE_W) | ((e & PTE_SHARED) ? 0 : PTE_COW);
-    if (writable && (e & PTE_SHARED)) e |= PTE_W;
     if (writable && !(e & PTE_SHARED)) e = (e & PTE_W) ? e : e | PTE_COW;
     return e;
 }

@@ -34,11 +34,16 @@ struct fault_remote {
     pte_t *entry;                   // names it; to be replaced
 };
 
+// What a page of a file is wanted for. Shared ones have one writable copy in the cluster.
+enum file_page_kind { FILE_PAGE_PRIVATE, FILE_PAGE_READ, FILE_PAGE_WRITE };
+struct file_page { paddr_t frame; bool writable; };   // writable: to a shared mapping, now
+
 struct aspace_hooks {
     void (*file_ref)(struct object_id file);
     void (*file_unref)(struct object_id file);
-    // The frame with the page at `offset`, with a reference for the caller.
-    enum fault_result (*file_page)(struct object_id file, u64 offset, bool shared, paddr_t *out);
+    // The page at `offset`; *out with a reference for the caller.
+    enum fault_result (*file_page)(struct object_id file, u64 offset, enum file_page_kind kind,
+                                   struct file_page *out);
     // NULL: remote pages are lost.
     enum fault_result (*remote_fetch)(struct proc_desc *d, const struct fault_remote *r);
 };

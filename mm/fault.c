@@ -54,20 +54,24 @@ static enum fault_result fault_cow(const struct proc_desc *d, const struct vma *
 
 // First touch of a page that a file backs. Whole pages are mapped from the file's own
 // frame; the page on which the file part ends is copied and its rest is zero.
-static enum fault_result fill_file(struct proc_desc *d, const struct vma *v, u64 va, pte_t *e) {
+static enum fault_result fill_file(struct proc_desc *d, const struct vma *v, u64 va, bool write,
+                                   pte_t *e) {
     u64 at = va - v->start;
     bool shared = (v->flags & VMA_SHARED) != 0;
-    paddr_t frame;
-    enum fault_result r = aspace_hooks.file_page(v->file, v->file_offset + at, shared, &frame);
+    struct file_page page = {0};
+    enum fault_result r = aspace_hooks.file_page(
+        v->file, v->file_offset + at,
+        !shared ? FILE_PAGE_PRIVATE : write ? FILE_PAGE_WRITE : FILE_PAGE_READ, &page);
     if (r != FAULT_DONE) return r;
     u64 valid = v->file_bytes - at;
     if (valid >= PAGE_SIZE || shared) {
-        *e = shared ? entry_make(v, frame, (v->prot & PROT_WRITE_BIT) != 0, PTE_SHARED)
-                    : entry_make(v, frame, false, PTE_COW);
+        bool writable = page.writable && (v->prot & PROT_WRITE_BIT);
+        *e = shared ? entry_make(v, page.frame, writable, PTE_SHARED)
+                    : entry_make(v, page.frame, false, PTE_COW);
     } else {
         paddr_t copy = may_take_frame(d) ? frame_alloc(FRAME_USER) : paddr(0);
-        if (copy.v) memcpy(phys_to_virt(copy), phys_to_virt(frame), valid);
-        frame_unref(frame);
+        if (copy.v) memcpy(phys_to_virt(copy), phys_to_virt(page.frame), valid);
+        frame_unref(page.frame);
         if (copy.v == 0) return FAULT_NOMEM;
         *e = entry_make(v, copy, (v->prot & PROT_WRITE_BIT) != 0, 0);
     }
@@ -75,8 +79,10 @@ static enum fault_result fill_file(struct proc_desc *d, const struct vma *v, u64
     return FAULT_DONE;
 }
 
-static enum fault_result fill(struct proc_desc *d, const struct vma *v, u64 va, pte_t *e) {
-    if (v->file.generation && va - v->start < v->file_bytes) return fill_file(d, v, va, e);
+static enum fault_result fill(struct proc_desc *d, const struct vma *v, u64 va, bool write,
+                              pte_t *e) {
+    if (v->file.generation && va - v->start < v->file_bytes)
+        return fill_file(d, v, va, write, e);
     paddr_t frame = may_take_frame(d) ? frame_alloc(FRAME_USER) : paddr(0);
     if (frame.v == 0) return FAULT_NOMEM;
     *e = entry_make(v, frame, (v->prot & PROT_WRITE_BIT) != 0, 0);
@@ -117,12 +123,20 @@ enum fault_result fault_handle(struct proc_desc *d, u64 va, enum fault_access ac
             if (r != FAULT_DONE) return r;
             break;
         case NPTE_NONE:
-            r = fill(d, v, va, e);
+            r = fill(d, v, va, access == ACCESS_WRITE, e);
             if (r != FAULT_DONE) return r;
             break;
         default:
             return FAULT_BUS;
         }
+    }
+    if (access == ACCESS_WRITE && !(*e & PTE_W) && (*e & PTE_SHARED)) {
+        frame_unref(pte_frame(*e));              // a copy to read: ask for the one to write
+        *e = 0;
+        pt_flush_page(va);
+        if (d->pages_resident) d->pages_resident--;
+        r = fill(d, v, va, true, e);
+        if (r != FAULT_DONE) return r;
     }
     if (access == ACCESS_WRITE && !(*e & PTE_W)) return fault_cow(d, v, va, e);
     if (!entry_allows(*e, access)) {             // the map allows it: the entry is behind

@@ -17,6 +17,7 @@ static inline paddr_t virt_to_phys(const void *va) { return paddr((u64)va - DIRE
 enum frame_use {
     FRAME_FREE = 0, FRAME_KERNEL, FRAME_DMA, FRAME_FILE,    // never readable by peers
     FRAME_USER, FRAME_TABLE, FRAME_DESC, FRAME_CACHE,       // readable by members (READ only)
+    FRAME_SHARED,                                           // the same, of a shared mapping
 };
 
 // A zeroed frame with one reference; paddr 0 where there is none left.

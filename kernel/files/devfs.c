@@ -149,6 +149,7 @@ static status_t dev_page(const struct dev_node *n, struct p9_call *c) {
     if (s != S_OK) return s;
     frame_ref(frame);
     c->result = frame.v;
+    c->value = 1;                    // writable
     return S_OK;
 }
 

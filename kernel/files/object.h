@@ -9,8 +9,10 @@
 #include "sched/account.h"
 
 // Private call, never on the wire: the frame that holds the page at `offset`, with a
-// reference, in `result`; flags = 1 for a shared mapping.
+// reference, in `result`; for a shared mapping `value` says whether it may be written to now.
 #define P9_TPAGE 212
+#define P9_PAGE_SHARED 1u            // flags
+#define P9_PAGE_WRITE 2u             // shared, and to be written to
 
 // O_ flags as Linux x86-64 has them. Source: asm-generic/fcntl.h (numbers).
 enum {

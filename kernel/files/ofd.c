@@ -85,6 +85,11 @@ static status_t ofd_call(struct object *o, struct p9_call *c) {
         f->flags = (f->flags & ~(u32)(O_APPEND | O_NONBLOCK)) |
                    (c->flags & (O_APPEND | O_NONBLOCK));
         return S_OK;
+    case P9_TWALK:                               // a clone: the file itself
+        if (c->name) break;
+        object_get(f->file);
+        c->made = object_id_of(f->file);
+        return S_OK;
     case P9_TFSYNC: c->flags = f->flags; break;
     case P9_TIOCTL:                              // what it tells replaces reads
         if (c->flags == DRIVE_IOC_MAP && (f->flags & O_ACCMODE) == O_WRONLY) return E_BADF;

@@ -132,9 +132,11 @@ static u32 quick_read(struct pipe *p, const struct pipe_io *io) {
     return len;
 }
 
-// An empty pipe: p waits and offers its page, where nothing else is to be said.
+// An empty pipe: p waits and offers its page, where nothing else is to be said. A page of a
+// shared mapping may be another node's when the bytes come.
 static bool quick_wait(struct pipe *pipe, struct proc *p, const struct pipe_io *io) {
     if (pipe->write.opens == 0 || used(pipe) != 0) return false;
+    if (frame_use_of(paddr(virt_to_phys(io->at).v & ~PAGE_MASK)) != FRAME_USER) return false;
     spin_lock(&proc_lock);
     wait_on_locked(&pipe->readers, p, false);
     p->offer = (struct wait_offer){io->at, io->len, 0};

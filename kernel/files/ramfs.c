@@ -7,6 +7,7 @@
 #include "base/string.h"
 #include "kernel/files/object.h"
 #include "kernel/files/ramfs.h"
+#include "kernel/share_map.h"
 #include "kernel/x86/cpu.h"
 #include "mm/frame.h"
 #include "mm/kmem.h"
@@ -101,6 +102,7 @@ static void pages_drop(struct ramfs_node *n, u64 from_page) {
 
 static void ramfs_release(struct object *o) {
     struct ramfs_node *n = node_of(o);
+    share_map_gone(o);
     pages_drop(n, 0);
     if (n->target) kmem_free(n->target, strlen(n->target) + 1);
     kmem_free(n, sizeof *n);
@@ -123,9 +125,21 @@ static u8 *page_for_write(struct ramfs_node *n, u64 page) {
     return phys_to_virt(frame);
 }
 
+// All pages of the range are this node's, to read or to write, for as long as the lock is held.
+static status_t range_is_here(const struct ramfs_node *n, u64 offset, u64 count, bool write) {
+    if (!n->shared || count == 0) return S_OK;
+    for (u64 page = offset / PAGE_SIZE; page <= (offset + count - 1) / PAGE_SIZE; page++) {
+        const status_t s = share_map_may(&n->object, page, write);
+        if (s != S_OK) return s;
+    }
+    return S_OK;
+}
+
 static status_t do_write(struct ramfs_node *n, struct p9_call *c) {
     if (is_type(n, S_IFDIR)) return E_ISDIR;
     if (c->offset > RAMFS_SIZE_MAX || c->count > RAMFS_SIZE_MAX - c->offset) return E_FBIG;
+    const status_t s = range_is_here(n, c->offset, c->count, true);
+    if (s != S_OK) return s;
     while (c->result < c->count) {
         u64 at = c->offset + c->result, in_page = at & PAGE_MASK;
         u64 len = MIN(PAGE_SIZE - in_page, c->count - c->result);
@@ -143,6 +157,8 @@ static status_t do_read(struct ramfs_node *n, struct p9_call *c) {
     if (is_type(n, S_IFDIR)) return E_ISDIR;
     if (c->offset >= n->size) return S_OK;
     u64 count = MIN(c->count, n->size - c->offset);
+    const status_t s = range_is_here(n, c->offset, count, false);
+    if (s != S_OK) return s;
     while (c->result < count) {
         u64 at = c->offset + c->result, in_page = at & PAGE_MASK;
         u64 len = MIN(PAGE_SIZE - in_page, count - c->result);
@@ -166,7 +182,14 @@ static status_t do_page(struct ramfs_node *n, struct p9_call *c) {
     if (!*slot) {
         if (!page_for_write(n, c->offset / PAGE_SIZE)) return E_NOMEM;
     }
-    if (c->flags & 1) n->shared = true;
+    const u64 page = c->offset / PAGE_SIZE;
+    const status_t s = share_map_may(&n->object, page, (c->flags & P9_PAGE_WRITE) != 0);
+    if (s != S_OK) return s;
+    if (c->flags & P9_PAGE_SHARED) {
+        n->shared = true;
+        frame_set_use(paddr(*slot), FRAME_SHARED);
+        c->value = share_map_writable(&n->object, page);
+    }
     frame_ref(paddr(*slot));
     c->result = *slot;
     return S_OK;
@@ -177,6 +200,8 @@ static status_t set_size(struct ramfs_node *n, u64 size) {
     if (!is_type(n, S_IFREG)) return E_INVAL;
     if (size > RAMFS_SIZE_MAX) return E_FBIG;
     if (size < n->size) {
+        const status_t s = n->shared ? share_map_cut(&n->object, size / PAGE_SIZE) : S_OK;
+        if (s != S_OK) return s;
         pages_drop(n, (size + PAGE_MASK) / PAGE_SIZE);
         u64 *slot = page_slot(n, size / PAGE_SIZE, false);
         if ((size & PAGE_MASK) && slot && *slot) {

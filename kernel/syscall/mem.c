@@ -35,6 +35,27 @@ static bool device_maps(struct object_id device, u64 offset, const struct vma *v
     return true;
 }
 
+// A shared mapping names the file itself, so that all who map it mean the same pages, however
+// they opened it. *made: v->file is a reference to be given back.
+static status_t share_file(struct object_id open, struct vma *v, bool *made) {
+    struct p9_call flags = {.type = P9_TGETFL, .object = open};
+    struct p9_call clone = {.type = P9_TWALK, .object = open};
+    status_t s = file_call(&flags);
+    if (s != S_OK) return s;
+    const u32 mode = flags.flags & O_ACCMODE;
+    if (mode == O_WRONLY || ((v->prot & PROT_WRITE_BIT) && mode != O_RDWR)) return E_ACCES;
+    if (object_is_user(open)) {                  // the kernel keeps no pages of such a file
+        if (v->prot & PROT_WRITE_BIT) return E_NODEV;
+        v->flags &= ~(u32)VMA_SHARED;
+        return S_OK;
+    }
+    s = file_call(&clone);
+    if (s != S_OK) return s;
+    v->file = clone.made;
+    *made = true;
+    return S_OK;
+}
+
 // What backs the mapping: a file by handle, a nameless file for shared memory, nothing.
 static status_t choose_file(struct proc *p, const u64 *a, u64 len, struct vma *v, bool *temporary) {
     *temporary = false;
@@ -44,9 +65,13 @@ static status_t choose_file(struct proc *p, const u64 *a, u64 len, struct vma *v
         struct p9_call c = {.type = P9_TGETATTR, .object = h->object};
         status_t s = file_call(&c);
         if (s != S_OK) return s;
-        if ((c.attr.mode & S_IFMT) != S_IFREG && !device_maps(h->object, a[5], v)) return E_NODEV;
+        const bool regular = (c.attr.mode & S_IFMT) == S_IFREG;
+        if (!regular && !device_maps(h->object, a[5], v)) return E_NODEV;
         v->file = h->object;
         v->file_offset = a[5];
+        if (!regular) v->flags |= VMA_DEVICE;
+        else if (v->flags & VMA_SHARED) s = share_file(h->object, v, temporary);
+        if (s != S_OK) return s;
     } else if (v->flags & VMA_SHARED) {
         spin_lock(&files_lock);
         struct object *o = ramfs_anonymous();
@@ -74,6 +99,7 @@ SYSCALL(mmap) {
     if (s == S_OK) s = choose_place(p, a, len, &v.start);
     v.end = v.start + len;
     if (s == S_OK) s = vma_insert(proc_desc(p), &v);
+    if (s == S_OK && (v.flags & VMA_SHARED)) proc_desc(p)->flags |= PROC_FLAG_SHARES;
     if (temporary) object_clunk(v.file);
     return s == S_OK ? (i64)v.start : s;
 }

@@ -107,6 +107,18 @@ static void walk_clock(struct walk *w, struct clock_answer *a) {
     walk_u64(w, &a->error_ns);
 }
 
+static void walk_share(struct walk *w, struct share_msg *m) {
+    walk_u8(w, &m->op);
+    walk_u8(w, &m->right);
+    walk_status(w, &m->status);
+    walk_u32(w, &m->serial);
+    walk_u32(w, &m->key.home);
+    walk_u32(w, &m->key.index);
+    walk_u64(w, &m->key.generation);
+    walk_u64(w, &m->key.page);
+    walk_u64(w, &m->frame);
+}
+
 static void walk_refs(struct walk *w, struct cluster_msg *m) {
     walk_u8(w, &m->refs.from);
     walk_u32(w, &m->refs.incarnation);
@@ -173,6 +185,7 @@ static void walk_body(struct walk *w, struct cluster_msg *m) {
         return;
     case MSG_ROSTER: walk_roster(w, m); return;
     case MSG_REFS: walk_refs(w, m); return;
+    case MSG_SHARE: walk_share(w, &m->share); return;
     case MSG_CLOCK_ASK:
     case MSG_CLOCK: walk_clock(w, &m->clock); return;
     case MSG_CALL: walk_call(w, m); return;

@@ -9,6 +9,7 @@
 #include "proto/cluster/clock.h"
 #include "proto/cluster/cpu_caps.h"
 #include "proto/cluster/roster.h"
+#include "proto/cluster/share.h"
 
 #define CLUSTER_MSG_VERSION 1
 #define CLUSTER_MSG_HEAD 8
@@ -52,6 +53,7 @@ enum cluster_msg_type {
     MSG_WHERE_TOLD,     // pid, tag of the question, status S_OK: `node`, its `stay`th; E_SRCH:
                         // not here; E_AGAIN: ask again
     MSG_STOP,           // its child `ppid` stopped or goes on (wait_status), for its parent pid
+    MSG_SHARE,          // share: about one page of a shared mapping (share.h)
     MSG_TYPES,
 };
 
@@ -97,6 +99,7 @@ struct cluster_msg {
         } process;
         struct { u32 count; u64 word[STATUS_WORDS]; } stat;
         struct clock_answer clock;
+        struct share_msg share;
         struct {
             u32 count;
             struct msg_roster_row { u8 id; struct roster_row row; } entry[NODES_MAX];

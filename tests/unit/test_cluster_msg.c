@@ -33,6 +33,8 @@ START_TEST(test_messages) {
             m.refs.entry[MSG_REFS_MAX - 1].generation = 0x1122334455667788;
         } else if (type == MSG_CLOCK) {
             m.clock = (struct clock_answer){1, 2, 3, ~0ull, 1ull << 63};
+        } else if (type == MSG_SHARE) {
+            m.share = (struct share_msg){SHARE_HAVE, SHARE_READ, E_IO, 7, {3, 4, ~0ull, 5}, 4096};
         } else if (type == MSG_HOLDER_ACK || type == MSG_REFUSE) {
             m.image = (struct image_id){3, 17, 0xabcdef};
             m.status = E_NOENT;
@@ -55,6 +57,10 @@ START_TEST(test_messages) {
                              sizeof m.roster.entry[63]);
         } else if (type == MSG_CLOCK) {
             ck_assert_mem_eq(&out.clock, &m.clock, sizeof m.clock);
+        } else if (type == MSG_SHARE) {
+            ck_assert_int_eq(out.share.status, E_IO);
+            ck_assert_mem_eq(&out.share.key, &m.share.key, sizeof m.share.key);
+            ck_assert_uint_eq(out.share.frame, 4096);
         } else if (type == MSG_KEYS) {
             ck_assert_mem_eq(&out.keys, &m.keys, sizeof m.keys);
         }

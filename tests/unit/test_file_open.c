@@ -12,6 +12,7 @@
 #include "kernel/options.h"
 #include "kernel/proc_path.h"
 #include "kernel/uaccess.h"
+#include "kernel/share_map.h"
 #include "mm/frame.h"
 #include "mm/kmem.h"
 #include "tests/unit/suite_run.h"
@@ -49,6 +50,10 @@ void mountfs_init(void) {}
 bool proc_path_is_away(const struct p9_call *c) { return (void)c, false; }
 status_t proc_path_follow(struct p9_call *c) { return (void)c, E_NOENT; }
 status_t proc_path_open(struct p9_call *c) { return (void)c, E_NOENT; }
+enum fault_result share_map_page(struct object_id file, u64 offset, bool write,
+                                 struct file_page *out) {
+    return (void)file, (void)offset, (void)write, (void)out, FAULT_BUS;
+}
 struct object_id object_id_of(const struct object *o) { return (void)o, (struct object_id){0}; }
 status_t user_read_string(struct proc *p, u64 uva, char *to, u64 size_bytes) {
     (void)p, (void)uva, (void)to, (void)size_bytes;
