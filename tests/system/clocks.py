@@ -10,11 +10,12 @@ RTCS = ("2030-05-06T07:08:09", "2001-02-03")
 # one_id: 1 once both nodes have one clock. The shell may have begun before that and keeps its
 # time, and its own date is a child that never executes a program; `on` does.
 # running HOW WHAT: runs `HOW clocks until`, then WHAT with its $pid, then ends it and shows
-# what it said.
+# what it said. Who is to be that program says its pid, and so before the program is ready.
 FUNCTIONS = r"""
 one_id() { grep -h ^clock_id: /nodes/*/status | sort | uniq -c | grep -c "^ *2 "; }
 running() {
-    { $1 clocks until & echo $!; wait $!; } | { read pid; read ready; eval "$2"; kill $pid; cat; }
+    { sh -c 'echo $$; exec "$@"' sh $1 clocks until & wait $!; } |
+        { read pid; read ready; eval "$2"; kill $pid; cat; }
 }
 """
 
