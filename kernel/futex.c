@@ -1,9 +1,10 @@
 // Futexes. A word is named by what it is, not where it lies: (process, address) where it is
 // private memory, (object, offset) where it lies in a shared mapping, so a copied or fetched
 // frame changes nothing. A waiter is its thread's shadow on one list; who wakes it notes that
-// there, and its call, run again, ends with 0. One that runs again for another reason (a signal,
-// a move) looks at the word anew, and waits on or ends with EAGAIN, which each caller of futex
-// expects. Called by system calls and at the end of a thread. Lock: proc_lock.
+// there, and its call, run again, ends with 0, whatever else has come meanwhile: a signal, its
+// time, a move. One that runs again without having been woken looks at the word anew, and waits
+// on or ends with EAGAIN, which each caller of futex expects. Called by system calls and at the
+// end of a thread. Lock: proc_lock.
 // Spec: Linux futex(2), Documentation/locking/robust-futex-ABI.
 #include "kernel/futex.h"
 
@@ -43,6 +44,7 @@ static bool waits_for(const struct thread *t, const struct futex_key *k, u32 bit
 // `to` instead. How many in all.
 static u32 wake(const struct futex_key *k, u32 count, u32 bits, u32 move,
                 const struct futex_key *to) {
+    const bool same = to && to->a == k->a && to->b == k->b;
     u32 woken = 0, moved = 0;
     spin_lock(&proc_lock);
     LIST_FOR_EACH_SAFE(it, &futexes.head) {
@@ -50,15 +52,16 @@ static u32 wake(const struct futex_key *k, u32 count, u32 bits, u32 move,
         if (woken == count && moved == move) break;
         if (!waits_for(t, k, bits)) continue;
         if (woken < count) {
-            t->futex_woken = true;
+            thread_futex_woken(t);
             wait_wake_thread(t);
             woken++;
-        } else {
-            t->futex_key[0] = to->a, t->futex_key[1] = to->b;
-            list_remove(&t->wait);               // behind those that wait there already
-            list_push_back(&futexes.head, &t->wait);
-            moved++;
+            continue;
         }
+        moved++;
+        if (same) continue;                      // it would come by again, for ever
+        t->futex_key[0] = to->a, t->futex_key[1] = to->b;
+        list_remove(&t->wait);                   // behind those that wait there already
+        list_push_back(&futexes.head, &t->wait);
     }
     spin_unlock(&proc_lock);
     return woken + moved;
@@ -85,18 +88,27 @@ static status_t deadline_of(struct proc *p, const u64 *a, bool absolute, u64 *de
     return S_OK;
 }
 
+// Whether a waker chose the running thread, whose futex call has not ended yet: then that ends
+// with 0. True once only.
+bool futex_was_woken(struct proc *p) {
+    spin_lock(&proc_lock);
+    const bool woken = proc_desc(p)->futex_woken;
+    proc_desc(p)->futex_woken = 0;
+    spin_unlock(&proc_lock);
+    return woken;
+}
+
 static i64 futex_wait(struct proc *p, const u64 *a, const struct futex_key *k, u32 bits) {
     struct thread *t = p->thread;
     const bool absolute = (a[1] & FUTEX_CMD) == FUTEX_WAIT_BITSET;
     if (bits == 0) return E_INVAL;
-    if (proc_desc(p)->wait.step != 0 && t->futex_woken) return 0;
+    if (futex_was_woken(p)) return 0;
     u64 deadline_ns;
     u8 *word;
     status_t s = deadline_of(p, a, absolute, &deadline_ns);
     if (s == S_OK) s = user_page(p, a[0], ACCESS_READ, &word);
     if (s != S_OK) return s;
     spin_lock(&proc_lock);
-    t->futex_woken = false;
     t->futex_key[0] = k->a, t->futex_key[1] = k->b;
     t->futex_bits = bits;
     wait_on_locked(&futexes, p, false);
@@ -109,6 +121,7 @@ static i64 futex_wait(struct proc *p, const u64 *a, const struct futex_key *k, u
         return S_RESTART;
     }
     wait_cancel(p);
+    if (futex_was_woken(p)) return 0;            // who did counts on it
     return now != (u32)a[2] ? E_AGAIN : E_TIMEDOUT;
 }
 
@@ -177,31 +190,35 @@ SYSCALL(futex) {
 // --- robust locks ----------------------------------------------------------------------------
 
 // A lock of the thread that ends: marked, and one waiter woken.
-static status_t robust_one(struct proc *p, u64 uva) {
+//   pending  it was taking or giving back this one: given back, the waiter may not be woken yet
+static status_t robust_one(struct proc *p, u64 uva, u32 tid, bool pending) {
     u8 *at;
     if ((uva & 3) || uva >= USER_END) return E_FAULT;
     status_t s = user_page(p, uva, ACCESS_WRITE, &at);
     if (s != S_OK) return s;
     u32 *word = (u32 *)(void *)at, old = __atomic_load_n(word, __ATOMIC_SEQ_CST);
-    if ((old & FUTEX_TID_MASK) != proc_desc(p)->tid) return S_OK;
-    __atomic_store_n(word, (old & FUTEX_WAITERS) | FUTEX_OWNER_DIED, __ATOMIC_SEQ_CST);
+    if (pending && old == 0) futex_wake_at(p, uva, 1);
+    do {                                         // another process may mark that it waits
+        if ((old & FUTEX_TID_MASK) != tid) return S_OK;
+    } while (!__atomic_compare_exchange_n(word, &old, (old & FUTEX_WAITERS) | FUTEX_OWNER_DIED,
+                                          false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
     if (old & FUTEX_WAITERS) futex_wake_at(p, uva, 1);
     return S_OK;
 }
 
-// Marks the robust locks that p's running thread still holds. S_RESTART: a page is on its way;
-// all else is done, or the list is the user's own nonsense.
-status_t futex_robust_exit(struct proc *p) {
-    const u64 head = proc_desc(p)->robust_list;
+// Marks the robust locks that a thread of the current process still holds. S_RESTART: a page is
+// on its way; else all is done, or the list is the user's own nonsense.
+//   head  of its list, as set_robust_list gave it; 0: none
+status_t futex_robust_exit(struct proc *p, u64 head, u32 tid) {
     u64 words[3], next;                          // first lock, offset of its word, one pending
     if (head == 0) return S_OK;
     status_t s = user_read(p, head, words, sizeof words);
     next = words[0];
     for (u32 n = 0; s == S_OK && n < ROBUST_MAX && (next & ~1ull) != head; n++) {
         const u64 at = next & ~1ull;
-        if (at != (words[2] & ~1ull)) s = robust_one(p, at + words[1]);
+        if (at != (words[2] & ~1ull)) s = robust_one(p, at + words[1], tid, false);
         if (s == S_OK) s = user_read(p, at, &next, sizeof next);
     }
-    if (s == S_OK && words[2] != 0) s = robust_one(p, (words[2] & ~1ull) + words[1]);
+    if (s == S_OK && words[2] != 0) s = robust_one(p, (words[2] & ~1ull) + words[1], tid, true);
     return s == S_RESTART ? s : S_OK;
 }

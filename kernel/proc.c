@@ -350,7 +350,7 @@ void proc_exit(struct proc *p, i32 wait_status) {
     if (d->pid == (node_id << PID_NODE_SHIFT | 1)) {
         panic("init ended, wait status %#x", (u32)wait_status);
     }
-    (void)futex_robust_exit(p);                  // what another process shares with it
+    thread_robust_exit(p);
     if (d->clear_child_tid) {
         u32 zero = 0;
         (void)user_write(p, d->clear_child_tid, &zero, sizeof zero);

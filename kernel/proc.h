@@ -42,7 +42,6 @@ struct thread {
     bool woken;                      // since its call began to wait: it waits no more
     bool wait_uninterruptible;       // signals leave this wait alone
     bool reply_waits;                // a remote reply is taken before signals are delivered
-    bool futex_woken;                // its waiting call ends with 0 (kernel/futex.c)
     u32 futex_bits;
     u64 futex_key[2];
     struct list_node wait;           // a wait list

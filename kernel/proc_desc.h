@@ -15,7 +15,7 @@
 #include "proto/cluster/cpu_caps.h"
 
 #define PROC_DESC_SIZE 4096u
-#define PROC_DESC_VERSION 5u
+#define PROC_DESC_VERSION 6u
 #define PROC_XSAVE_MAX 2752u         // x87, SSE, AVX, AVX-512 and PKRU, standard format
 #define PROC_LENDERS_MAX 15
 #define PROC_NAME_MAX 16             // with the final 0, as Linux's comm
@@ -126,6 +126,7 @@ struct thread_entry {
     char name[PROC_NAME_MAX];
 };
 #define THREAD_IN_CALL 0x10000u      // a call waits and will run again
+#define THREAD_FUTEX_WOKEN 0x20000u  // that is a futex call, which ends with 0
 #define THREADS_PER_FRAME (PAGE_SIZE / sizeof(struct thread_entry))
 #define THREADS_MAX (PROC_THREAD_FRAMES * THREADS_PER_FRAME)
 _Static_assert(sizeof(struct thread_entry) == 64, "a power of two");
@@ -200,7 +201,7 @@ struct proc_desc {
     u8 place_unit;                   // 1 + the node whose unit of capacity it has; 0: none
     u8 place_auto;                   // the rule moves it
     u8 place_ticks;                  // at which of the last eight ticks it could run
-    u8 place_unused[1];
+    u8 futex_woken;                  // its thread's futex call ends with 0; proc_lock
     u32 exec_node;                   // 1 + the node its next exec goes to; 0: none
     u64 tsc_at, tsc_clock_ns, tsc_hz;        // RDTSC goes on from here (PROC_FLAG_TSC)
     u64 fs_base, gs_base;

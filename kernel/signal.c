@@ -6,6 +6,7 @@
 #include "kernel/signal.h"
 
 #include "base/string.h"
+#include "kernel/futex.h"
 #include "kernel/thread.h"
 #include "kernel/uaccess.h"
 #include "kernel/x86/cpu.h"
@@ -237,10 +238,14 @@ static bool call_restartable(i32 nr) {
 
 // The result that a waiting call has where a handler runs first. One that only waits for a
 // page of its own to come from another node is not interrupted by that: it runs again.
-static void end_waiting_call(struct proc_desc *d, bool sa_restart) {
+static void end_waiting_call(struct proc *p, bool sa_restart) {
+    struct proc_desc *d = proc_desc(p);
     if (d->wait.nr < 0) return;
     if (d->wait.done_bytes) {
         d->regs.rax = d->wait.done_bytes;
+        d->regs.rip += 2;
+    } else if (futex_was_woken(p)) {             // the wake came first
+        d->regs.rax = 0;
         d->regs.rip += 2;
     } else if ((d->flags & PROC_FLAG_PAGE_WAIT) && !d->wait.deadline_ns) {
         d->flags &= ~PROC_FLAG_PAGE_WAIT;
@@ -315,7 +320,7 @@ static status_t handler_enter(struct proc *p, u32 sig) {
     if (s == S_OK) s = user_pin(p, at, sizeof(struct signal_frame), ACCESS_WRITE);
     if (s == S_OK) s = sleep_left_tell(p);
     if (s != S_OK) return s;
-    end_waiting_call(d, (a->flags & SA_RESTART) != 0);
+    end_waiting_call(p, (a->flags & SA_RESTART) != 0);
     u64 mask = d->flags & PROC_FLAG_RESTORE_MASK ? d->signal_saved_mask : d->signal_mask;
     struct signal_frame f;
     frame_fill(&f, p, sig, mask);

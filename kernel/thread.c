@@ -102,6 +102,14 @@ void thread_pending_add(struct thread *t, u64 signals) {
     else thread_entry(d, t->slot)->signal_pending |= signals;
 }
 
+// The futex that t waits for was woken: its call, run again here or on another node, ends with 0.
+// proc_lock held.
+void thread_futex_woken(struct thread *t) {
+    struct proc_desc *d = proc_desc(t->p);
+    if (runs(t)) d->futex_woken = 1;
+    else thread_entry(d, t->slot)->flags |= THREAD_FUTEX_WOKEN;
+}
+
 // Whether a call of t waits to run again, and the tag of its remote calls.
 bool thread_in_call(const struct thread *t, u64 *request_tag) {
     const struct proc_desc *d = proc_desc(t->p);
@@ -148,7 +156,8 @@ static void context_store(struct proc *p, struct thread_context *c) {
     c->sigaltstack_flags = d->sigaltstack_flags;
     c->clear_child_tid = d->clear_child_tid, c->robust_list = d->robust_list;
     memcpy(c->xsave, d->xsave, MIN(d->xsave_bytes, PROC_XSAVE_MAX));
-    e->flags = (d->flags & ENTRY_FLAGS) | (d->wait.nr >= 0 ? THREAD_IN_CALL : 0);
+    e->flags = (d->flags & ENTRY_FLAGS) | (d->wait.nr >= 0 ? THREAD_IN_CALL : 0) |
+               (d->futex_woken ? THREAD_FUTEX_WOKEN : 0);
     e->signal_mask = d->signal_mask, e->signal_pending = d->thread_pending;
     e->deadline_ns = d->wait.deadline_ns, e->request_tag = d->wait.request_tag;
     e->cpu_ns = d->thread_cpu_ns;
@@ -168,6 +177,7 @@ static void context_load(struct proc *p, struct thread *t, const struct thread_c
     d->clear_child_tid = c->clear_child_tid, d->robust_list = c->robust_list;
     memcpy(d->xsave, c->xsave, MIN(d->xsave_bytes, PROC_XSAVE_MAX));
     d->flags = (d->flags & ~ENTRY_FLAGS) | (e->flags & ENTRY_FLAGS);
+    d->futex_woken = (e->flags & THREAD_FUTEX_WOKEN) != 0;
     d->signal_mask = e->signal_mask, d->thread_pending = e->signal_pending;
     d->thread_cpu_ns = e->cpu_ns;
     memcpy(d->name, e->name, sizeof d->name);
@@ -374,13 +384,15 @@ status_t thread_exit(struct proc *p, i32 wait_status) {
     struct proc_desc *d = proc_desc(p);
     struct thread_context *c = NULL;
     struct thread *const me = p->thread;
-    status_t s = futex_robust_exit(p);
+    status_t s = futex_robust_exit(p, d->robust_list, d->tid);
+    if (s == S_OK) d->robust_list = 0;           // what is done is not done again
     if (s == S_OK && d->clear_child_tid) {
         const u32 zero = 0;
         s = user_write(p, d->clear_child_tid, &zero, sizeof zero);
         if (s == S_OK) futex_wake_at(p, d->clear_child_tid, 1);
     }
     if (s == S_RESTART) return s;                // a bad address of the user's is the user's
+    d->clear_child_tid = 0;                      // who joined it may use the word anew
     bool goes_on;
     struct thread *next = next_awake(p, &goes_on);
     if (!next) next = LIST_ENTRY(p->threads.next, struct thread, link);
@@ -439,6 +451,19 @@ void thread_end_others(struct proc *p) {
     spin_unlock(&proc_lock);
     if (armed) wait_alarm_changed(p);
     entries_free(d);
+}
+
+// The process ends: the robust locks that its threads hold, which others may share, are marked.
+// Those of a thread whose context, and locks whose page, lie on another node are not.
+void thread_robust_exit(struct proc *p) {
+    struct proc_desc *d = proc_desc(p);
+    (void)futex_robust_exit(p, d->robust_list, d->tid);
+    for (u32 slot = 0; slot < THREADS_MAX && d->thread_count > 1; slot++) {
+        const struct thread_entry *e = thread_entry(d, slot);
+        struct thread_context *c;
+        if (!e || e->tid == 0 || slot == d->thread_slot) continue;
+        if (context_page(p, slot, &c) == S_OK) (void)futex_robust_exit(p, c->robust_list, e->tid);
+    }
 }
 
 // The process ends: nothing waits any more. proc_lock held.

@@ -16,6 +16,7 @@ status_t thread_clone(struct proc *p, const struct fork_args *args, u32 *tid_out
 status_t thread_exit(struct proc *p, i32 wait_status);
 void thread_end_others(struct proc *p);      // exec
 void thread_end_all_locked(struct proc *p);  // proc_lock held
+void thread_robust_exit(struct proc *p);     // the process ends
 void thread_fork(struct proc_desc *child);
 
 bool thread_turn(struct proc *p);
@@ -35,4 +36,5 @@ struct thread_entry *thread_entry(const struct proc_desc *d, u32 slot);
 u64 thread_mask(const struct thread *t);
 u64 thread_pending(const struct thread *t);
 void thread_pending_add(struct thread *t, u64 signals);
+void thread_futex_woken(struct thread *t);
 bool thread_in_call(const struct thread *t, u64 *request_tag);

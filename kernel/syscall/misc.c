@@ -63,6 +63,20 @@ SYSCALL(sched_getaffinity) {
     return s == S_OK ? 8 : s;
 }
 SYSCALL(sched_setaffinity) { UNUSED(p); UNUSED(a); return 0; }
+
+// Threads of a process never run at once, and a turn orders all that one has done before what
+// the next does: there is nothing left to do.
+SYSCALL(membarrier) {
+    enum { QUERY = 0, PRIVATE_EXPEDITED = 8, REGISTER_PRIVATE_EXPEDITED = 16 };
+    UNUSED(p);
+    if (a[1] != 0) return E_INVAL;
+    switch ((u32)a[0]) {
+    case QUERY: return PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED;
+    case PRIVATE_EXPEDITED: case REGISTER_PRIVATE_EXPEDITED: return 0;
+    default: return E_INVAL;
+    }
+}
+
 SYSCALL(getcpu) {
     u32 cpu = cpu_this()->index;
     status_t s = a[0] ? user_write(p, a[0], &cpu, 4) : S_OK;

@@ -181,6 +181,7 @@ SYSCALL(sched_getattr);
 SYSCALL(renameat2);
 SYSCALL(getrandom);
 SYSCALL(execveat);
+SYSCALL(membarrier);
 SYSCALL(statx);
 SYSCALL(clone3);
 SYSCALL(close_range);
@@ -512,7 +513,7 @@ const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [321] = {"bpf", NULL},
     [322] = {"execveat", sys_execveat},
     [323] = {"userfaultfd", NULL},
-    [324] = {"membarrier", NULL},
+    [324] = {"membarrier", sys_membarrier},
     [325] = {"mlock2", NULL},
     [326] = {"copy_file_range", NULL},
     [327] = {"preadv2", NULL},

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Programs with 32 threads (prog/threads.c), built with glibc and with musl: what they print is
-what they print on the host, on one CPU and on two, where they are started and while they are
+"""Programs with 32 threads (prog/threads.c), and what threads ask of the kernel itself
+(prog/futexes.c), built with glibc and with musl: what they print is what they print on the
+host, on one CPU and on two, where they are started and while they are
 moved between two nodes; then no frame is missing. Prints TAP."""
 import subprocess
 
@@ -10,8 +11,8 @@ KINDS = ("glibc", "musl")
 MOVES_LEAST = 4                      # of each run: the mover asks every 50 ms
 
 
-def on_host(path):
-    done = subprocess.run([path], stdout=subprocess.PIPE, check=False)
+def on_host(path, *words):
+    done = subprocess.run([path, *words], stdout=subprocess.PIPE, check=False)
     return done.stdout.decode() + f"{done.returncode}\n"
 
 
@@ -21,6 +22,11 @@ def steps(run, nodes, wants):
         if nodes > 1:
             run.step(f"{kind}: moved all the time", f"b=$(moves_in); threads-{kind} {nodes}; "
                      f"echo $?; [ $(($(moves_in) - b)) -ge {MOVES_LEAST} ] || echo few moves", want)
+        run.step(f"{kind}: futexes and ends as on the host", f"futexes-{kind}; echo $?",
+                 on_host(rig.program("futexes", kind)))
+        if nodes > 1:
+            run.step(f"{kind}: futexes and ends while moved", f"futexes-{kind} {nodes}; echo $?",
+                     on_host(rig.program("futexes", kind), "alone"))
     run.step("vfork and posix_spawn: as on the host", "spawns",
              rig.host([rig.program("spawns", "glibc")]))
     run.step("killed with all its threads: frames back",
@@ -36,6 +42,7 @@ def main():
         tap.result(want.count("ok ") == 13 and "not ok" not in want and want.endswith("\n7\n"),
                    f"{kind}: the host itself", want)
     files = [(path, f"/bin/threads-{kind}") for kind, path in paths.items()]
+    files += [(rig.program("futexes", kind), f"/bin/futexes-{kind}") for kind in KINDS]
     files += [(rig.program("frames"), "/bin/frames"),
               (rig.program("spawns", "glibc"), "/bin/spawns")]
     for name, nodes, smp in (("one node, two CPUs", 1, 2), ("two nodes", 2, 1)):
