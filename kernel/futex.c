@@ -9,12 +9,14 @@
 #include "kernel/futex.h"
 
 #include "kernel/clock.h"
+#include "kernel/cluster.h"
 #include "kernel/syscall/syscall.h"
 #include "kernel/thread.h"
 #include "kernel/x86/cpu.h"
 
 #define ROBUST_MAX 2048u             // locks that a thread may hold when it ends
 #define FUTEX_BITS_ANY ~0u
+#define FUTEX_LOOK_NS 20000000ull    // how often a word that other nodes may share is looked at
 #define FUTEX_WAITERS 0x80000000u
 #define FUTEX_OWNER_DIED 0x40000000u
 #define FUTEX_TID_MASK 0x3fffffffu
@@ -34,6 +36,14 @@ static struct futex_key key_of(const struct proc *p, u64 uva, bool private) {
     const struct object_id *o = &v->file;
     return (struct futex_key){1ull << 63 | (u64)o->node << 48 | (u64)o->index << 16,
                               (v->file_offset + uva - v->start) ^ ((u64)o->generation << 44)};
+}
+
+// When a waiter looks at its word again: a wake is not told to other nodes, so one for a shared
+// word looks at it by itself now and then.
+static u64 look_at_ns(const struct futex_key *k, u64 deadline_ns) {
+    const u64 look = time_now_ns() + FUTEX_LOOK_NS;
+    if (!(k->a >> 63) || cluster_member_count() < 2) return deadline_ns;
+    return deadline_ns == 0 || deadline_ns > look ? look : deadline_ns;
 }
 
 static bool waits_for(const struct thread *t, const struct futex_key *k, u32 bits) {
@@ -117,7 +127,7 @@ static i64 futex_wait(struct proc *p, const u64 *a, const struct futex_key *k, u
     const u32 now = __atomic_load_n((const u32 *)(const void *)word, __ATOMIC_SEQ_CST);
     const bool late = deadline_ns && time_now_ns() >= deadline_ns;
     if (now == (u32)a[2] && !late) {
-        wait_until(p, deadline_ns);
+        wait_until(p, look_at_ns(k, deadline_ns));
         return S_RESTART;
     }
     wait_cancel(p);

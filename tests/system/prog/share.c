@@ -1,6 +1,7 @@
 // share NODES ROUNDS KIB [FILE]: one process on each node and a mapping that they share, without
 // a name or of FILE. Each round they meet (atomics in the mapping), each writes its stripe, they
-// meet, each checks all stripes, adds to one counter many times, and moves to the next node.
+// meet, each checks all stripes, adds to one counter many times, takes its turn by a futex, and
+// moves to the next node.
 // With FILE the parent also looks at the same bytes by read() and changes them by write().
 #include <errno.h>
 #include <fcntl.h>
@@ -11,16 +12,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define PAGE 4096u
 #define ADDS 200
+enum { FUTEX_WAIT_WORD, FUTEX_WAKE_WORD };   // not private: the word is in shared memory
 
 struct top {
     _Atomic uint32_t arrived, round, failed;
     _Atomic uint64_t sum;
-    char pad[PAGE - 24];
+    _Atomic uint32_t turn;
+    char pad[PAGE - 32];
 };
 
 static struct top *top;
@@ -56,6 +60,15 @@ static void meet(void) {
     }
 }
 
+// Each round the workers go on one after the other, each woken by the one before it.
+static void take_turn(int me, int round) {
+    const uint32_t mine = (uint32_t)(round * workers + me);
+    for (uint32_t now; (now = top->turn) != mine;)
+        syscall(SYS_futex, &top->turn, FUTEX_WAIT_WORD, now, NULL, NULL, 0);
+    top->turn = mine + 1;
+    syscall(SYS_futex, &top->turn, FUTEX_WAKE_WORD, workers, NULL, NULL, 0);
+}
+
 static unsigned char value(int worker, int round, size_t at) {
     return (unsigned char)(worker * 61 + round * 7 + (int)(at / 64) + 1);
 }
@@ -74,6 +87,7 @@ static void work(int me, int nodes, int rounds) {
                 if (*at != value(w, round, i) || at[63] != *at) fail("byte", w, (long)i);
             }
         for (int i = 0; i < ADDS; i++) atomic_fetch_add(&top->sum, (uint64_t)(i % 3));
+        take_turn(me, round);
         meet();
     }
     _exit(0);
