@@ -20,7 +20,7 @@
 
 #define THREADS 32
 #define ROUNDS 200
-#define MOVE_EVERY_US 50000          // the others run in between
+#define MOVE_EVERY (CLOCKS_PER_SEC / 50)     // of CPU time of all threads
 
 static pthread_t threads[THREADS];
 
@@ -234,7 +234,8 @@ static void *mover(void *arg) {
             exit(2);
         }
         close(fd);
-        usleep(MOVE_EVERY_US);
+        const clock_t until = clock() + MOVE_EVERY;
+        while (!moves_end && clock() < until) usleep(10000);
     }
     return NULL;
 }
