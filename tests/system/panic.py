@@ -63,7 +63,7 @@ class Watched(Cluster):
             machine.typed = True
         conf = mkimage.cluster_conf(2)
         self.images = [os.path.join(self.logs, f"image{n}.iso") for n in range(2)]
-        last = f"selftest={selftest}" if selftest else ""
+        last = f" selftest={selftest}" if selftest else ""
         for image, words in zip(self.images, ("", last)):
             mkimage.run_make(image, launcher_cluster.BASE_IMAGE, conf, "place=off" + words)
         for machine, image in zip(self.machines, self.images):
