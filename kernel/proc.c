@@ -391,18 +391,18 @@ static bool child_report(struct proc *c, u32 wait_options, struct child_end *out
     struct proc_desc *d = proc_desc(c);
     if (c->state == PROC_ZOMBIE) {
         out->status = d->exit_code;
-    } else if ((wait_options & WUNTRACED) && c->stop_report) {
+    } else if ((wait_options & WAIT_UNTRACED) && c->stop_report) {
         out->status = WAIT_STATUS_STOPPED(d->exit_code);
-        if (!(wait_options & WNOWAIT)) c->stop_report = false;
-    } else if ((wait_options & WCONTINUED) && c->cont_report) {
+        if (!(wait_options & WAIT_NOWAIT)) c->stop_report = false;
+    } else if ((wait_options & WAIT_CONTINUED) && c->cont_report) {
         out->status = WAIT_STATUS_CONTINUED;
-        if (!(wait_options & WNOWAIT)) c->cont_report = false;
+        if (!(wait_options & WAIT_NOWAIT)) c->cont_report = false;
     } else {
         return false;
     }
     out->pid = d->pid;
     out->cpu_ns = d->account.cpu_ns;
-    if (c->state == PROC_ZOMBIE && !(wait_options & WNOWAIT)) {
+    if (c->state == PROC_ZOMBIE && !(wait_options & WAIT_NOWAIT)) {
         proc_desc(proc_find(d->ppid))->account.children_ns += out->cpu_ns;
         proc_free(c);
     }
@@ -410,7 +410,7 @@ static bool child_report(struct proc *c, u32 wait_options, struct child_end *out
 }
 
 // One report of a child of p (wait4's `which` and options); out->pid is 0 where there is
-// none yet and WNOHANG was given. E_CHILD: no such child. S_RESTART: none yet.
+// none yet and WAIT_NOHANG was given. E_CHILD: no such child. S_RESTART: none yet.
 status_t proc_wait_child(struct proc *p, i64 which, u32 wait_options, struct child_end *out) {
     *out = (struct child_end){0};
     bool any = false, found = false;
@@ -429,7 +429,7 @@ status_t proc_wait_child(struct proc *p, i64 which, u32 wait_options, struct chi
         found = away == S_OK;
     }
     any = any || p->cl.children_coming;
-    bool waits = any && !found && !(wait_options & WNOHANG);
+    bool waits = any && !found && !(wait_options & WAIT_NOHANG);
     if (waits) {
         wait_on_locked(&p->child_wait, p, false);
     }

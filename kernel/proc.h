@@ -102,7 +102,7 @@ struct proc {
     enum proc_state state;
     bool on_cpu;                     // its registers are in a CPU
     bool kill_pending;               // dies at its next edge
-    bool stop_report, cont_report;   // for wait4 WUNTRACED, WCONTINUED
+    bool stop_report, cont_report;   // for wait4 WAIT_UNTRACED, WAIT_CONTINUED
     bool slice_over;                 // its time slice ended
     bool freeze_wanted;              // stops at the edge for the hook below
     u32 cpu;                         // runs there now or ran there last
@@ -152,7 +152,8 @@ void proc_free(struct proc *p);
 struct fork_args { u64 flags, stack, parent_tid, child_tid, tls; };
 status_t proc_fork(struct proc *parent, const struct fork_args *args, u32 *pid_out);
 void proc_exit(struct proc *p, i32 wait_status);
-enum { WNOHANG = 1, WUNTRACED = 2, WCONTINUED = 8, WNOWAIT = 0x1000000 };
+// Options of wait4 and waitid (Linux: WNOHANG, ...; those names are macros of the tests' host).
+enum { WAIT_NOHANG = 1, WAIT_UNTRACED = 2, WAIT_CONTINUED = 8, WAIT_NOWAIT = 0x1000000 };
 #define WAIT_STATUS_STOPPED(sig) ((i32)((sig) & 0xff) << 8 | 0x7f)
 #define WAIT_STATUS_CONTINUED 0xffff
 struct child_end { u32 pid; i32 status; u64 cpu_ns; };

@@ -310,11 +310,11 @@ static status_t child_wait_away(const struct proc_desc *me, i64 which, u32 wait_
                      : which == -1 || c->pgid == (u32)-which;
         if (!match) continue;
         s = S_RESTART;
-        const u32 wanted = c->stop == WAIT_STATUS_CONTINUED ? WCONTINUED : WUNTRACED;
+        const u32 wanted = c->stop == WAIT_STATUS_CONTINUED ? WAIT_CONTINUED : WAIT_UNTRACED;
         const bool stop = !c->ended && c->stop && (wait_options & wanted);
         if (!c->ended && !stop) continue;
         *out = (struct child_end){c->pid, stop ? c->stop : c->wait_status, c->cpu_ns};
-        if (wait_options & WNOWAIT) return S_OK;
+        if (wait_options & WAIT_NOWAIT) return S_OK;
         if (stop) c->stop = 0;
         else c->used = false;
         return S_OK;
