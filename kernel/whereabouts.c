@@ -315,8 +315,13 @@ static status_t child_wait_away(const struct proc_desc *me, i64 which, u32 wait_
         if (!c->ended && !stop) continue;
         *out = (struct child_end){c->pid, stop ? c->stop : c->wait_status, c->cpu_ns};
         if (wait_options & WAIT_NOWAIT) return S_OK;
-        if (stop) c->stop = 0;
-        else c->used = false;
+        if (stop) {
+            c->stop = 0;
+        } else {
+            c->used = false;
+            where_forget(c->pid);
+            where_set(c->pid, (u8)node_id, 0);   // waited for: kill says so from now on
+        }
         return S_OK;
     }
     return s;
