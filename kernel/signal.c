@@ -247,7 +247,8 @@ static void end_waiting_call(struct proc *p, bool sa_restart) {
     } else if (futex_was_woken(p)) {             // the wake came first
         d->regs.rax = 0;
         d->regs.rip += 2;
-    } else if ((d->flags & PROC_FLAG_PAGE_WAIT) && !d->wait.deadline_ns) {
+    } else if ((d->flags & PROC_FLAG_PAGE_WAIT) && !d->wait.deadline_ns &&
+               !(d->flags & PROC_FLAG_RESTORE_MASK)) {       // its mask lets this signal in
         d->flags &= ~PROC_FLAG_PAGE_WAIT;
     } else if (!sa_restart || !call_restartable(d->wait.nr) || d->wait.deadline_ns) {
         d->regs.rax = (u64)(i64)E_INTR;
@@ -316,9 +317,11 @@ static status_t handler_enter(struct proc *p, u32 sig) {
     u64 fp_at = (sp - d->xsave_bytes) & ~63ull;
     u64 at = ((fp_at - sizeof(struct signal_frame)) & ~15ull) - 8;
     fpu_save(d);
+    const u32 page_wait = d->flags & PROC_FLAG_PAGE_WAIT;
     status_t s = user_write(p, fp_at, d->xsave, d->xsave_bytes);
     if (s == S_OK) s = user_pin(p, at, sizeof(struct signal_frame), ACCESS_WRITE);
     if (s == S_OK) s = sleep_left_tell(p);
+    d->flags = (d->flags & ~PROC_FLAG_PAGE_WAIT) | page_wait;   // the call's wait, not this one
     if (s != S_OK) return s;
     end_waiting_call(p, (a->flags & SA_RESTART) != 0);
     u64 mask = d->flags & PROC_FLAG_RESTORE_MASK ? d->signal_saved_mask : d->signal_mask;
