@@ -176,6 +176,7 @@ static int deep(int n) {
 
 int main(int argc, char **argv) {
     nodes = argc > 1 ? atoi(argv[1]) : 0;
+    signal(SIGINT, SIG_DFL);                     // who starts it in the background ignores that
     exit_codes();
     any_child();
     kills();
