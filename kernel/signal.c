@@ -236,6 +236,12 @@ static bool call_restartable(i32 nr) {
     return false;
 }
 
+// Calls that a signal never interrupts, whatever they wait for: fork clone vfork execve execveat
+// clone3. They run again behind the handler (Linux: ERESTARTNOINTR).
+static bool call_never_interrupted(i32 nr) {
+    return (nr >= 56 && nr <= 59) || nr == 322 || nr == 435;
+}
+
 // The result that a waiting call has where a handler runs first. One that only waits for a
 // page of its own to come from another node is not interrupted by that: it runs again.
 static void end_waiting_call(struct proc *p, bool sa_restart) {
@@ -250,6 +256,8 @@ static void end_waiting_call(struct proc *p, bool sa_restart) {
     } else if ((d->flags & PROC_FLAG_PAGE_WAIT) && !d->wait.deadline_ns &&
                !(d->flags & PROC_FLAG_RESTORE_MASK)) {       // its mask lets this signal in
         d->flags &= ~PROC_FLAG_PAGE_WAIT;
+    } else if (call_never_interrupted(d->wait.nr) && d->wait.step == 0) {
+        // It has had no effect yet, and a vfork that has its child is at step 1.
     } else if (!sa_restart || !call_restartable(d->wait.nr) || d->wait.deadline_ns) {
         d->regs.rax = (u64)(i64)E_INTR;
         d->regs.rip += 2;

@@ -82,11 +82,14 @@ def checks_run(checks, *failures):
 
 
 def program(name, kind="musl"):
-    """Builds tests/system/prog/NAME.c; returns its path."""
+    """Builds tests/system/prog/NAME.c; returns its path. Another group may be at it too, or put
+    the one that is there into its image: a whole one takes its place at once."""
     os.makedirs(BUILD, exist_ok=True)
     path = os.path.join(BUILD, f"{name}-{kind}")
-    subprocess.run(KINDS[kind] + ["-std=gnu11", "-O1", "-D_GNU_SOURCE", "-o", path,
+    made = f"{path}.{os.getpid()}"
+    subprocess.run(KINDS[kind] + ["-std=gnu11", "-O1", "-D_GNU_SOURCE", "-o", made,
                                   os.path.join(HERE, "prog", name + ".c")], check=True)
+    os.replace(made, path)
     return path
 
 
@@ -94,13 +97,15 @@ def input_file(size):
     """Text of pseudo-random numbers, the same every time; returns its path."""
     os.makedirs(BUILD, exist_ok=True)
     path = os.path.join(BUILD, f"in-{size}")
+    made = f"{path}.{os.getpid()}"               # as for a program
     value, lines, total = 12345, [], 0
     while total < size:
         value = (value * 6364136223846793005 + 1442695040888963407) % (1 << 64)
         lines.append(f"{value:020d} {value % 977} line\n")
         total += len(lines[-1])
-    with open(path, "w", encoding="ascii") as file:
+    with open(made, "w", encoding="ascii") as file:
         file.write("".join(lines)[:size])
+    os.replace(made, path)
     return path
 
 
@@ -121,7 +126,8 @@ class Run:
             self.words += ["--add", f"{path}:{target}"]
         self.steps = []
         self.functions = LIBRARY       # shell functions for all steps
-        self.logs = os.path.join(BUILD, "logs-" + name.replace(" ", "-").replace(",", ""))
+        test = os.path.splitext(os.path.basename(sys.argv[0]))[0]       # others use this name too
+        self.logs = os.path.join(BUILD, f"logs-{test}-" + name.replace(" ", "-").replace(",", ""))
 
     def step(self, name, command, check):
         """check: the exact output wanted, or a function of (output, status) that says
