@@ -91,7 +91,8 @@ def check_bombs(out):
 
 def check_shell_bomb(out):
     # Several shells say so at once, each in two writes.
-    assert re.search("(?m)^the shell bomb: .*can't fork: Resource temporarily unavailable", out), out
+    refusal = "can't fork: Resource temporarily unavailable"
+    assert re.search(f"(?m)^the shell bomb: .*{refusal}", out), out
     assert number(out, "after shell") == number(out, "before"), out
 
 
