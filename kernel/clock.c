@@ -146,9 +146,10 @@ void clock_arrived(struct proc_desc *d) {
     // Times of the giver's clock become times of ours; all modulo 2^64.
     const u64 delta = time_now_ns() - d->frozen_ns - elapsed_ns;
     d->start_ns += delta;
-    if (d->wait.nr >= 0 && d->wait.deadline_ns) d->wait.deadline_ns += delta;
-    if (d->alarm_ns) d->alarm_ns += delta;
-    if (d->thread_count > 1) thread_deadlines_shift(d, delta);
+    const u64 due = delta + clock_sleep_ns(0);   // while ours stands still nothing falls due
+    if (d->wait.nr >= 0 && d->wait.deadline_ns) d->wait.deadline_ns += due;
+    if (d->alarm_ns) d->alarm_ns += due;
+    if (d->thread_count > 1) thread_deadlines_shift(d, due);
 }
 
 // Nothing of the new program has seen any time; that this node's is not behind what the old

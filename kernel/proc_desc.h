@@ -15,7 +15,7 @@
 #include "proto/cluster/cpu_caps.h"
 
 #define PROC_DESC_SIZE 4096u
-#define PROC_DESC_VERSION 6u
+#define PROC_DESC_VERSION 7u
 #define PROC_XSAVE_MAX 2752u         // x87, SSE, AVX, AVX-512 and PKRU, standard format
 #define PROC_LENDERS_MAX 15
 #define PROC_NAME_MAX 16             // with the final 0, as Linux's comm
@@ -107,10 +107,11 @@ struct proc_paths {
 struct proc_wait {
     i32 nr;                          // system call number; -1: no call waits
     u32 step;                        // the call's own
-    u64 deadline_ns;                 // cluster time; 0: none
+    u64 deadline_ns;                 // time_now_ns of the node it is on; 0: none
     u64 done_bytes;                  // progress
     u64 request_tag;                 // a message that is out; 0: none
-    u64 scratch[8];                  // the call's own
+    u64 end_ns;                      // by the clock that the process sees; 0: none
+    u64 scratch[7];                  // the call's own
 };
 
 // A thread of the process; its place in the table is its slot. The one whose registers are

@@ -40,14 +40,19 @@ void wait_cancel(struct proc *p) {
     spin_unlock(&proc_lock);
 }
 
-// The absolute deadline of a waiting call, kept over its restarts; relative_ns ~0: none (0).
+// The absolute deadline of a waiting call, relative_ns (~0: never, then 0) after it was made. What
+// is kept over its restarts is the time by the clock that the process sees: it may have moved to a
+// node whose clock stands still, and a node's own rate changes. So no wait ends before its time.
 u64 call_deadline(struct proc *p, u64 relative_ns) {
-    struct proc_wait *w = &proc_desc(p)->wait;
+    struct proc_desc *d = proc_desc(p);
+    struct proc_wait *w = &d->wait;
+    const u64 seen_ns = clock_seen(d).clock_ns;
     if (w->step == 0) {
         w->step = 1;
-        u64 now = time_now_ns();
-        w->deadline_ns = relative_ns > WAIT_MAX_NS ? 0 : now + clock_sleep_ns(relative_ns);
+        w->end_ns = relative_ns > WAIT_MAX_NS ? 0 : seen_ns + relative_ns;
     }
+    const u64 left_ns = w->end_ns > seen_ns ? w->end_ns - seen_ns : 0;
+    w->deadline_ns = w->end_ns == 0 ? 0 : time_now_ns() + (left_ns ? clock_sleep_ns(left_ns) : 0);
     return w->deadline_ns;
 }
 

@@ -17,10 +17,11 @@ from launcher.cluster import DEB_CACHE  # noqa: E402
 
 PACKAGES = ("libc-bin", "bash", "coreutils", "lua5.4", "sqlite3", "xz-utils", "zstd", "openssl",
             "python3-minimal")
-TREE = os.path.join(BUILD, "debian")         # the packages, unpacked
+NAME = os.path.splitext(os.path.basename(sys.argv[0]))[0]    # of the test: storm.py uses this too
+TREE = os.path.join(BUILD, f"{NAME}-tree")   # the packages, unpacked
 LIBRARIES = ":".join(f"{TREE}{part}/x86_64-linux-gnu" for part in ("/lib", "/usr/lib"))
 LOADER = f"{TREE}/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
-WORK = os.path.join(BUILD, "debian-work")    # the host's working directory
+WORK = os.path.join(BUILD, f"{NAME}-work")   # the host's working directory
 SCRIPTS = os.path.join(HERE, "debian")     # PACKAGE.commands and the files they use
 TABLE = os.path.join(ROOT, "docs", "reference", "programs.md")
 SEPARATOR = "---isthmus-command-"
@@ -48,12 +49,12 @@ COMMANDS = {package: commands_read(package) for package in SHORT}
 class Host:
     """The unpacked packages on this machine, each program run by their own loader."""
 
-    def __init__(self):
-        self.bin = os.path.join(BUILD, "debian-bin")
+    def __init__(self, packages=PACKAGES):
+        self.bin = os.path.join(BUILD, f"{NAME}-bin")
         for path in (TREE, self.bin, WORK):
             shutil.rmtree(path, ignore_errors=True)
             os.makedirs(path)
-        for path in deb.fetch(PACKAGES, DEB_CACHE):
+        for path in deb.fetch(packages, DEB_CACHE):
             subprocess.run(["dpkg-deb", "-x", path, TREE], check=True)
         for directory in ("/usr/bin", "/bin"):
             for name in os.listdir(TREE + directory):
@@ -74,16 +75,16 @@ class Host:
         with open(path, "rb") as file:
             return file.read(4) == b"\x7fELF"
 
-    def run(self, text, directory, environment=ENVIRONMENT):
+    def run(self, text, directory):
         """What bash of the packages prints for a script, errors too."""
         done = subprocess.run([f"{self.bin}/bash", "-c", text], cwd=directory, check=False,
-                              env={**environment, "PATH": self.bin, "PYTHONHOME": TREE + "/usr"},
+                              env={**ENVIRONMENT, "PATH": self.bin, "PYTHONHOME": TREE + "/usr"},
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT)
         return done.stdout.decode(errors="replace")
 
 
-def inputs_make(host):
+def inputs_make():
     """The files that the commands use, by name."""
     files = {name: os.path.join(SCRIPTS, name) for name in os.listdir(SCRIPTS)
              if name != "table.sql" and not name.endswith(".commands")}
@@ -92,17 +93,21 @@ def inputs_make(host):
     files["libc"] = f"{TREE}/lib/x86_64-linux-gnu/libc.so.6"
     with open(os.path.join(SCRIPTS, "table.sql"), encoding="ascii") as file:
         text = file.read().replace("@ROWS@", str(ROWS))
-    files["table.sql"] = os.path.join(BUILD, "table.sql")
+    files["table.sql"] = os.path.join(BUILD, f"{NAME}-table.sql")
     with open(files["table.sql"], "w", encoding="ascii") as file:
         file.write(text)
+    return files
+
+
+def keys_make(host):
+    """Keys for openssl's commands, as inputs_make has the others."""
     keys = os.path.join(BUILD, "debian-keys")
     os.makedirs(keys, exist_ok=True)
     host.run("[ -f ed.pub ] || { openssl genpkey -algorithm rsa -out rsa.pem; "
              "openssl pkey -in rsa.pem -pubout -out rsa.pub; openssl genpkey -algorithm ed25519 "
              "-out ed.pem; openssl pkey -in ed.pem -pubout -out ed.pub; }", keys)
-    for name in ("rsa.pem", "rsa.pub", "ed.pem", "ed.pub"):
-        files[name] = os.path.join(keys, name)
-    return files
+    return {name: os.path.join(keys, name)
+            for name in ("rsa.pem", "rsa.pub", "ed.pem", "ed.pub")}
 
 
 def script(commands):
@@ -121,14 +126,14 @@ def outputs(text):
     return found
 
 
-def node_words(files, command, *options, packages=PACKAGES, environment=ENVIRONMENT):
+def node_words(files, command, *options, packages=PACKAGES):
     """The words of ./isthmus that run a bash script in /w with those files."""
     words = [os.path.join(ROOT, "isthmus"), "run", "--timeout", LIMIT, *options]
     for name, path in sorted(files.items()):
         words += ["--add", f"{path}:/w/{name}"]
     for package in packages:
         words += ["--deb", package]
-    text = " ".join(f"{name}={value}" for name, value in environment.items())
+    text = " ".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
     return [*words, "--add", f"{command}:/w.sh", "--", f"cd /w && {text} /bin/bash /w.sh"]
 
 
@@ -161,7 +166,7 @@ def main():
     table_check(tap)
     applets_check(tap)
     host = Host()
-    files = inputs_make(host)
+    files = inputs_make() | keys_make(host)
     commands = selection()
     for name, path in files.items():
         shutil.copy(path, f"{WORK}/{name}")

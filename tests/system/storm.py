@@ -13,31 +13,35 @@ import subprocess
 import sys
 
 import debian
-from rig import BUILD, LONG, ONLY, Tap
+from rig import BUILD, LONG, ONLY, Tap, input_file, program
 
 MOVES_MIN = 30
 NODES = 2
-# name: (the process that must have moved, as /proc/PID/comm has it; the command). Those of the
-# first three run in `make test`. What they do takes a second or two of a node's CPU.
+GENERATIONS, ROWS, TEXT_BYTES = (1200, 30000, 400000) if LONG else (400, 15000, 160000)
+# name: (the process that must have moved, as /proc/PID/comm has it; the command). Those of SHORT
+# run in `make test`. What they do takes some seconds of a node's CPU. The storm begins where @storm
+# stands, or with the command; what stands behind @there stays on node 1.
 PROGRAMS = {
-    "python3-minimal": ("python3", "python3 life.py 1200"),
+    "python3-minimal": ("python3", f"python3 life.py {GENERATIONS}"),
     "sqlite3": ("sqlite3", "rm -f db; sqlite3 db <storm.sql; rm db"),
-    "busybox": ("busybox", "busybox awk -f storm.awk in | busybox gzip -9 | busybox md5sum"),
+    "busybox": ("busybox", "busybox awk -f storm.awk text | busybox gzip -9 | busybox md5sum"),
     "bash": ("bash", "bash -c 'for ((i = s = 0; i < 100000; i++)); do ((s += i * i % 7)); done; "
              "echo $s; . ./shell.bash'"),
-    "coreutils": ("factor", "seq 1000000000000000000 1000000000000018000 | factor | sha512sum"),
+    "coreutils": ("factor", "@there seq 1000000000000000000 1000000000000018000 | "
+                  "(@storm exec factor) | @there sha512sum"),
     "lua5.4": ("lua5.4", "lua5.4 queens.lua in; lua5.4 queens.lua in"),
-    "xz-utils": ("xz", "xz -9e -c libc | xz -dc | cksum"),
+    "xz-utils": ("xz", "xz -6e -c libc | xz -dc | cksum"),
     "zstd": ("zstd", "zstd -q -19 -T2 -c libc | zstd -dc | cksum"),
     "openssl": ("openssl", "openssl enc -aes-256-cbc -pbkdf2 -iter 200000 -k pass "
                 "-S 0102030405060708 -in libc | openssl dgst -sha3-512"),
+    "threads-glibc": ("threads-glibc", "./threads-glibc 0 20; echo $?"),
+    "threads-musl": ("threads-musl", "./threads-musl 0 20; echo $?"),
+    "asleep": ("asleep", "./asleep 800000000"),
 }
-SHORT = 3
+SHORT = ("python3-minimal", "sqlite3", "busybox")
+PACKAGES = debian.PACKAGES if LONG else ("libc-bin", "bash", "coreutils", "python3-minimal",
+                                         "sqlite3")
 MOVES_MAX = 150 if LONG else 40      # of each process: on a loaded machine it would be thousands
-# A mapping shared with others keeps a process where it is; the C library makes one (of
-# gconv-modules.cache) for every locale but this.
-ENVIRONMENT = {**debian.ENVIRONMENT, "LC_ALL": "C"}
-PACKAGES = tuple(package for package in debian.PACKAGES if package != "libc-bin")
 
 
 def seed_given():
@@ -50,7 +54,7 @@ def seed_given():
 def selection():
     """The programs of this run: [(package, process, command)]."""
     rows = [(package, *row) for package, row in PROGRAMS.items()]
-    rows = rows if LONG else rows[:SHORT]
+    rows = rows if LONG else [row for row in rows if row[0] in SHORT]
     return [row for row in rows if not ONLY or any(text in row[0] for text in ONLY)]
 
 
@@ -64,34 +68,48 @@ def moves_found(logs):
     return [(name, int(moves)) for name, moves in found]
 
 
-def inputs(host):
-    """The files of debian.py, and a smaller table for sqlite3."""
-    files = debian.inputs_make(host)
+def on_host(command):
+    return command.replace("@there ", "").replace("@storm ", "")
+
+
+def on_nodes(command):
+    begin = "echo storm >/proc/self/node; "
+    text = command if "@storm " in command else "@storm " + command
+    return text.replace("@storm ", begin).replace("@there ", "on 1 ")
+
+
+def inputs():
+    """The files of debian.py, a smaller table for sqlite3, and programs of our own."""
+    files = debian.inputs_make()
     with open(files["table.sql"], encoding="ascii") as file:
-        text = file.read().replace(str(debian.ROWS), "30000")
+        text = file.read().replace(str(debian.ROWS), str(ROWS))
     files["storm.sql"] = os.path.join(BUILD, "storm.sql")
     with open(files["storm.sql"], "w", encoding="ascii") as file:
         file.write(text)
+    files["text"] = input_file(TEXT_BYTES)
+    for kind in ("glibc", "musl") if LONG else ():
+        files[f"threads-{kind}"] = program("threads", kind)
+    if LONG:
+        files["asleep"] = program("asleep", "glibc")
     return files
 
 
 def main():
     tap = Tap()
     seed = seed_given()
-    host = debian.Host()
-    files = inputs(host)
+    host = debian.Host(PACKAGES)
+    files = inputs()
     for name, path in files.items():
         shutil.copy(path, f"{debian.WORK}/{name}")
     rows = selection()
-    wanted = debian.outputs(host.run(debian.script([row[2] for row in rows]), debian.WORK,
-                                     ENVIRONMENT))
+    wanted = debian.outputs(host.run(debian.script([on_host(row[2]) for row in rows]), debian.WORK))
     path = os.path.join(BUILD, "storm.sh")
     with open(path, "w", encoding="utf-8") as file:
-        file.write(debian.script(["echo storm >/proc/self/node; " + row[2] for row in rows]))
+        file.write(debian.script([on_nodes(row[2]) for row in rows]))
     logs = os.path.join(BUILD, "logs-storm")
     words = debian.node_words(files, path, "--nodes", str(NODES), "--logs", logs, "--accel", "tcg",
                               "--append", f"storm={seed} storm.moves={MOVES_MAX} place=off",
-                              packages=PACKAGES, environment=ENVIRONMENT)
+                              packages=PACKAGES)
     done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     tap.result(done.returncode == 0, "the storm ran to its end",
                done.stderr.decode(errors="replace"))

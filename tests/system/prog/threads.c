@@ -1,8 +1,9 @@
-// threads [NODES]: what C libraries build on threads, with 32 of them: mutexes, condition
+// threads [NODES [TIMES]]: what C libraries build on threads, with 32 of them: mutexes, condition
 // variables, barriers, read-write locks, timed waits, cancellation, thread-local storage,
 // pthread_once, robust mutexes, signals to threads, fork, and an end by pthread_exit in main.
-// Prints a line for each, the same on every system. With NODES, a thread moves the process
-// round so many nodes by its own /proc/self/node all the time.
+// Prints a line for each, the same on every system. With NODES other than 0, a thread moves the
+// process round so many nodes by its own /proc/self/node all the time. The first of them do their
+// rounds TIMES as often.
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -20,9 +21,11 @@
 
 #define THREADS 32
 #define ROUNDS 200
+#define TIMES_MAX 100
 #define MOVE_EVERY (CLOCKS_PER_SEC / 50)     // of CPU time of all threads
 
 static pthread_t threads[THREADS];
+static int rounds = ROUNDS;
 
 static void say(int good, const char *what) {
     printf("%s %s\n", good ? "ok" : "not ok", what);
@@ -58,7 +61,7 @@ static __thread long mine;
 static void once_run(void) { once_count++; }
 static void *add(void *arg) {
     pthread_once(&once, once_run);
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < rounds; i++) {
         pthread_mutex_lock(&lock);
         long was = total;
         if (i % 50 == (int)(intptr_t)arg) sched_yield();
@@ -75,7 +78,7 @@ static long places[4];
 static int filled;
 static void *put_or_take(void *arg) {
     intptr_t sum = 0;
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < rounds; i++) {
         pthread_mutex_lock(&lock);
         if ((intptr_t)arg % 2) {
             while (filled == 4) pthread_cond_wait(&not_full, &lock);
@@ -93,11 +96,11 @@ static void *put_or_take(void *arg) {
 
 // --- barrier, broadcast ---
 static pthread_barrier_t barrier;
-static _Atomic long phases[ROUNDS / 10];
+static _Atomic long phases[TIMES_MAX * ROUNDS / 10];
 static void *in_phases(void *arg) {
     (void)arg;
     intptr_t good = 1;
-    for (int i = 0; i < ROUNDS / 10; i++) {
+    for (int i = 0; i < rounds / 10; i++) {
         phases[i]++;
         pthread_barrier_wait(&barrier);
         good &= phases[i] == THREADS;
@@ -122,7 +125,7 @@ static sem_t tokens;
 static long pair[2];
 static void *read_or_write(void *arg) {
     intptr_t good = 1;
-    for (int i = 0; i < ROUNDS / 4; i++) {
+    for (int i = 0; i < rounds / 4; i++) {
         sem_wait(&tokens);
         if ((intptr_t)arg % 4 == 0) {
             pthread_rwlock_wrlock(&rw);
@@ -250,12 +253,14 @@ static void *last(void *arg) {
 int main(int argc, char **argv) {
     pthread_t move;
     nodes = argc > 1 ? atoi(argv[1]) : 0;
+    const int times = argc > 2 ? atoi(argv[2]) : 1;
+    rounds = ROUNDS * (times < 1 ? 1 : times > TIMES_MAX ? TIMES_MAX : times);
     if (nodes) pthread_create(&move, NULL, mover, NULL);
     start(add);
-    say(join() == THREADS * ROUNDS && total == THREADS * ROUNDS && once_count == 1,
+    say(join() == THREADS * rounds && total == THREADS * rounds && once_count == 1,
         "mutexes, thread-local storage, once");
     start(put_or_take);
-    say(join() == THREADS / 2 * (ROUNDS * (ROUNDS - 1) / 2), "condition variables");
+    say(join() == THREADS / 2 * ((intptr_t)rounds * (rounds - 1) / 2), "condition variables");
     pthread_barrier_init(&barrier, NULL, THREADS);
     start(in_phases);
     say(join() == THREADS, "barriers");
