@@ -29,6 +29,28 @@ class OptionsTest(unittest.TestCase):
             with self.assertRaises(UsageError, msg=words):
                 options.parse(["up", *words])
 
+    def test_mistakes_say_what_to_do(self):
+        for words, wanted in (
+                (["run", "--nodez", "2"], "--nodez: no such option; did you mean --nodes?"),
+                (["run", "--zzz=3"], "--zzz: no such option; ./isthmus --help"),
+                (["run", "--nodes", "2", "ls"], "what is ls? A command stands behind `--`"),
+                (["run", "--nodes", "two", "--", "x"], "--nodes: invalid int value: 'two'; "),
+                (["run", "--nic", "ne2000", "--", "x"], "--nic: invalid choice: 'ne2000'"),
+                (["run"], "nothing to run: isthmus run [options] -- COMMAND"),
+                (["up", "--", "x"], "up takes no command: isthmus run"),
+                (["ran", "--", "x"], "ran: neither up nor run"), ([], "neither up nor run"),
+                (["up", "--disk", "0:/"], "--disk 0:/: a directory, must be a file: /"),
+                (["up", "--add", "/:/x"], "--add /:/x: a directory, must be a file: /")):
+            with self.assertRaises(UsageError) as raised:
+                options.parse(words)
+            self.assertIn(wanted, str(raised.exception))
+
+    def test_help_has_every_option(self):
+        text = subprocess.run([os.path.join(ROOT, "isthmus"), "--help"], stdout=subprocess.PIPE,
+                              check=True).stdout.decode()
+        for name in ("--nodes", "--disk", "--chaos", "examples:"):
+            self.assertIn(name, text)
+
     def test_not_yet_is_said(self):
         for words in (["--nic", "igb"], ["--nic", "virtio"], ["--disk", "0:x.img:ahci"]):
             with self.assertRaises(NotYet, msg=words):

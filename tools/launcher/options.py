@@ -1,5 +1,6 @@
 """The launcher's options: parsed, checked, and what is not there yet refused by name."""
 import argparse
+import difflib
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 
 from .errors import NotYet, UsageError
 
+MODES = ("up", "run")
 NODES_MAX = 32
 SMP_MAX = 64
 TIMEOUT_SECONDS_DEFAULT = 300.0
@@ -147,13 +149,23 @@ def clocks_check(options):
             raise UsageError(f"--rtc {value}: must be utc, localtime or YYYY-MM-DD[THH:MM:SS]")
 
 
+def file_check(option, path):
+    """Raises UsageError if there is no file to read at `path`."""
+    if os.path.isdir(path):
+        raise UsageError(f"{option}: a directory, must be a file: {path}")
+    if not os.path.isfile(path):
+        raise UsageError(f"{option}: no such file: {path}")
+    if not os.access(path, os.R_OK):
+        raise UsageError(f"{option}: may not be read: {path}")
+
+
 def disks_check(options):
     for disk in options.disk:
         if disk.node >= options.nodes:
             raise UsageError(f"--disk {disk.node}:{disk.path}: there is no node {disk.node}")
-        if not disk.path.startswith("blkdebug:") and not os.path.isfile(disk.path):
-            raise UsageError(f"--disk {disk.node}:{disk.path}: no such file")
-        if disk.log and disk.path.startswith("blkdebug:"):
+        if not disk.path.startswith("blkdebug:"):
+            file_check(f"--disk {disk.node}:{disk.path}", disk.path)
+        elif disk.log:
             raise UsageError(f"--disk {disk.node}:{disk.path}: a log is of an image file")
 
 
@@ -173,9 +185,7 @@ def check(options):
         if not 1024 <= port <= 65534:
             raise UsageError(f"--join {port}: must be from 1024 to 65534")
     for text in options.add:
-        path = text.partition(":")[0]
-        if not os.path.isfile(path):
-            raise UsageError(f"--add {text}: no such file: {path}")
+        file_check(f"--add {text}", text.partition(":")[0])
     for package in options.deb:
         if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", package):
             raise UsageError(f"--deb {package}: no name of a Debian package")
@@ -190,10 +200,30 @@ def check(options):
         raise UsageError("qemu-system-x86_64 is not installed: run tools/install.sh")
 
 
+USAGE_RUN = "isthmus run [options] -- COMMAND"
+SEE_HELP = "./isthmus --help lists the options"
+EXAMPLES = """examples:
+  ./isthmus up                           two nodes and a shell on node 0's console
+  ./isthmus run --nodes 3 -- nodes       three nodes; what node 0 knows of all
+  ./isthmus run -- 'on 1 uname -a'       a command on node 1
+  ./isthmus run --disk 1:b.img -- 'mount -t ext4 /nodes/1/dev/nvme0n1 /mnt/b; ls /mnt/b'
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """One whose mistakes are said as all others are: what is wrong, and what to do."""
+
+    def error(self, message):
+        raise UsageError(f"{message.removeprefix('argument ')}; {SEE_HELP}")
+
+
 def parser_make():
-    """The command line of ./isthmus."""
-    shared = argparse.ArgumentParser(add_help=False)
-    add = shared.add_argument
+    """The options of `up` and `run`."""
+    parser = Parser(prog="isthmus", description="Boots a cluster of Isthmus nodes in QEMU.\n"
+                    "up: node 0's console is here; run: runs COMMAND on node 0, unattended.",
+                    usage="isthmus up [options]\n       isthmus run [options] -- COMMAND",
+                    formatter_class=argparse.RawDescriptionHelpFormatter, epilog=EXAMPLES)
+    add = parser.add_argument
     add("--nodes", type=int, default=2, metavar="N", help="how many nodes (default 2)")
     add("--unlisted", type=int, default=0, metavar="N",
         help="the last N nodes have no line in cluster.conf and ask for an id (default 0)")
@@ -228,13 +258,18 @@ def parser_make():
     add("--chaos", default="", metavar="loss=1,dup=1,reorder=1,corrupt=1,delay=2,seed=7",
         help="what goes wrong with RoCEv2 frames (per cent; delay in ms)")
     add("--verbose", action="store_true", help="say what is being done, on standard error")
-    parser = argparse.ArgumentParser(
-        prog="isthmus", description="Boots a cluster of Isthmus nodes in QEMU.")
-    commands = parser.add_subparsers(dest="mode", required=True)
-    commands.add_parser("up", parents=[shared], help="interactive: node 0's console here")
-    commands.add_parser("run", parents=[shared], help="run COMMAND on node 0, unattended",
-                        usage="isthmus run [options] -- COMMAND")
     return parser
+
+
+def unknown_refuse(word, parser):
+    """Raises UsageError for a word that no option took: a name misspelt, no `--`."""
+    name = word.partition("=")[0]
+    if not name.startswith("-"):
+        raise UsageError(f"what is {name}? A command stands behind `--`: {USAGE_RUN}")
+    known = [option for action in parser._actions for option in action.option_strings]
+    like = difflib.get_close_matches(name, known, 1)
+    raise UsageError(f"{name}: no such option; " +
+                     (f"did you mean {like[0]}?" if like else SEE_HELP))
 
 
 def parse(words):
@@ -243,12 +278,19 @@ def parse(words):
     if "--" in words:
         place = words.index("--")
         words, command = words[:place], words[place + 1:]
-    args = vars(parser_make().parse_args(words))
-    mode = args.pop("mode")
+    mode = words.pop(0) if words and words[0] in MODES else None
+    parser = parser_make()
+    parsed, unknown = parser.parse_known_args(words)      # ends here with --help
+    if mode is None:
+        raise UsageError(f"{words[0] + ': neither' if words else 'neither'} up nor run: "
+                         f"isthmus up [options], or {USAGE_RUN}; {SEE_HELP}")
+    if unknown:
+        unknown_refuse(unknown[0], parser)
+    args = vars(parsed)
     if mode == "run" and not command:
-        raise UsageError("run: nothing to run: isthmus run [options] -- COMMAND")
+        raise UsageError(f"run: nothing to run: {USAGE_RUN}")
     if mode == "up" and command is not None:
-        raise UsageError("up takes no command; see isthmus run")
+        raise UsageError(f"up takes no command: {USAGE_RUN}")
     args["disk"] = [disk_parse(text) for text in args["disk"]]
     args["cpus"], cpu = per_node("cpu", args.pop("cpu"))
     args["cpu"] = cpu or "max"
