@@ -7,6 +7,7 @@
 #include "base/owner.h"
 #include "kernel/file.h"
 #include "kernel/files/nodesfs.h"
+#include "kernel/klog.h"
 #include "kernel/x86/cpu.h"
 #include "mm/kmem.h"
 
@@ -51,6 +52,17 @@ status_t proc_path_follow(struct p9_call *c) {
     }
     object_clunk(c->made);
     return E_NOENT;
+}
+
+// Whether a process that this node does not have is on another one: asked there, since what is
+// known here may be old. E_SRCH: it has ended, or there never was one; S_RESTART.
+status_t proc_path_exists(u32 pid) {
+    char name[12];
+    ksnprintf(name, sizeof name, "%u", pid);
+    struct p9_call c = {.type = P9_TWALK, .name = name};
+    const status_t s = proc_path_follow(&c);
+    if (s == S_OK) object_clunk(c.made);
+    return s == E_NOENT ? E_SRCH : s;
 }
 
 // The numbers of the processes that node n has, one a line, behind *len bytes of text.

@@ -1,5 +1,6 @@
 // System calls on signals.
 #include "base/string.h"
+#include "kernel/proc_path.h"
 #include "kernel/signal.h"
 #include "kernel/syscall/syscall.h"
 #include "kernel/thread.h"
@@ -143,7 +144,9 @@ static i64 kill_one(struct proc *p, u32 pid, u32 sig, i32 code) {
     if (may) signal_raise_locked(t, sig, info_from(p, code));
     spin_unlock(&proc_lock);
     if (t) return may ? 0 : E_PERM;
-    return proc_hooks.kill_remote ? proc_hooks.kill_remote(p, pid, sig) : E_SRCH;
+    if (!proc_hooks.kill_remote) return E_SRCH;
+    const status_t s = proc_path_exists(pid);
+    return s == S_OK ? proc_hooks.kill_remote(p, pid, sig) : s;
 }
 
 // Every process of a group, on all nodes; group 0: all of this node but p and init. E_SRCH: there

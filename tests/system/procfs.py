@@ -73,6 +73,27 @@ def commands(run):
              "top -b -n 1 | grep -c ' sleep 500.$'; " + ENDED, "3\n")
 
 
+def mistakes(run):
+    run.step("a mistake is named, with what to do",
+             "sleep 5004 & p=$!; for c in 'on 7 ls' 'on x ls' \"migrate $p 7\" \"migrate $p x\" "
+             "'migrate 99999 1' 'migrate abc 1' 'why 99999' 'where abc' 'nodes x' 'spawn -x ls'; "
+             "do $c; echo $?; done 2>&1; kill $p",
+             "on: there is no node 7, or it is down (`nodes` lists them)\n126\n"
+             "on: x is no node's number (`nodes` lists them)\n126\n"
+             "migrate: there is no node 7, or it is down (`nodes` lists them)\n1\n"
+             "migrate: x is no node's number (`nodes` lists them)\n1\n"
+             "migrate: no process 99999\n1\nmigrate: no process abc\n1\n"
+             "why: no process 99999\n1\nwhere: no process abc\n1\n"
+             "nodes: x: takes no argument; /nodes/N/status has all of one node\n2\n"
+             "usage: spawn [-w] COMMAND [ARGUMENT]...\n2\n")
+    run.step("kill knows whether a process elsewhere is there",
+             "/bin/kill -0 99999 2>&1; echo $?; "
+             "p=$(on 1 sh -c 'sleep 5005 >/dev/null 2>&1 & echo $!'); kill -0 $p; echo $?; "
+             "kill $p; k=0; while kill -0 $p 2>/dev/null && [ $k -lt 200 ]; do k=$((k + 1)); "
+             "sleep 0.1; done; kill -0 $p 2>/dev/null; echo $?",
+             "kill: can't kill pid 99999: No such process\n1\n0\n1\n")
+
+
 def moving(run):
     run.step("a process that moves is in every listing, once",
              "sleep 6000 & p=$!; shuttle $p 60 3 & s=$!; n=0; bad=0; "
@@ -85,7 +106,7 @@ def moving(run):
 def main():
     tap = Tap()
     run = Run(tap, "procfs", nodes=3)
-    for part in (shapes, listing, commands, moving):
+    for part in (shapes, listing, commands, mistakes, moving):
         part(run)
     console = run.go()
     tap.result("PANIC" not in console, "procfs: no panic")

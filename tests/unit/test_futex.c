@@ -76,7 +76,7 @@ static u8 *memory(struct proc *p, u64 uva) {
     if (v) return (u8 *)shared_words + uva - v->start;
     if (uva >= BASE && uva < BASE + sizeof private_words[0])
         return (u8 *)private_words[pid - 1] + uva - BASE;
-    if (uva >= (uintptr_t)locks && uva < (uintptr_t)&locks[ARRAY_COUNT(locks)]) return (u8 *)(uintptr_t)uva;
+    if (uva - (uintptr_t)locks < sizeof locks) return (u8 *)(uintptr_t)uva;
     return NULL;
 }
 status_t user_page(struct proc *p, u64 uva, enum fault_access access, u8 **out) {

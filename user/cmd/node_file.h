@@ -7,6 +7,24 @@
 #include <string.h>
 #include <unistd.h>
 
+// Says on standard error why a process could not go to `where`: `error` as the write gave it.
+static inline void node_file_complain(const char *command, const char *pid, const char *where,
+                                      int error) {
+    if (error == EINVAL) {
+        fprintf(stderr, "%s: %s is no node's number (`nodes` lists them)\n", command, where);
+    } else if (error == EHOSTUNREACH) {
+        fprintf(stderr, "%s: there is no node %s, or it is down (`nodes` lists them)\n", command,
+                where);
+    } else if (error == ESRCH) {
+        fprintf(stderr, "%s: no process %s\n", command, pid);
+    } else if (strcmp(pid, "self") == 0) {
+        fprintf(stderr, "%s: cannot go to node %s: %s\n", command, where, strerror(error));
+    } else {
+        fprintf(stderr, "%s: process %s cannot go to node %s: %s\n", command, pid, where,
+                strerror(error));
+    }
+}
+
 // Writes `where` (a node's id, "any" for whoever takes it, "auto") to /proc/PID/node.
 // Returns 0, or -1 after saying on standard error what was wrong; 1 without a word where
 // that was quiet_on (0: no such error).
@@ -16,8 +34,8 @@ static inline int node_file_try(const char *command, const char *pid, const char
     snprintf(path, sizeof path, "/proc/%s/node", pid);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0) {
-        fprintf(stderr, "%s: no process %s: %s\n", command, pid,
-                strerror(errno == ENOENT ? ESRCH : errno));
+        if (errno == ENOENT) fprintf(stderr, "%s: no process %s\n", command, pid);
+        else fprintf(stderr, "%s: process %s: %s\n", command, pid, strerror(errno));
         return -1;
     }
     ssize_t n = write(fd, where, strlen(where));
@@ -26,8 +44,7 @@ static inline int node_file_try(const char *command, const char *pid, const char
         return 1;
     }
     if (n < 0) {
-        fprintf(stderr, "%s: process %s cannot go to node %s: %s\n", command, pid, where,
-                strerror(errno));
+        node_file_complain(command, pid, where, errno);
         close(fd);
         return -1;
     }

@@ -35,7 +35,12 @@ static int by_number(const void *a, const void *b) {
     return atoi(*(char *const *)a) - atoi(*(char *const *)b);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    if (argc > 1) {
+        fprintf(stderr, "nodes: %s: takes no argument; /nodes/N/status has all of one node\n",
+                argv[1]);
+        return 2;
+    }
     DIR *dir = opendir("/nodes");
     if (!dir) {
         perror("nodes: /nodes");

@@ -16,7 +16,7 @@ static int become(char **command) {
 int main(int argc, char **argv) {
     bool wait_for_it = argc > 1 && strcmp(argv[1], "-w") == 0;
     char **command = argv + 1 + wait_for_it;
-    if (command >= argv + argc) {
+    if (command >= argv + argc || command[0][0] == '-') {
         fprintf(stderr, "usage: spawn [-w] COMMAND [ARGUMENT]...\n");
         return 2;
     }

@@ -12,7 +12,8 @@ int main(int argc, char **argv) {
     snprintf(path, sizeof path, "/proc/%s/why", argv[1]);
     FILE *file = fopen(path, "r");
     if (!file) {
-        fprintf(stderr, "why: process %s: %s\n", argv[1], strerror(errno));
+        if (errno == ENOENT) fprintf(stderr, "why: no process %s\n", argv[1]);
+        else fprintf(stderr, "why: process %s: %s\n", argv[1], strerror(errno));
         return 1;
     }
     while (fgets(line, sizeof line, file)) fputs(line, stdout);
