@@ -41,6 +41,7 @@ def listing(run):
              "ls -d /proc/[0-9]* | sort | uniq -d; " + ENDED, "3\n3\n3\n3\n3\n3\n")
     run.step("what a process elsewhere shows is its own",
              "me=$(sh -c 'echo $PPID'); " + SLEEPERS + "for p in $p0 $p1 $p2; do "
+             "until grep -q heap /proc/$p/maps; do sleep 0.1; done; "   # its first malloc
              "tr '\\0' ' ' < /proc/$p/cmdline; "
              "sed -n 's/^Name:.//p; s/^Pid:.//p' /proc/$p/status; cat /proc/$p/node; "
              "readlink /proc/$p/exe; ls /proc/$p/fd | head -n 3 | tr '\\n' ' '; "
