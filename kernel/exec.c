@@ -4,6 +4,7 @@
 #include "kernel/exec.h"
 
 #include "base/string.h"
+#include "kernel/borrow.h"
 #include "kernel/clock.h"
 #include "kernel/elf.h"
 #include "kernel/file.h"
@@ -287,6 +288,7 @@ static void commit(struct proc *p, struct build *b, const char *path,
     d->flags |= PROC_FLAG_FRESH;
     clock_exec(d);
     vfork_done(p);
+    borrow_exec(p);
     placement_exec(p);
     migrate_exec(p);
 }

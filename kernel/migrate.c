@@ -6,6 +6,7 @@
 #include "kernel/migrate.h"
 
 #include "base/string.h"
+#include "kernel/borrow.h"
 #include "kernel/clock.h"
 #include "kernel/cluster.h"
 #include "kernel/files/holders.h"
@@ -57,11 +58,11 @@ static status_t freeze_check(const struct proc *p) {
 
 // A request to a server is out or its answer not yet taken: the call ends first. So does
 // the drain, where the list of lenders would not hold two more, and where its target had
-// no room beside the images that are kept until then. Its children are named to it where
-// it is.
+// no room beside the images that are kept until then; so does what was forked during the drain
+// (kernel/borrow.c). Its children are named to it where it is.
 static bool must_finish_first(const struct proc *p) {
     const u32 lenders_max = p->cl.drain_first ? 0 : PROC_LENDERS_MAX - 2;
-    return thread_call_out(p) || p->cl.children_coming ||
+    return thread_call_out(p) || p->cl.children_coming || p->cl.borrows || p->cl.borrowers ||
            (p->cl.in_cluster && proc_desc(p)->lender_count > lenders_max);
 }
 
@@ -229,7 +230,8 @@ static struct proc *exited_pop(void) {
     spin_lock(&proc_lock);
     LIST_FOR_EACH_SAFE(it, &exits) {
         struct proc *p = LIST_ENTRY(it, struct proc, cl.move);
-        if (!remote_page_forget(p)) continue;    // its READs name frames of the lenders
+        // Its READs, and its children's, name frames of the lenders.
+        if (p->cl.borrowers != 0 || !remote_page_forget(p)) continue;
         migrate_settle(p, E_SRCH);
         list_remove(&p->cl.move);
         found = p;
@@ -244,6 +246,7 @@ static void exits_run(void) {
     for (struct proc *p; (p = exited_pop()) != NULL;) {
         cluster_node_exited(cluster_node(), p->index);
         spin_lock(&proc_lock);
+        borrow_end(p);
         p->cl.in_cluster = false;
         if (p->cl.free_wanted) proc_free(p);
         spin_unlock(&proc_lock);
@@ -347,7 +350,10 @@ static u64 pages_coming(void) {
 // Is there memory for all of a process, and for all of those that came before it? One that
 // is refused goes on where it was; one let in would be killed for want of memory.
 static bool has_room(const struct proc_desc *from) {
-    const u64 pages = from->pages_resident + from->pages_remote;
+    return migrate_room(from->pages_resident + from->pages_remote);
+}
+
+bool migrate_room(u64 pages) {
     const u64 total = frame_count_total(), free = frame_count_free();
     const u64 want = pages + pages / PTE_COUNT + total / ROOM_RESERVE;
     if (free >= want + total / ROOM_PLENTY) return true;
@@ -508,6 +514,8 @@ static void host_kill(void *ctx, u32 index) {
     u32 node = p->cl.giver;
     for (u32 i = 0; i < d->lender_count && i < PROC_LENDERS_MAX; i++)
         if (!cluster_is_up(d->lender[i].node)) node = d->lender[i].node;
+    borrow_lender_died(p, node);
+    if (p->cl.borrowers != 0 && !p->cl.draining) return;      // it has all of its own
     obituary_add(d->pid, d->name, node, "it had pages there");
     migrate_counters.killed++;
     spin_lock(&proc_lock);
@@ -520,7 +528,7 @@ static void host_no_lenders(void *ctx, u32 index) {
     struct proc *p = &procs[index];
     step_reached(STEP_DRAINED, options.hold_at, proc_desc(p)->name);
     spin_lock(&proc_lock);
-    if (!p->cl.ended) p->cl.in_cluster = false;  // else when its exit is told
+    if (!p->cl.ended && p->cl.borrowers == 0) p->cl.in_cluster = false;  // else later
     proc_desc(p)->lender_count = 0;
     wait_wake_all_locked(&p->cl.page_wait);
     spin_unlock(&proc_lock);
@@ -548,7 +556,10 @@ static void on_exit(struct proc *p) {
     placement_ended(p);
     p->cl.ended = true;
     list_remove(&p->cl.move);
-    if (p->cl.wanted) p->cl.in_cluster = true;   // its place is kept until the asker is told
+    // Its place is kept until the asker is told, and its children have read what is theirs.
+    if (p->cl.wanted || p->cl.borrowers || p->cl.draining || p->cl.drain_report)
+        p->cl.in_cluster = true;
+    borrow_hurry(p);
     if (!p->cl.in_cluster) return;
     list_push_back(&exits, &p->cl.move);
     edge_request(EDGE_NETPOLL);
@@ -592,6 +603,7 @@ static void status_add(void) {
     cluster_status_add_u64("moves_in", &m->adopted);
     cluster_status_add_u64("images_freed", &m->images_freed);
     cluster_status_add_u64("moves_no_room", &m->refused_room);
+    cluster_status_add_u64("forks_away", &m->forks_away);
     cluster_status_add_u64("processes_lost", &m->lost);
     cluster_status_add("freeze_us_last", tsc_to_us, &m->freeze_tsc_last);
     cluster_status_add("freeze_us_sum", tsc_to_us, &m->freeze_tsc_sum);

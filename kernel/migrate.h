@@ -30,9 +30,13 @@ void migrate_answer(u8 asker, u32 pid, u8 target, status_t status);
 // MSG_MOVED: what became of a request of ours. net_lock held.
 void migrate_answered(const struct cluster_msg *m);
 
+// Is there memory for `pages` more, beside what processes here still fetch? No lock held.
+bool migrate_room(u64 pages);
+
 struct migrate_counters {
     u64 frozen, given, adopted, thawed, images_freed, lost, killed, refused_busy;
     u64 refused_room;                    // not let in: no memory for all of it
+    u64 forks_away;                      // children made while their parents' pages were away
     u64 taken_max;                       // processes of the shared queue here at once
     u64 freeze_tsc_last, freeze_tsc_sum;
 };

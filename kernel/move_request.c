@@ -6,11 +6,13 @@
 #include "kernel/migrate_priv.h"
 
 #include "base/string.h"
+#include "kernel/borrow.h"
 #include "kernel/cluster.h"
 #include "kernel/files/object.h"
 #include "kernel/klog.h"
 #include "kernel/may_run.h"
 #include "kernel/placement.h"
+#include "kernel/remote_fork.h"
 #include "kernel/storm.h"
 #include "kernel/time.h"
 #include "kernel/trap.h"
@@ -49,7 +51,7 @@ static void asks_run_at(u64 ns) {
     if (ns < asks_at_ns) __atomic_store_n(&asks_at_ns, ns, __ATOMIC_RELAXED);
 }
 
-static status_t target_parse(const char *text, u8 *target) {
+status_t move_target_parse(const char *text, u8 *target) {
     u32 n = 0, digits = 0;
     if (strncmp(text, "any", 3) == 0) {
         *target = NODE_ANY;
@@ -93,7 +95,9 @@ static status_t move_begin(struct proc *p, u8 asker_node, u8 target) {
     cl->refused = S_OK;
     cl->target = target;
     cl->asker_node = asker_node;
-    cl->deadline_ns = time_now_ns() + MOVE_WAIT_MAX_NS;
+    cl->deadline_ns = time_now_ns() + (cl->borrows || cl->borrowers ? MOVE_DRAIN_MAX_NS
+                                                                      : MOVE_WAIT_MAX_NS);
+    borrow_hurry(p);
     list_push_back(&migrate_moves, &cl->move);
     p->freeze_wanted = true;
     if (p->on_cpu && p->cpu != cpu_this()->index) cpu_kick(p->cpu, EDGE_STOP);
@@ -208,7 +212,7 @@ static status_t request(u32 asker_pid, u32 pid, u8 target) {
 // a CPU then, so it may go where the asker could not.
 static status_t exec_goes_to(u32 asker_pid, u32 pid, const char *text) {
     u8 target;
-    status_t s = target_parse(text, &target);
+    status_t s = move_target_parse(text, &target);
     if (s != S_OK) return s;
     if (asker_pid != pid) return E_INVAL;
     if (target != NODE_ANY && !cluster_is_up(target)) return E_HOSTUNREACH;
@@ -240,7 +244,8 @@ status_t migrate_request(u32 asker_pid, u32 pid, const char *text) {
     u8 target = MOVE_AUTO;
     if (strcmp(text, "storm") == 0 || strcmp(text, "storm\n") == 0) return storm_begin(pid);
     if (strncmp(text, "exec ", 5) == 0) return exec_goes_to(asker_pid, pid, text + 5);
-    status_t s = strncmp(text, "auto", 4) == 0 ? S_OK : target_parse(text, &target);
+    if (strncmp(text, "fork ", 5) == 0) return remote_fork_choose(asker_pid, pid, text + 5);
+    status_t s = strncmp(text, "auto", 4) == 0 ? S_OK : move_target_parse(text, &target);
     if (s != S_OK) return s;
     spin_lock(&proc_lock);
     s = request(asker_pid, pid, target);

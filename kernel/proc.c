@@ -4,15 +4,18 @@
 #include "kernel/proc.h"
 
 #include "base/string.h"
+#include "kernel/borrow.h"
 #include "kernel/exec.h"
 #include "kernel/file.h"
 #include "kernel/futex.h"
 #include "kernel/files/object.h"
 #include "kernel/klog.h"
 #include "kernel/net.h"
+#include "kernel/netpoll.h"
 #include "kernel/options.h"
 #include "kernel/placement.h"
 #include "kernel/proc_index.h"
+#include "kernel/remote_fork.h"
 #include "kernel/signal.h"
 #include "kernel/storm.h"
 #include "kernel/thread.h"
@@ -227,6 +230,7 @@ static void fork_copy_desc(struct proc *child, const struct proc *parent) {
 }
 
 static void fork_undo(struct proc *child) {
+    borrow_cancel(child);
     handles_close_all(child);
     dirs_put(child);
     aspace_destroy(proc_desc(child));
@@ -250,33 +254,49 @@ static status_t fork_build(struct proc *child, struct proc *parent) {
     return s;
 }
 
-// True: p waits until its pages have come home. Who clears in_cluster wakes it, both under
-// proc_lock, so the look and the wait are one.
-static bool pages_are_away(struct proc *p) {
+// The child is complete: onto a CPU, or off to the node that its parent has chosen.
+static void fork_start(struct proc *child, struct proc *parent) {
+    const bool borrows = child->cl.borrows != 0;
+    if (borrows) netpoll_lock();
     spin_lock(&proc_lock);
-    bool away = p->cl.in_cluster;
-    if (away) wait_on_locked(&p->cl.page_wait, p, false);
+    proc_set_owner(child, PROC_READY);       // it may be moved before it ever ran
+    child->kill_pending = parent->kill_pending;
+    if (borrows) borrow_start(child);
+    proc_become_ready(child);
+    remote_fork_go(child, parent);
     spin_unlock(&proc_lock);
-    return away;
+    if (borrows) netpoll_unlock();
+}
+
+// What the call writes to user memory must be here, for the child has the same pages.
+static status_t fork_pin(struct proc *parent, const struct fork_args *args) {
+    status_t s = S_OK;
+    if (args->flags & CLONE_PARENT_SETTID)
+        s = user_pin(parent, args->parent_tid, 4, ACCESS_WRITE);
+    if (s == S_OK && (args->flags & CLONE_CHILD_SETTID) && parent->cl.draining) {
+        s = user_pin(parent, args->child_tid, 4, ACCESS_WRITE);
+        if (s == E_FAULT) s = S_OK;          // as where nothing is away: not written
+    }
+    return s;
 }
 
 // Makes a child of the current process: a copy of it, made ready.
 //   clone_flags  as clone(2)'s; CLONE_VM without CLONE_VFORK is refused (threads: thread.c)
 //   child_stack  its stack pointer, 0: the parent's
-// E_INVAL, E_AGAIN (table full), E_NOMEM, S_RESTART.
+// E_INVAL, E_AGAIN (table full), E_NOMEM, S_RESTART, E_HOSTUNREACH (kernel/remote_fork.c).
 status_t proc_fork(struct proc *parent, const struct fork_args *args, u32 *pid_out) {
     u64 flags = args->flags;
     if ((flags & CLONE_THREAD) || ((flags & CLONE_VM) && !(flags & CLONE_VFORK))) return E_INVAL;
-    if (flags & CLONE_PARENT_SETTID) {
-        status_t s = user_pin(parent, args->parent_tid, 4, ACCESS_WRITE);
-        if (s != S_OK) return s;
-    }
-    if (pages_are_away(parent)) return S_RESTART;
+    status_t s = fork_pin(parent, args);
+    if (s == S_OK) s = remote_fork_check(parent);
+    if (s != S_OK) return s;
+    if (borrow_must_wait(parent)) return S_RESTART;
     if (proc_may_fork(parent) != S_OK) return E_AGAIN;
     struct proc *child = proc_alloc();
     if (!child) return E_AGAIN;
     fpu_save(proc_desc(parent));
-    status_t s = fork_build(child, parent);
+    borrow_reserve(child, parent);
+    s = fork_build(child, parent);
     struct proc_desc *c = proc_desc(child);
     if (s == S_OK && (flags & CLONE_CHILD_SETTID))
         (void)user_write(child, args->child_tid, &c->pid, sizeof c->pid);
@@ -293,11 +313,7 @@ status_t proc_fork(struct proc *parent, const struct fork_args *args, u32 *pid_o
         (void)user_write(parent, args->parent_tid, &c->pid, sizeof c->pid);
     *pid_out = c->pid;
     storm_fork(child, parent);
-    spin_lock(&proc_lock);
-    proc_set_owner(child, PROC_READY);       // it may be moved before it ever ran
-    child->kill_pending = parent->kill_pending;
-    proc_become_ready(child);
-    spin_unlock(&proc_lock);
+    fork_start(child, parent);
     return S_OK;
 }
 

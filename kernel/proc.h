@@ -73,6 +73,9 @@ struct proc_cluster {
     u32 fresh_fetches;               // READs that its first instruction needed
     u64 generation;                  // of its stay in this place; 0: none
     u32 fetches;                     // READs that are out
+    u32 borrows;                     // 1 + the place of whose lenders it reads; 0: kernel/borrow.c
+    u32 borrowers;                   // children that read of its lenders
+    u64 drain_at_ns;                 // its drain begins then
     u64 unmapped;                    // up to that one they are
     u64 drain_va;                    // where the drain goes on
     struct list_node move;           // the list of moves wanted, or of ends to report

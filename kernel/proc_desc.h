@@ -204,6 +204,7 @@ struct proc_desc {
     u8 place_ticks;                  // at which of the last eight ticks it could run
     u8 futex_woken;                  // its thread's futex call ends with 0; proc_lock
     u32 exec_node;                   // 1 + the node its next exec goes to; 0: none
+    u32 fork_node;                   // 1 + the node its next child begins on; 0: here
     u64 tsc_at, tsc_clock_ns, tsc_hz;        // RDTSC goes on from here (PROC_FLAG_TSC)
     u64 fs_base, gs_base;
     struct user_regs regs;

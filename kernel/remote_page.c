@@ -9,6 +9,7 @@
 #include "kernel/remote_page.h"
 
 #include "base/string.h"
+#include "kernel/borrow.h"
 #include "kernel/cluster.h"
 #include "kernel/netpoll.h"
 #include "kernel/options.h"
@@ -18,6 +19,7 @@
 #include "kernel/x86/cpu.h"
 
 #define FRESH_NS 1000000000ull       // the drain begins by then
+#define BORROW_NS 100000000ull       // a child that lives so long drains: most exec before
 
 struct fetch {
     bool used, on_fault, arrived;
@@ -167,7 +169,7 @@ static void arrivals_drop(struct proc *p) {
     }
 }
 
-static void attend(struct proc *p) {
+void remote_page_attend(struct proc *p) {
     if (!list_linked(&p->cl.attention)) list_push_back(&attention, &p->cl.attention);
 }
 
@@ -187,7 +189,7 @@ static void fetch_done(void *ctx, status_t status) {
         remote_page_pump(p);
     } else {
         p->cl.arrived = true;
-        attend(p);
+        remote_page_attend(p);
         cpu_kick(p->cpu, EDGE_RESCHED);
     }
     spin_unlock(&proc_lock);
@@ -211,7 +213,7 @@ static enum fault_result fetch_begin(struct proc *p, u64 va, u32 level, const pt
                                      bool on_fault) {
     struct fetch *f = fetch_alloc();
     if (!f) {
-        attend(p);
+        remote_page_attend(p);
         return FAULT_WAIT;
     }
     paddr_t frame = frame_alloc_raw(level ? FRAME_TABLE : FRAME_USER);
@@ -233,7 +235,7 @@ static enum fault_result fetch_begin(struct proc *p, u64 va, u32 level, const pt
     frame_unref(frame);
     fetch_free(f);
     if (s != E_AGAIN) return FAULT_BUS;
-    attend(p);
+    remote_page_attend(p);
     return FAULT_WAIT;
 }
 
@@ -276,7 +278,7 @@ static bool drain_fetch(struct drain_walk *w, u64 va, u32 level, pte_t *e) {
         return true;
     }
     w->stop_va = va;
-    attend(p);
+    remote_page_attend(p);
     return false;
 }
 
@@ -296,7 +298,7 @@ static void drain_table(struct drain_walk *w, pte_t *table, u32 level, u64 base)
             if (npte_node(*e) == node_id) {
                 if (take_local(proc_desc(w->p), va, level - 1, e) != FAULT_DONE) {
                     w->stop_va = va;                      // no memory: a later round
-                    attend(w->p);
+                    remote_page_attend(w->p);
                     return;
                 }
             } else {
@@ -317,9 +319,14 @@ static void drain_table(struct drain_walk *w, pte_t *table, u32 level, u64 base)
 
 static void drained(struct proc *p) {
     p->cl.draining = false;
-    p->cl.drain_report = true;
     proc_desc(p)->pages_remote = 0;
-    attend(p);
+    if (p->cl.borrows) {             // its holder has the agreement with the lenders
+        list_remove(&p->cl.attention);
+        borrow_end(p);
+        return;
+    }
+    p->cl.drain_report = true;
+    remote_page_attend(p);
     edge_request(EDGE_NETPOLL);      // the machine is told in the next round
 }
 
@@ -353,10 +360,15 @@ static void arrivals_install(struct proc *p) {
     p->cl.arrived = false;
 }
 
+static bool drain_due(const struct proc *p) {
+    if (p->cl.drain_at_ns != 0 && time_now_ns() < p->cl.drain_at_ns) return false;
+    return p->cl.draining && !p->cl.fresh && !p->cl.frozen && p->state != PROC_ZOMBIE;
+}
+
 void remote_page_pump(struct proc *p) {
     if (p->cl.ended) return;                     // remote_page_forget has the rest
     arrivals_install(p);
-    if (p->cl.draining && !p->cl.fresh && !p->cl.frozen && p->state != PROC_ZOMBIE) drain_step(p);
+    if (drain_due(p)) drain_step(p);
     wait_wake_all_locked(&p->cl.page_wait);
 }
 
@@ -376,7 +388,7 @@ bool remote_page_waits(void) { return !list_empty(&attention); }
 static bool still_fresh(struct proc *p) {
     if (!p->cl.draining || p->cl.arrived) return false;
     if (p->cl.fresh && time_now_ns() >= p->cl.fresh_until_ns) p->cl.fresh = false;
-    return p->cl.fresh;
+    return p->cl.fresh || (p->cl.drain_at_ns != 0 && time_now_ns() < p->cl.drain_at_ns);
 }
 
 void remote_page_poll(void) {
@@ -385,15 +397,15 @@ void remote_page_poll(void) {
     for (struct list_node *n; (n = list_pop_front(&attention)) != NULL;) list_push_back(&todo, n);
     for (struct list_node *n; (n = list_pop_front(&todo)) != NULL;) {
         struct proc *p = LIST_ENTRY(n, struct proc, cl.attention);
-        if (p->cl.drain_report) report(p);
+        if (p->cl.drain_report && p->cl.borrowers == 0) report(p);
         if (still_fresh(p)) {
-            attend(p);
+            remote_page_attend(p);
             continue;
         }
         spin_lock(&proc_lock);
         const bool due = p->cl.draining || p->cl.arrived;
         if (due && may_touch(p)) remote_page_pump(p);
-        else if (due) attend(p);
+        else if (due) remote_page_attend(p);
         else wait_wake_all_locked(&p->cl.page_wait);
         spin_unlock(&proc_lock);
     }
@@ -449,13 +461,27 @@ void remote_page_begin(struct proc *p) {
     p->cl.fresh = true;
     p->cl.fresh_fetches = 0;
     p->cl.fresh_until_ns = time_now_ns() + FRESH_NS;
-    attend(p);
+    remote_page_attend(p);
+}
+
+void remote_page_borrow(struct proc *p) {
+    p->cl.generation = ++generation_next;
+    p->cl.draining = true;
+    p->cl.drain_at_ns = time_now_ns() + BORROW_NS;
+    remote_page_attend(p);
+}
+
+void remote_page_again(struct proc *p) {
+    p->cl.draining = true;
+    p->cl.drain_report = p->cl.drain_seen = false;
+    p->cl.drain_va = 0;
+    remote_page_attend(p);
 }
 
 void remote_page_given(struct proc *p) { list_remove(&p->cl.attention); }
 
 void remote_page_thawed(struct proc *p) {
-    if (p->cl.draining) attend(p);
+    if (p->cl.draining) remote_page_attend(p);
 }
 
 void remote_page_init(void) { aspace_hooks.remote_fetch = fetch_for_fault; }

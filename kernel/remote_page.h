@@ -12,6 +12,13 @@ void remote_page_init(void);
 // A process was adopted: its drain begins once it runs here. net_lock and proc_lock held, not
 // on a CPU.
 void remote_page_begin(struct proc *p);
+// A child has entries that name lenders of its parent's holder: it drains later, as it has no
+// use yet for most. net_lock and proc_lock held; it is not ready yet.
+void remote_page_borrow(struct proc *p);
+// p, off the CPUs, may have such entries again. net_lock and proc_lock held.
+void remote_page_again(struct proc *p);
+// p is looked at in the next round. net_lock held.
+void remote_page_attend(struct proc *p);
 // Translates the user half of a root table just read from `node`.
 void remote_page_translate_root(struct proc *p, u8 node);
 // Installs what has arrived and goes on draining. net_lock and proc_lock held; p is off

@@ -5,6 +5,8 @@
 // calls, exec and the end of a process. Lock: proc_lock.
 #include "kernel/vfork.h"
 
+#include "kernel/borrow.h"
+#include "kernel/netpoll.h"
 #include "mm/aspace.h"
 
 // Waits until the child execs or ends. S_RESTART while it has not.
@@ -32,22 +34,26 @@ void vfork_done(struct proc *child) {
 }
 
 // The parent of a vfork child, where it may be given memory: here, off the CPUs, waiting for this
-// child, without other threads, which would have gone on, and with all its pages here.
+// child, without other threads, which would have gone on.
 static struct proc *parent_that_waits(const struct proc *child) {
     struct proc *parent = proc_find(proc_desc(child)->ppid);
     if (!(proc_desc(child)->flags & PROC_FLAG_VFORK) || !parent) return NULL;
     const bool waits = parent->state == PROC_WAITING && !parent->on_cpu &&
                        list_linked(&parent->thread->wait) && !list_empty(&child->vfork_wait.head) &&
                        LIST_ENTRY(child->vfork_wait.head.next, struct thread, wait)->p == parent;
-    return waits && proc_desc(parent)->thread_count == 1 && !parent->cl.in_cluster ? parent : NULL;
+    return waits && proc_desc(parent)->thread_count == 1 ? parent : NULL;
 }
 
 // The address space that a child of vfork leaves goes to its parent; `space` has what the parent
 // had then, to be destroyed. Nothing changes where the child is no such child. No CPU has the root
 // of `space` loaded.
 void vfork_give_back(struct proc *child, struct proc_desc *space) {
+    const bool borrows = child->cl.borrows != 0;     // what it borrowed, its parent now does
+    if (borrows) netpoll_lock();
     spin_lock(&proc_lock);
     struct proc *parent = parent_that_waits(child);
     if (parent) aspace_swap(proc_desc(parent), space);
+    if (parent && borrows) borrow_given_back(parent, child);
     spin_unlock(&proc_lock);
+    if (borrows) netpoll_unlock();
 }

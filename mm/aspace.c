@@ -264,7 +264,7 @@ void aspace_swap(struct proc_desc *a, struct proc_desc *b) {
 }
 
 // Copies map and pages (copy on write) into a child made by aspace_create. On failure
-// the caller destroys the child. E_BUSY: pages are still on another node.
+// the caller destroys the child.
 status_t aspace_fork(struct proc_desc *child, struct proc_desc *parent) {
     for (u32 i = 0; i < parent->vma_count; i++) {
         status_t s = room_for_one(child);

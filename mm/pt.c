@@ -153,8 +153,7 @@ static status_t copy_table(pte_t *to, pte_t *from, u32 level, u32 count) {
     for (u32 i = 0; (i = next_used(from, i, count)) < count; i++) {
         pte_t e = from[i];
         if (!(e & PTE_P)) {
-            if (npte_kind(e) != NPTE_LOST) return E_BUSY;
-            to[i] = e;
+            to[i] = e;               // on another node: each reads its own
         } else if (level > 1) {
             paddr_t frame = frame_alloc(FRAME_TABLE);
             if (frame.v == 0) return E_NOMEM;
@@ -174,11 +173,12 @@ static status_t copy_table(pte_t *to, pte_t *from, u32 level, u32 count) {
 }
 
 // Gives the child the parent's pages, copy on write in both. E_NOMEM: the caller
-// destroys the child. E_BUSY: some are still on another node (the caller waits).
+// destroys the child. Those on another node are named by both, and each reads its own.
 status_t pt_copy_cow(struct proc_desc *child, struct proc_desc *parent) {
     status_t s = copy_table(phys_to_virt(child->root_table), phys_to_virt(parent->root_table),
                             PTE_LEVELS, USER_ROOT_ENTRIES);
     child->pages_resident = parent->pages_resident;
+    child->pages_remote = parent->pages_remote;
     pt_flush_all();
     return s;
 }

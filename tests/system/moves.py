@@ -6,6 +6,7 @@ import sys
 import rig
 
 ROUNDS, KIB = (12, 4096) if rig.LONG else (3, 192)
+FORK_MIB = 64 if rig.LONG else 8
 
 
 def share_steps(run, nodes):
@@ -21,10 +22,23 @@ def share_steps(run, nodes):
              "echo $n $(sum_of shared_lost)", "0 0\n")
 
 
+def fork_steps(run, nodes):
+    """Children that begin on other nodes, and children made while the parent's pages are away."""
+    for what, mib, about in (("on", FORK_MIB, "remote fork"), ("drain", 4, "forks in a drain")):
+        run.step(f"{about} of {mib} MiB: each process has its own pages, all frames back",
+                 f"frames forks {what} {nodes} {mib} >/dev/null; "    # the first is not measured
+                 f"frames forks {what} {nodes} {mib}",
+                 lambda out, status: all(line.startswith("ok ") for line in out.splitlines()[:-1])
+                 and out.endswith("\nback\n") and status == 0)
+    run.step("forks did not wait for their parents' pages",
+             "[ $(sum_of forks_away) -ge 12 ] && echo none waited", "none waited\n")
+
+
 def cluster(tap, nodes, smp):
     run = rig.Run(tap, f"{nodes} nodes, smp {smp}", nodes, smp, [
-        (rig.program(name), f"/bin/{name}") for name in ("share", "frames")])
+        (rig.program(name), f"/bin/{name}") for name in ("share", "frames", "forks")])
     share_steps(run, nodes)
+    fork_steps(run, nodes)
     run.step("no pair broke", "grep -h ^downs: /nodes/*/status | sort -u", "downs: 0\n")
     run.go()
 

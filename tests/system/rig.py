@@ -87,8 +87,8 @@ def program(name, kind="musl"):
     os.makedirs(BUILD, exist_ok=True)
     path = os.path.join(BUILD, f"{name}-{kind}")
     made = f"{path}.{os.getpid()}"
-    subprocess.run(KINDS[kind] + ["-std=gnu11", "-O1", "-D_GNU_SOURCE", "-o", made,
-                                  os.path.join(HERE, "prog", name + ".c")], check=True)
+    subprocess.run(KINDS[kind] + ["-std=gnu11", "-O1", "-D_GNU_SOURCE", "-I", ROOT, "-o",
+                                  made, os.path.join(HERE, "prog", name + ".c")], check=True)
     os.replace(made, path)
     return path
 

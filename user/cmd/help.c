@@ -18,7 +18,8 @@ int main(void) {
           "  /nodes/N/dev        drives, network cards and the console of node N\n"
           "  /nodes/N/status     what this node knows of node N\n"
           "  /nodes/N/proc       the processes that node N has\n"
-          "  /proc/PID/node      reading says where it is, writing moves it\n"
+          "  /proc/PID/node      reading says where it is, writing moves it; `fork N` in\n"
+          "                      /proc/self/node: the next child begins on node N\n"
           "\n"
           "Everything else is Linux's: busybox's commands (busybox --list), pipes and files\n"
           "across nodes, Ctrl-C and kill for processes anywhere. `busybox ps` is the plain one.\n",
