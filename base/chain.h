@@ -8,7 +8,7 @@
 #include "base/status.h"
 #include "base/types.h"
 
-#define CHAIN_MAX 19   // a migration fetches 17 auxiliary frames and the root, then a CAS
+#define CHAIN_MAX 20   // a migration fetches 18 auxiliary frames and the root, then a CAS
 
 enum chain_op { CHAIN_READ, CHAIN_CAS, CHAIN_ADD, CHAIN_WRITE_IMM };
 

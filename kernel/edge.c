@@ -13,6 +13,7 @@
 #include "kernel/syscall/syscall.h"
 #include "kernel/thread.h"
 #include "kernel/time.h"
+#include "kernel/timers.h"
 #include "kernel/uaccess.h"
 #include "kernel/trap.h"
 #include "kernel/x86/cpu.h"
@@ -104,6 +105,7 @@ static void timer_set(const struct proc *running) {
     u64 at = proc_next_deadline_ns();
     if (running && (runq_others_wait() || running->awake > 1)) at = MIN(at, running->slice_end_ns);
     if (running && storm_has(running)) at = MIN(at, storm_due_ns(running));
+    if (running && running->cpu_timers) at = MIN(at, timers_cpu_at_ns(running));
     if (t->cpu_plus_one && t->deadline_ns <= at && running) return;
     if (t->cpu_plus_one && t->deadline_ns == at) return;
     if (at != ~0ull) timer_arm(t, at, timer_fired, NULL);
@@ -201,6 +203,7 @@ static bool may_return(struct proc *p) {
     if (p->cl.unmap) share_map_edge(p);
     if (p->placing.due) placement_edge(p);
     if (storm_has(p)) storm_edge(p);
+    if (p->cpu_timers) timers_edge(p);
     if (p->freeze_wanted && proc_hooks.freeze && proc_hooks.freeze(p)) return false;
     if (!p->thread->reply_waits && signal_has_work(p) && !signal_deliver(p)) return false;
     if (slice_over) {

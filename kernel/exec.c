@@ -14,6 +14,7 @@
 #include "kernel/random.h"
 #include "kernel/signal.h"
 #include "kernel/thread.h"
+#include "kernel/timers.h"
 #include "kernel/vfork.h"
 #include "kernel/x86/cpu.h"
 #include "kernel/x86/fpu.h"
@@ -272,6 +273,7 @@ static void commit(struct proc *p, struct build *b, const char *path,
     b->main.file = (struct object_id){0};
     set_names(p, b, path, args);
     reset_signals(p);
+    timers_exec(p);
     handles_close_exec(p);
     d->clear_child_tid = d->robust_list = 0;
     d->fs_base = d->gs_base = 0;

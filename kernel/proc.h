@@ -26,12 +26,12 @@ struct wait_list { struct list_node head; };
 // In one page; at NULL: it runs again. serial: of what it waits for, where that has one.
 struct wait_offer { u8 *at; u32 len; u64 serial; };
 
-// A deadline: of a thread that waits, or the alarm of its process. Lock: proc_lock.
+// A deadline: of a thread that waits, or of the first timer of its process. Lock: proc_lock.
 struct deadline {
     struct list_node link;           // sorted by at_ns
     u64 at_ns;                       // time_now_ns
     struct proc *p;
-    struct thread *thread;           // NULL: the alarm of p
+    struct thread *thread;           // NULL: the timers of p
 };
 
 // The shadow of one thread. Lock: proc_lock.
@@ -116,7 +116,8 @@ struct proc {
     struct list_node threads;        // all that live
     u32 awake;                       // threads that do not wait
     u64 thread_start_ns;             // when `thread` went on its CPU
-    struct deadline alarm;
+    bool cpu_timers;                 // some are set by its CPU time (kernel/timers.c)
+    struct deadline alarm;           // the first of its timers that is not
     struct wait_offer offer;         // of the wait it is in
     struct wait_list child_wait;     // this process in wait4
     struct wait_list vfork_wait;     // the parent until this one execs or exits
@@ -178,9 +179,11 @@ void wait_wake_thread(struct thread *t);                // proc_lock held
 void wait_end_locked(struct thread *t);                 // off its list and deadline; it is awake
 bool wait_offers(const struct proc *p);                 // proc_lock held, as for the next
 void wait_complete(struct proc *p, i64 result);
-void wait_alarm_changed(struct proc *p);
+void wait_alarm_changed(struct proc *p);                // its timers have changed
+void wait_alarm_changed_locked(struct proc *p);         // proc_lock held
 void wait_run_deadlines(u64 now_ns);
-void proc_alarm_due(struct proc *p);                    // SIGALRM; proc_lock held
+u64 proc_timers_next_ns(struct proc *p);                // kernel/timers.c; proc_lock held
+void proc_timers_due(struct proc *p, u64 now_ns);
 extern struct wait_list poll_wait;                      // woken with every pollable change
 
 // --- hooks of the cluster part; NULL until it sets them ---

@@ -15,7 +15,7 @@
 #include "proto/cluster/cpu_caps.h"
 
 #define PROC_DESC_SIZE 4096u
-#define PROC_DESC_VERSION 7u
+#define PROC_DESC_VERSION 8u
 #define PROC_XSAVE_MAX 2752u         // x87, SSE, AVX, AVX-512 and PKRU, standard format
 #define PROC_LENDERS_MAX 15
 #define PROC_NAME_MAX 16             // with the final 0, as Linux's comm
@@ -28,7 +28,8 @@ enum proc_aux {
     PROC_AUX_MAP = 6,                // 6..13: struct vma[]
     PROC_AUX_PLACE = 14,             // struct proc_place (kernel/placement.h)
     PROC_AUX_THREADS = 15,           // 15..16: struct thread_entry[], once it has had threads
-    PROC_AUX_COUNT = 17,
+    PROC_AUX_TIMERS = 17,            // struct proc_timers, once it has had one (kernel/timers.h)
+    PROC_AUX_COUNT = 18,
 };
 #define PROC_HANDLE_FRAMES 4
 #define PROC_MAP_FRAMES 8
@@ -132,6 +133,34 @@ struct thread_entry {
 #define THREADS_MAX (PROC_THREAD_FRAMES * THREADS_PER_FRAME)
 _Static_assert(sizeof(struct thread_entry) == 64, "a power of two");
 
+// A timer that raises a signal, or tells its time only (timer_create). Its clock is CLOCK_MONOTONIC
+// as the process sees it, or CPU time of the process or of a thread: the same on all nodes.
+struct proc_timer {
+    u32 id;                          // as timer_create gives it
+    u32 flags;                       // PROC_TIMER_*; 0: the place is free
+    u32 clock;                       // enum timer_clock
+    u32 clock_tid;                   // TIMER_CLOCK_THREAD: whose
+    u32 signal, tid;                 // which it raises, for that thread; tid 0: for any
+    u64 value;                       // si_value
+    u64 deadline_ns;                 // of its clock; 0: not set
+    u64 interval_ns;                 // 0: once
+    u32 overrun;                     // expirations not told, as of the last signal taken
+    u32 unused;
+};
+enum timer_clock { TIMER_CLOCK_REAL, TIMER_CLOCK_PROCESS, TIMER_CLOCK_THREAD };
+#define PROC_TIMER_USED 1u
+#define PROC_TIMER_QUEUED 2u         // the next of its signal that is taken is its own
+#define PROC_TIMER_BEHIND 4u         // it comes when the ones before it are taken
+#define PROC_TIMER_SILENT 8u         // raises no signal
+#define PROC_TIMER_WALL 16u          // absolute times are of the wall clock
+#define PROC_TIMERS_MAX 62u
+struct interval_timer { u64 at_ns, interval_ns; };   // of CPU time; at_ns 0: not set
+struct proc_timers {
+    struct interval_timer cpu[2];    // ITIMER_VIRTUAL, ITIMER_PROF
+    u32 next_id, unused;
+    struct proc_timer timer[PROC_TIMERS_MAX];
+};
+
 // A node that still holds pages of this process in a frozen image.
 struct proc_lender {
     u32 node;
@@ -205,6 +234,7 @@ struct proc_desc {
     u8 futex_woken;                  // its thread's futex call ends with 0; proc_lock
     u32 exec_node;                   // 1 + the node its next exec goes to; 0: none
     u32 fork_node;                   // 1 + the node its next child begins on; 0: here
+    u64 unused;
     u64 tsc_at, tsc_clock_ns, tsc_hz;        // RDTSC goes on from here (PROC_FLAG_TSC)
     u64 fs_base, gs_base;
     struct user_regs regs;
@@ -221,3 +251,4 @@ _Static_assert((offsetof(struct proc_desc, regs) + sizeof(struct user_regs)) % 1
                "the CPU aligns the stack it pushes a trap frame on");
 _Static_assert(sizeof(struct proc_signals) <= PAGE_SIZE, "one frame");
 _Static_assert(sizeof(struct proc_paths) <= PAGE_SIZE, "one frame");
+_Static_assert(sizeof(struct proc_timers) <= PAGE_SIZE, "one frame");

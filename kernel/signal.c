@@ -7,7 +7,9 @@
 
 #include "base/string.h"
 #include "kernel/futex.h"
+#include "kernel/syscall/time.h"
 #include "kernel/thread.h"
+#include "kernel/timers.h"
 #include "kernel/uaccess.h"
 #include "kernel/x86/cpu.h"
 #include "kernel/x86/fpu.h"
@@ -117,6 +119,14 @@ static struct thread *taker(struct proc *p, u32 sig) {
     return found;
 }
 
+static void info_put(struct proc_signals *s, u32 sig, struct signal_info info) {
+    s->info[sig - 1].code = info.code;
+    s->info[sig - 1].pid = info.pid;
+    s->info[sig - 1].uid = info.uid;
+    s->info[sig - 1].status = info.status;
+    s->info[sig - 1].value = info.value;
+}
+
 // Makes a signal pending, for the thread t or, t NULL, for any of p's.
 // E_AGAIN: it is pending already, and there is no room to queue it behind that.
 static status_t raise_to(struct proc *p, struct thread *t, u32 sig, struct signal_info info) {
@@ -135,11 +145,7 @@ static status_t raise_to(struct proc *p, struct thread *t, u32 sig, struct signa
             (struct signal_queued){info.code, info.pid, info.uid, sig, info.value};
         return S_OK;
     }
-    s->info[sig - 1].code = info.code;
-    s->info[sig - 1].pid = info.pid;
-    s->info[sig - 1].uid = info.uid;
-    s->info[sig - 1].status = info.status;
-    s->info[sig - 1].value = info.value;
+    info_put(s, sig, info);
     if (t) thread_pending_add(t, SIGNAL_BIT(sig));
     else d->signal_pending |= SIGNAL_BIT(sig);
     if (blocked) return S_OK;
@@ -156,17 +162,25 @@ void signal_taken_locked(struct proc *p, u64 *from, u32 sig) {
     if (from == &proc_desc(p)->signal_pending && sig >= SIGNAL_REAL_TIME) {
         for (u64 i = 0; i < s->queued_count; i++) {
             const struct signal_queued q = s->queued[i];
+            struct signal_info next;
             if (q.signal != sig) continue;
-            s->info[sig - 1].code = q.code;
-            s->info[sig - 1].pid = q.pid;
-            s->info[sig - 1].uid = q.uid;
-            s->info[sig - 1].value = q.value;
+            (void)timers_told_locked(p, sig, false, &next);  // if that was one's
+            info_put(s, sig, (struct signal_info){q.code, q.pid, q.uid, 0, q.value});
             s->queued_count--;
             memmove(&s->queued[i], &s->queued[i + 1], (s->queued_count - i) * sizeof q);
             return;
         }
     }
-    *from &= ~SIGNAL_BIT(sig);
+    if (!timers_taken_locked(p, sig, from == &proc_desc(p)->thread_pending))
+        *from &= ~SIGNAL_BIT(sig);
+}
+
+// A pending signal that the running thread may act on is about to be looked at and taken: what
+// is known of it is settled. proc_lock held.
+void signal_told_locked(struct proc *p, u32 sig) {
+    const bool for_thread = (proc_desc(p)->thread_pending & SIGNAL_BIT(sig)) != 0;
+    struct signal_info info;
+    if (timers_told_locked(p, sig, for_thread, &info)) info_put(signals_of(p), sig, info);
 }
 
 // As signal_raise_locked, and says where a real-time signal found no room: E_AGAIN.
@@ -183,10 +197,6 @@ void signal_raise_locked(struct proc *p, u32 sig, struct signal_info info) {
 // The same for one thread alone.
 void signal_raise_thread_locked(struct thread *t, u32 sig, struct signal_info info) {
     (void)raise_to(t->p, t, sig, info);
-}
-
-void proc_alarm_due(struct proc *p) {
-    signal_raise_locked(p, SIGALRM, (struct signal_info){.code = SI_KERNEL});
 }
 
 void signal_raise(struct proc *p, u32 sig, struct signal_info info) {
@@ -310,7 +320,9 @@ static status_t sleep_left_tell(struct proc *p) {
     if (d->wait.nr != NR_NANOSLEEP && !by_clock) return S_OK;
     const u64 uva = by_clock ? d->regs.r10 : d->regs.rsi, now = time_now_ns();
     if (!uva || !d->wait.deadline_ns) return S_OK;
-    const u64 left = d->wait.deadline_ns > now ? d->wait.deadline_ns - now : 0;
+    const u64 cpu_left = by_clock ? cpu_sleep_left_ns(p) : 0;
+    const u64 left = cpu_left ? cpu_left
+                   : d->wait.deadline_ns > now ? d->wait.deadline_ns - now : 0;
     const u64 t[2] = {left / NS_PER_S, left % NS_PER_S};
     return user_write(p, uva, t, sizeof t) == S_RESTART ? S_RESTART : S_OK;
 }
@@ -334,6 +346,11 @@ static status_t handler_enter(struct proc *p, u32 sig) {
     d->flags = (d->flags & ~PROC_FLAG_PAGE_WAIT) | page_wait;   // the call's wait, not this one
     if (s != S_OK) return s;
     end_waiting_call(p, (a->flags & SA_RESTART) != 0);
+    if (d->aux[PROC_AUX_TIMERS]) {
+        spin_lock(&proc_lock);
+        signal_told_locked(p, sig);
+        spin_unlock(&proc_lock);
+    }
     u64 mask = d->flags & PROC_FLAG_RESTORE_MASK ? d->signal_saved_mask : d->signal_mask;
     struct signal_frame f;
     frame_fill(&f, p, sig, mask);

@@ -7,11 +7,11 @@ enum {
     SIGHUP = 1, SIGINT = 2, SIGQUIT = 3, SIGILL = 4, SIGTRAP = 5, SIGABRT = 6, SIGBUS = 7,
     SIGFPE = 8, SIGKILL = 9, SIGSEGV = 11, SIGPIPE = 13, SIGALRM = 14, SIGTERM = 15,
     SIGCHLD = 17, SIGCONT = 18, SIGSTOP = 19, SIGTSTP = 20, SIGTTIN = 21, SIGTTOU = 22,
-    SIGURG = 23, SIGWINCH = 28, SIGSYS = 31,
+    SIGURG = 23, SIGVTALRM = 26, SIGPROF = 27, SIGWINCH = 28, SIGSYS = 31,
 };
 enum {
-    SI_USER = 0, SI_KERNEL = 0x80, SI_QUEUE = -1, SI_TKILL = -6, CLD_EXITED = 1, CLD_KILLED = 2,
-    CLD_STOPPED = 5, CLD_CONTINUED = 6, SEGV_MAPERR = 1, BUS_ADRERR = 2,
+    SI_USER = 0, SI_KERNEL = 0x80, SI_QUEUE = -1, SI_TIMER = -2, SI_TKILL = -6, CLD_EXITED = 1,
+    CLD_KILLED = 2, CLD_STOPPED = 5, CLD_CONTINUED = 6, SEGV_MAPERR = 1, BUS_ADRERR = 2,
 };
 enum {
     SA_NOCLDSTOP = 1, SA_NOCLDWAIT = 2, SA_SIGINFO = 4, SA_RESTORER = 0x04000000,
@@ -38,6 +38,7 @@ u32 signal_raise_group(u32 pgid, u32 sig, struct signal_info info);   // how man
 void signal_force(struct proc *p, u32 sig, struct signal_info info);  // of a fault
 void signal_child_stopped(struct proc *parent, struct signal_info info);
 status_t signal_queue_locked(struct proc *p, u32 sig, struct signal_info info);
+void signal_told_locked(struct proc *p, u32 sig);
 void signal_taken_locked(struct proc *p, u64 *from, u32 sig);
 bool signal_deliver(struct proc *p);         // at the edge; false: p no longer runs
 bool signal_has_work(const struct proc *p);

@@ -79,10 +79,14 @@ static void deadline_set(struct deadline *dl, u64 at_ns) {
     if (at_ns < deadline_hint) __atomic_store_n(&deadline_hint, at_ns, __ATOMIC_RELEASE);
 }
 
-// p's alarm has changed. Takes proc_lock.
+void wait_alarm_changed_locked(struct proc *p) {
+    deadline_set(&p->alarm, proc_timers_next_ns(p));
+}
+
+// p's timers have changed, or have come with it. Takes proc_lock.
 void wait_alarm_changed(struct proc *p) {
     spin_lock(&proc_lock);
-    deadline_set(&p->alarm, proc_desc(p)->alarm_ns);
+    wait_alarm_changed_locked(p);
     spin_unlock(&proc_lock);
 }
 
@@ -133,14 +137,12 @@ void wait_wake_all(struct wait_list *w) {
 // When the earliest deadline is due (time_now_ns), or earlier; ~0 where there is none.
 u64 proc_next_deadline_ns(void) { return __atomic_load_n(&deadline_hint, __ATOMIC_ACQUIRE); }
 
-static void alarm_due(struct proc *p, u64 now_ns) {
-    struct proc_desc *d = proc_desc(p);
-    d->alarm_ns = d->alarm_interval_ns ? now_ns + d->alarm_interval_ns : 0;
-    deadline_set(&p->alarm, d->alarm_ns);
-    proc_alarm_due(p);
+static void timers_due(struct proc *p, u64 now_ns) {
+    proc_timers_due(p, now_ns);
+    wait_alarm_changed_locked(p);
 }
 
-// Wakes those whose deadline is past and raises due alarms. Takes proc_lock.
+// Wakes those whose deadline is past, raises the signals of timers that are due. Takes proc_lock.
 void wait_run_deadlines(u64 now_ns) {
     if (now_ns < proc_next_deadline_ns()) return;
     spin_lock(&proc_lock);
@@ -149,10 +151,10 @@ void wait_run_deadlines(u64 now_ns) {
         if (dl->at_ns > now_ns) break;
         list_remove(&dl->link);
         if (dl->thread) wait_wake_thread(dl->thread);
-        else alarm_due(dl->p, now_ns);
+        else timers_due(dl->p, now_ns);
     }
-    u64 first = list_empty(&deadlines) ? ~0ull
-                                       : LIST_ENTRY(deadlines.next, struct deadline, link)->at_ns;
+    const struct list_node *at = deadlines.next;
+    u64 first = at == &deadlines ? ~0ull : LIST_ENTRY(at, struct deadline, link)->at_ns;
     __atomic_store_n(&deadline_hint, first, __ATOMIC_RELEASE);
     spin_unlock(&proc_lock);
 }

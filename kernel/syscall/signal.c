@@ -87,6 +87,7 @@ SYSCALL(rt_sigtimedwait) {
     const struct proc_signals *t = phys_to_virt(paddr(d->aux[PROC_AUX_SIGNAL]));
     i32 info[32] = {(i32)sig};
     if (sig) {
+        signal_told_locked(p, sig);
         info[2] = t->info[sig - 1].code;
         info[4] = t->info[sig - 1].pid;
         info[5] = t->info[sig - 1].uid;

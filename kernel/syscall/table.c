@@ -139,6 +139,11 @@ SYSCALL(epoll_create);
 SYSCALL(getdents64);
 SYSCALL(set_tid_address);
 SYSCALL(fadvise64);
+SYSCALL(timer_create);
+SYSCALL(timer_settime);
+SYSCALL(timer_gettime);
+SYSCALL(timer_getoverrun);
+SYSCALL(timer_delete);
 SYSCALL(clock_gettime);
 SYSCALL(clock_getres);
 SYSCALL(clock_nanosleep);
@@ -411,11 +416,11 @@ const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [219] = {"restart_syscall", NULL},
     [220] = {"semtimedop", NULL},
     [221] = {"fadvise64", sys_fadvise64},
-    [222] = {"timer_create", NULL},
-    [223] = {"timer_settime", NULL},
-    [224] = {"timer_gettime", NULL},
-    [225] = {"timer_getoverrun", NULL},
-    [226] = {"timer_delete", NULL},
+    [222] = {"timer_create", sys_timer_create},
+    [223] = {"timer_settime", sys_timer_settime},
+    [224] = {"timer_gettime", sys_timer_gettime},
+    [225] = {"timer_getoverrun", sys_timer_getoverrun},
+    [226] = {"timer_delete", sys_timer_delete},
     [227] = {"clock_settime", NULL},
     [228] = {"clock_gettime", sys_clock_gettime},
     [229] = {"clock_getres", sys_clock_getres},
