@@ -3,6 +3,7 @@
 // locks below net_lock: they ask by a bit, the poll asks the node, and the answer lies in
 // a snapshot under status_lock (a leaf) until it is old.
 #include "base/string.h"
+#include "drivers/console/console.h"
 #include "drivers/rdma/soft.h"
 #include "kernel/cluster_priv.h"
 #include "kernel/klog.h"
@@ -60,6 +61,10 @@ static u64 get_mem(const void *ctx) { (void)ctx; return frame_count_total(); }
 static u64 get_free(const void *ctx) { (void)ctx; return frame_count_free(); }
 static u64 get_heap(const void *ctx) { (void)ctx; return kmem_frames(); }
 static u64 get_queue(const void *ctx) { (void)ctx; return dqueue_depth(&cluster.node->dq); }
+static u64 get_console_lost(const void *ctx) {
+    (void)ctx;
+    return kbd_dropped() + serial_dropped(SERIAL_COM1) + serial_dropped(SERIAL_COM2);
+}
 static u64 get_members(const void *ctx) { (void)ctx; return cluster_member_count(); }
 
 #define ADD(prefix, from, name) cluster_status_add_u64(prefix #name, &(from)->name)
@@ -126,6 +131,7 @@ void status_init(void) {
     cluster_status_add("heap", get_heap, NULL);      // frames that the kernel keeps
     cluster_status_add("queue", get_queue, NULL);
     cluster_status_add("members", get_members, NULL);
+    cluster_status_add("console_lost", get_console_lost, NULL);     // keys, overruns of UARTs
     add_machines();
     add_rdma(card ? soft_counters(card->rdma) : &no_rdma);
     add_cm(card ? &soft_cm(card->rdma)->counters : &no_cm);

@@ -85,7 +85,7 @@ void proc_exception(u32 vector, u64 error_code, u64 fault_va) {
 static struct timer cpu_timers[CPU_MAX];
 
 // Runs due deadlines; ends the time slice of the process that runs here.
-void proc_timer_tick(void) {
+static void proc_timer_tick(void) {
     struct cpu *c = cpu_this();
     u64 now = time_now_ns();
     wait_run_deadlines(now);

@@ -51,7 +51,7 @@ status_t exec_args_alloc(struct exec_args *a) {
 void exec_args_free(struct exec_args *a) { kmem_free(a->bytes, EXEC_ARGS_BYTES); }
 
 // Appends a word; the caller counts it as argument or environment. E_2BIG.
-status_t exec_args_add(struct exec_args *a, const char *word) {
+static status_t exec_args_add(struct exec_args *a, const char *word) {
     u64 len = strlen(word) + 1;
     if (len > a->size - a->len) return E_2BIG;
     memcpy(a->bytes + a->len, word, len);

@@ -12,7 +12,6 @@ struct exec_args {
 
 status_t exec_args_alloc(struct exec_args *a);
 void exec_args_free(struct exec_args *a);
-status_t exec_args_add(struct exec_args *a, const char *word);
 // Replaces the program of p. S_OK: its registers are the new program's.
 status_t exec_program(struct proc *p, int dirfd, const char *path, struct exec_args *args);
 status_t exec_first(struct proc *p, const char *path);      // process 1

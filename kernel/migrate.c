@@ -43,7 +43,6 @@ struct list_node migrate_moves = {&migrate_moves, &migrate_moves};
 static struct list_node exits = {&exits, &exits};      // ended with lenders; proc_lock
 static u32 taken_count;                                // proc_lock
 
-u32 migrate_taken_count(void) { return taken_count; }
 
 // --- freezing ---------------------------------------------------------------------------
 
@@ -604,6 +603,7 @@ static void status_add(void) {
     cluster_status_add_u64("images_freed", &m->images_freed);
     cluster_status_add_u64("moves_no_room", &m->refused_room);
     cluster_status_add_u64("forks_away", &m->forks_away);
+    cluster_status_add_u64("moves_busy", &m->refused_busy);
     cluster_status_add_u64("processes_lost", &m->lost);
     cluster_status_add("freeze_us_last", tsc_to_us, &m->freeze_tsc_last);
     cluster_status_add("freeze_us_sum", tsc_to_us, &m->freeze_tsc_sum);
@@ -621,7 +621,6 @@ void migrate_init(void) {
     proc_hooks.freeze = freeze_at_edge;
     proc_hooks.node_write = migrate_request;
     proc_hooks.exiting = on_exit;
-    owner_init();
     proc_hooks.edge = remote_page_edge;
     remote_page_init();
     whereabouts_init();

@@ -41,4 +41,3 @@ struct migrate_counters {
     u64 freeze_tsc_last, freeze_tsc_sum;
 };
 extern struct migrate_counters migrate_counters;
-u32 migrate_taken_count(void);           // processes here that came by the shared queue

@@ -43,7 +43,7 @@ bool panic_running(void) { return __atomic_load_n(&panic_cpu_plus_one, __ATOMIC_
 
 // The symbol that holds an address.
 //   to: "name+0x1f", or "?" where it is no kernel text
-void ksym_name(u64 address, char *to, u64 size_bytes) {
+static void ksym_name(u64 address, char *to, u64 size_bytes) {
     const u32 offset = (u32)(address - KSYMS_BASE);
     if (address < (u64)kernel_text_start || address >= (u64)kernel_text_end || !&ksyms_count) {
         ksnprintf(to, size_bytes, "?");

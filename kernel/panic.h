@@ -13,5 +13,3 @@ _Noreturn void panic_trap(const struct user_regs *r, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 bool panic_running(void);
 _Noreturn void panic_stop_self(void);  // by the other CPUs' NMI handler
-// "name+0x1f" of an address of kernel text, or "?".
-void ksym_name(u64 address, char *to, u64 size_bytes);

@@ -141,7 +141,6 @@ void proc_init(void);                          // after frames, heap, options, m
 void proc_start_init(void);                    // makes process 1
 void proc_syscall(void);                       // cpu->regs hold the call
 void proc_exception(u32 vector, u64 error_code, u64 fault_va);   // from user mode
-void proc_timer_tick(void);                    // at EDGE_TIMER, on each CPU
 u64 proc_next_deadline_ns(void);               // ~0: none; for the idle CPU's timer
 // Picks what this CPU runs next, delivers signals. True: return to user mode with
 // cpu->regs; false: nothing to run, halt.

@@ -92,20 +92,3 @@ status_t user_read_string(struct proc *p, u64 uva, char *to, u64 size_bytes) {
     return E_NAMETOOLONG;
 }
 
-// Lists the frames of a user buffer for a file call.
-status_t user_data(struct proc *p, u64 uva, u64 len_bytes, enum fault_access access,
-                   struct p9_data *out) {
-    ASSERT(len_bytes <= P9_DATA_MAX);
-    *out = (struct p9_data){0};
-    if (len_bytes && !range_ok(uva, len_bytes)) return E_FAULT;
-    while (len_bytes) {
-        u8 *page;
-        status_t s = user_page(p, uva, access, &page);
-        if (s != S_OK) return s;
-        u64 n = MIN(len_bytes, PAGE_SIZE - (uva & PAGE_MASK));
-        out->seg[out->seg_count].pa = virt_to_phys(page);
-        out->seg[out->seg_count++].len = (u32)n;
-        uva += n, len_bytes -= n;
-    }
-    return S_OK;
-}

@@ -13,6 +13,3 @@ status_t user_read(struct proc *p, u64 uva, void *to, u64 len_bytes);
 status_t user_write(struct proc *p, u64 uva, const void *from, u64 len_bytes);
 // At most size_bytes with the final 0, else E_NAMETOOLONG.
 status_t user_read_string(struct proc *p, u64 uva, char *to, u64 size_bytes);
-// Pins the pages of a buffer of at most P9_DATA_MAX bytes and lists them.
-status_t user_data(struct proc *p, u64 uva, u64 len_bytes, enum fault_access access,
-                   struct p9_data *out);

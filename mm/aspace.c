@@ -218,7 +218,7 @@ status_t aspace_create(struct proc_desc *d) {
 }
 
 // Unmaps everything (exec, exit); root table and map frames stay.
-void aspace_clear(struct proc_desc *d) {
+static void aspace_clear(struct proc_desc *d) {
     for (u32 i = 0; i < d->vma_count; i++) file_unref(vma_at(d, i));
     d->vma_count = 0;
     pt_free_user(d);

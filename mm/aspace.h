@@ -51,7 +51,6 @@ extern struct aspace_hooks aspace_hooks;
 extern paddr_t aspace_kernel_root;  // whose upper half every process shares
 
 status_t aspace_create(struct proc_desc *d);
-void aspace_clear(struct proc_desc *d);      // unmaps everything, keeps the root
 void aspace_destroy(struct proc_desc *d);
 void aspace_destroy_moved(struct proc_desc *d);
 void aspace_swap(struct proc_desc *a, struct proc_desc *b);

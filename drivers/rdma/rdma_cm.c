@@ -174,8 +174,6 @@ void rdma_destroy_id(struct rdma_cm_id *id) {
     id->used = false;
 }
 
-struct rdma_qp *rdma_cm_qp(const struct rdma_cm_id *id) { return id->qp; }
-u32 rdma_cm_peer(const struct rdma_cm_id *id) { return id->peer_ip; }
 
 static void deliver(struct rdma_cm_id *id, const struct cm_event *ev) {
     struct rdma_cm_event out = {.kind = ev->kind, .id = id, .context = id->context,

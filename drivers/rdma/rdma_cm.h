@@ -56,5 +56,3 @@ status_t rdma_establish(struct rdma_cm_id *id, const void *private_data, u32 pri
 status_t rdma_disconnect(struct rdma_cm_id *id, u64 now_ns);
 // Forgets the id; the QP is the owner's to destroy. No event after it returns.
 void rdma_destroy_id(struct rdma_cm_id *id);
-struct rdma_qp *rdma_cm_qp(const struct rdma_cm_id *id);
-u32 rdma_cm_peer(const struct rdma_cm_id *id);

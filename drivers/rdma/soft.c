@@ -151,12 +151,6 @@ bool soft_tx(struct rdma_dev *rdma, u64 now_ns) {
     return dev->tx_full;
 }
 
-// True while a full ring holds something back: call soft_tx when buffers are free.
-bool soft_tx_pending(const struct rdma_dev *rdma) {
-    const struct soft_dev *dev = (const struct soft_dev *)rdma;
-    return dev->tx_full || !list_empty(&dev->tx_list);
-}
-
 u64 soft_completions(const struct rdma_dev *rdma) {
     return ((const struct soft_dev *)rdma)->completions;
 }

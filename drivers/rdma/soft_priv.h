@@ -202,8 +202,6 @@ void soft_qp_want_tx(struct soft_qp *qp);
 void soft_qp_timer(struct soft_qp *qp);
 
 // soft_rx.c, soft_tx.c
-bool soft_sge_write(struct soft_qp *qp, const struct rdma_sge *sge, u32 num_sge, u32 offset,
-                    const u8 *from, u32 len);
 enum soft_tx_result { TX_IDLE, TX_MORE, TX_FULL };
 enum soft_tx_result soft_qp_tx(struct soft_dev *dev, struct soft_qp *qp, u64 now_ns);
 bool soft_ctl_tx(struct soft_dev *dev, u64 now_ns);     // false: ring full

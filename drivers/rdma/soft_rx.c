@@ -6,7 +6,7 @@
 #include "base/string.h"
 
 // Copies into a scatter list from byte `offset` on; false: too short or not allowed.
-bool soft_sge_write(struct soft_qp *qp, const struct rdma_sge *sge, u32 num_sge, u32 offset,
+static bool sge_write(struct soft_qp *qp, const struct rdma_sge *sge, u32 num_sge, u32 offset,
                     const u8 *from, u32 len) {
     for (; num_sge != 0 && len != 0; sge++, num_sge--) {
         if (offset >= sge->length) {
@@ -124,7 +124,7 @@ static void do_send(struct soft_qp *qp, const struct roce_pkt *pkt, struct rc_re
         refuse(qp, AETH_NAK_INV_REQ, pkt->psn, RDMA_WC_LOC_LEN_ERR);
         return;
     }
-    if (!soft_sge_write(qp, r->sge, r->num_sge, act->offset, pkt->payload, pkt->payload_len)) {
+    if (!sge_write(qp, r->sge, r->num_sge, act->offset, pkt->payload, pkt->payload_len)) {
         struct rdma_wc wc = recv_wc(qp, RDMA_WC_LOC_PROT_ERR);
         soft_qp_recv_done(qp, &wc);
         refuse(qp, AETH_NAK_OP, pkt->psn, RDMA_WC_LOC_PROT_ERR);
@@ -249,10 +249,10 @@ static void response_rx(struct soft_qp *qp, const struct roce_pkt *pkt, u64 now_
         return;
     }
     if (r.verdict == RC_REQ_PLACE)
-        placed = soft_sge_write(qp, s->sge, s->num_sge, r.offset, pkt->payload,
+        placed = sge_write(qp, s->sge, s->num_sge, r.offset, pkt->payload,
                                 pkt->payload_len);
     if (r.verdict == RC_REQ_ATOMIC)
-        placed = soft_sge_write(qp, s->sge, s->num_sge, 0, (const u8 *)&pkt->atomic_orig, 8);
+        placed = sge_write(qp, s->sge, s->num_sge, 0, (const u8 *)&pkt->atomic_orig, 8);
     if (!placed) {
         qp->wqes[r.wqe].done = false;
         soft_qp_fail(qp, r.wqe, RDMA_WC_LOC_PROT_ERR);

@@ -66,7 +66,6 @@ void rdma_query_qp(const struct rdma_qp *qp, struct rdma_qp_attr *attr) {
 u32 rdma_qp_resends(const struct rdma_qp *qp) { return qp->dev->ops->qp_resends(qp); }
 void rdma_destroy_qp(struct rdma_qp *qp) { qp->dev->ops->destroy_qp(qp); }
 u32 rdma_qp_num(const struct rdma_qp *qp) { return qp->qp_num; }
-void *rdma_qp_context(const struct rdma_qp *qp) { return qp->context; }
 
 status_t rdma_post_send(struct rdma_qp *qp, const struct rdma_send_wr *wr) {
     return qp->dev->ops->post_send(qp, wr);

@@ -166,7 +166,6 @@ void rdma_destroy_qp(struct rdma_qp *qp);
 // be answered by different copies: then the first one's bytes can be newer than the second's.
 u32 rdma_qp_resends(const struct rdma_qp *qp);
 u32 rdma_qp_num(const struct rdma_qp *qp);
-void *rdma_qp_context(const struct rdma_qp *qp);
 
 // All of the chain or nothing: E_INVAL (state, sge count, key), E_NOMEM (queue full).
 status_t rdma_post_send(struct rdma_qp *qp, const struct rdma_send_wr *wr);

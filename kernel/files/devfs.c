@@ -367,7 +367,6 @@ void tty_share(void) {
     spin_unlock(&files_lock);
 }
 
-struct object_id tty_console_id(void) { return object_id_of(&nodes[6].object); }
 
 struct object *devfs_init(void) {
     spin_lock(&files_lock);

@@ -41,7 +41,8 @@ static bool counted(struct object_id id) {
     return id.generation != 0 && id.generation != OBJECT_GENERATION_ROOT && id.node == node_id;
 }
 
-void holders_note(struct object_id id, u32 node, i32 count) {
+// `count` more (or fewer) references on the object are that node's. files_lock held.
+static void holders_note(struct object_id id, u32 node, i32 count) {
     if (!counted(id) || node == node_id) return;
     struct holder **at = place(id, node);
     if (!*at) {
@@ -133,7 +134,7 @@ void holders_taken(const struct proc *p, u32 giver) {
 
 // References went from m->refs.from to `to`. Where that giver is dead here already, what it
 // held was dropped, these among it: they are taken anew, if the object is still there.
-void holders_receive(u8 to, const struct cluster_msg *m) {
+static void holders_receive(u8 to, const struct cluster_msg *m) {
     const bool reaped = m->refs.from != node_id &&
                         (m->refs.incarnation == 0 ||
                          cluster_incarnation(m->refs.from) != m->refs.incarnation);

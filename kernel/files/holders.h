@@ -6,15 +6,12 @@
 
 struct cluster_msg;
 
-// `count` more (or fewer) references on the object are that node's. files_lock held.
-void holders_note(struct object_id id, u32 node, i32 count);
 // A call of that node has ended with S_OK. files_lock not held.
 void holders_called(u32 node, const struct p9_call *c);
 // p runs at `node` now, and ran here. net_lock held.
 void holders_given(const struct proc *p, u32 node);
 // p has come from `giver`; other nodes that serve what it has open are told. net_lock held.
 void holders_taken(const struct proc *p, u32 giver);
-void holders_receive(u8 from, const struct cluster_msg *m);
 // The node is fenced: what its processes held of this node's objects is dropped. net_lock.
 void holders_peer_down(u32 node);
 void holders_init(void);             // boot

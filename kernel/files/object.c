@@ -99,15 +99,6 @@ status_t file_call(struct p9_call *c) {
     return call_here(c, proc_current());
 }
 
-// Performs a call that came from another node. S_RESTART: repeat it after
-// file_hooks.changed. Context: netpoll; files_lock not held.
-status_t file_serve(struct p9_call *c) {
-    c->result = 0;
-    if (c->object.node != node_id) return c->status = E_BADF;
-    if (uncounted(c)) return c->status = S_OK;
-    return call_here(c, NULL);
-}
-
 u32 file_caller_pid(void) { return caller_pid; }
 
 static status_t call_here(struct p9_call *c, struct proc *from) {

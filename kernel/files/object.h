@@ -59,7 +59,6 @@ status_t object_call_alone(struct object *o, struct p9_call *c);
 
 void object_init(void);
 status_t file_call(struct p9_call *c);       // the one look-up; takes files_lock
-status_t file_serve(struct p9_call *c);      // the same for a call of another node
 u32 file_caller_pid(void);                   // who made the call that runs; files_lock held
 void file_wait(struct wait_list *w);         // for servers: the caller waits here
 void file_wait_io(struct wait_list *w);      // the same for a drive: signals wait as well

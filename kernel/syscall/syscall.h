@@ -13,7 +13,7 @@
 typedef i64 (*syscall_fn)(struct proc *p, const u64 *a);
 i64 syscall_dispatch(struct proc *p, u64 nr);
 
-// kernel/syscall/wait.c
+// kernel/syscall/dispatch.c
 void wait_cancel(struct proc *p);    // it did not wait after all
 // The call's absolute deadline: set from a relative time the first time round.
 u64 call_deadline(struct proc *p, u64 relative_ns);

@@ -53,6 +53,8 @@ void lapic_init(volatile void *mmio, bool use_x2apic) {
     x2apic = use_x2apic;
 }
 
+static u32 lapic_id(void) { return x2apic ? get(LAPIC_ID) : get(LAPIC_ID) >> 24; }
+
 // Turns the calling CPU's on: NMI at LINT1, everything else masked.
 void lapic_cpu_init(void) {
     u64 base = rdmsr(MSR_APIC_BASE) | APIC_BASE_ENABLE;
@@ -67,7 +69,6 @@ void lapic_cpu_init(void) {
     cpu_this()->apic_id = lapic_id();
 }
 
-u32 lapic_id(void) { return x2apic ? get(LAPIC_ID) : get(LAPIC_ID) >> 24; }
 void lapic_eoi(void) { set(LAPIC_EOI, 0); }
 
 static void icr(u32 apic_id, u32 low) {

@@ -8,7 +8,6 @@ void lapic_init(volatile void *mmio, bool use_x2apic);
 void lapic_cpu_init(void);
 u64 lapic_base_pa(void);
 bool lapic_is_x2apic(void);
-u32 lapic_id(void);
 void lapic_eoi(void);
 void lapic_ipi(u32 apic_id, u32 vector);
 void lapic_send_init(u32 apic_id);

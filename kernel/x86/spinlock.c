@@ -44,10 +44,5 @@ void spin_unlock(struct spinlock *l) {
     __atomic_store_n(&l->taken, 0, __ATOMIC_RELEASE);
 }
 
-// Whether this CPU holds a lock of that rank and the lock is taken.
-bool spin_held(const struct spinlock *l) {
-    return (cpu_this()->locks_held & l->bit) && __atomic_load_n(&l->taken, __ATOMIC_RELAXED);
-}
-
 // Before leaving the kernel or halting.
 void spin_assert_none_held(void) { ASSERT(cpu_this()->locks_held == 0); }

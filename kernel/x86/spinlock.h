@@ -29,5 +29,4 @@ void spin_init(struct spinlock *l, enum lock_rank rank, const char *name);
 void spin_lock(struct spinlock *l);
 bool spin_trylock(struct spinlock *l);
 void spin_unlock(struct spinlock *l);
-bool spin_held(const struct spinlock *l);   // by this CPU
 void spin_assert_none_held(void);           // before leaving the kernel

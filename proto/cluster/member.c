@@ -177,11 +177,6 @@ bool member_may_log(struct member_peer *p, enum member_reason why, u64 now_ns) {
     return true;
 }
 
-const char *member_state_name(enum member_state s) {
-    static const char *const names[] = {"down", "calling", "answering", "joining", "up"};
-    return (u32)s < 5 ? names[s] : "?";
-}
-
 const char *member_reason_name(enum member_reason why) {
     static const char *const names[] = {"no reason given", "not in cluster.conf",
                                         "calls crossed", "busy", "wrong key",

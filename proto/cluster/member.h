@@ -91,5 +91,4 @@ void member_failed(struct member_peer *p, u64 now_ns, u32 random);
 void member_joined(struct member_peer *p);
 // Whether a line about this may be logged now.
 bool member_may_log(struct member_peer *p, enum member_reason why, u64 now_ns);
-const char *member_state_name(enum member_state s);
 const char *member_reason_name(enum member_reason why);

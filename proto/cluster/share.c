@@ -1,6 +1,6 @@
 // See share.h. The page's two halves: the books of its home (dir_*) and a node's copy (copy_*).
 // They talk by messages alone, at home too, where these go through a short queue of their own.
-// Called by kernel/share.c and tests/unit/test_share.c.
+// Called by kernel/share_map.c and tests/unit/test_share.c.
 #include "proto/cluster/share.h"
 
 #include "base/assert.h"

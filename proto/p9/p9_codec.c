@@ -56,7 +56,6 @@ static const struct p9_format *format_find(u8 type) {
 }
 
 // Is this the T-message of a call we have?
-bool p9_type_known(u8 type) { return format_find(type) != NULL; }
 
 // Appends the low len_bytes bytes of `value`, little-endian; sets bad where it is full.
 void p9_put(struct p9_buf *b, u64 value, u32 len_bytes) {

@@ -26,7 +26,6 @@ u64 p9_get(struct p9_buf *b, u32 len_bytes);
 void p9_put_attr(struct p9_buf *b, const struct p9_attr *a);
 void p9_get_attr(struct p9_buf *b, struct p9_attr *a);
 
-bool p9_type_known(u8 type);
 u32 p9_request_payload(const struct p9_call *c);
 u32 p9_reply_payload(const struct p9_call *c);
 status_t p9_request_pack(struct p9_buf *b, const struct p9_call *c, u16 tag);

@@ -41,11 +41,6 @@ struct cm_listener *cm_listen(struct cm *cm, u64 service_id, u32 flags, void *co
     return found;
 }
 
-void cm_unlisten(struct cm *cm, struct cm_listener *listener) {
-    (void)cm;
-    listener->used = false;
-}
-
 static void send_mad(struct cm *cm, u32 peer_ip, const u8 *mad) {
     cm->counters.tx_mads++;
     cm->ops.send(cm->ops.ctx, peer_ip, mad);

@@ -105,7 +105,6 @@ struct cm {
 void cm_init(struct cm *cm, u32 local_ip, u64 ca_guid, const struct rng *rng,
              const struct cm_ops *ops);
 struct cm_listener *cm_listen(struct cm *cm, u64 service_id, u32 flags, void *context);
-void cm_unlisten(struct cm *cm, struct cm_listener *listener);
 // Active side: sends REQ. NULL: no room, or too much private data.
 struct cm_conn *cm_connect(struct cm *cm, u32 peer_ip, u64 service_id,
                            const struct cm_params *params, u64 now_ns);

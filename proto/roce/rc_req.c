@@ -29,7 +29,7 @@ static const u32 rnr_wait_us[32] = {
     491520};
 
 // The wait in ns that RNR timer code `code` (0-31) asks for.
-u64 rc_rnr_wait_ns(u8 code) { return (u64)rnr_wait_us[code & 31] * 1000; }
+static u64 rc_rnr_wait_ns(u8 code) { return (u64)rnr_wait_us[code & 31] * 1000; }
 
 // Sets up an empty queue over `count` (a power of two) entries at wqes.
 void rc_req_init(struct rc_req *q, struct rc_wqe *wqes, u32 count,

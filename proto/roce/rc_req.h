@@ -94,4 +94,3 @@ u64 rc_req_deadline(const struct rc_req *q);       // ~0: none
 bool rc_req_pop(struct rc_req *q, u32 *index);
 // Takes the oldest off whatever its state (flush).
 bool rc_req_pop_any(struct rc_req *q, u32 *index);
-u64 rc_rnr_wait_ns(u8 code);

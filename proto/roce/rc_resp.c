@@ -6,10 +6,6 @@
 
 #include "base/string.h"
 
-const char *const rc_resp_verdict_names[RESP_VERDICTS] = {
-    "drop", "dup-ack", "nak", "rnr", "send", "write", "read", "atomic", "dup-read",
-    "dup-atomic"};
-
 enum resp_step { STEP_PSN, STEP_DUPLICATE, STEP_SEQUENCE, STEP_LENGTH, STEP_ENABLED,
                  STEP_RESOURCES, STEP_FILL, STEP_DONE };
 

@@ -19,9 +19,7 @@ enum rc_resp_verdict {
     RESP_ATOMIC,        // execute on va
     RESP_DUP_READ,      // stream again from psn on
     RESP_DUP_ATOMIC,    // answer `orig` again
-    RESP_VERDICTS,
 };
-extern const char *const rc_resp_verdict_names[RESP_VERDICTS];
 
 struct rc_resp_attr {
     u32 rq_psn, mtu_shift;
