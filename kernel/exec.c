@@ -10,6 +10,7 @@
 #include "kernel/file.h"
 #include "kernel/klog.h"
 #include "kernel/migrate.h"
+#include "kernel/permission.h"
 #include "kernel/placement.h"
 #include "kernel/random.h"
 #include "kernel/signal.h"
@@ -22,6 +23,9 @@
 #include "mm/kmem.h"
 
 #define EXEC_SCRIPTS_MAX 4u
+#define S_ISUID 04000u
+#define S_ISGID 02000u
+#define S_IXGRP 010u
 #define PIE_BASE 0x0000555555550000ull
 #define INTERP_BASE 0x00007ffff0000000ull
 #define STACK_START_PAGES 33u        // mapped at first; it grows by faults
@@ -40,6 +44,7 @@ struct build {
     struct proc_desc *space;         // the new address space, in a descriptor of its own
     struct program main, interp;
     u64 entry, stack_pointer;
+    u32 euid, egid;                  // with the set-id bits of the program
     char exe[PROC_PATH_MAX];
     u8 head[ELF_HEADER_BYTES];
 };
@@ -78,17 +83,32 @@ static void args_drop_first(struct exec_args *a) {
     a->argc--;
 }
 
-static status_t read_head(struct object_id file, u8 *head, u64 *len, u64 *size) {
+// E_ACCES: it is no file that p may execute.
+static status_t read_head(struct proc *p, struct object_id file, u8 *head, u64 *len,
+                          struct p9_attr *attr) {
+    const struct cred who = cred_effective(p);
     struct p9_call a = {.type = P9_TGETATTR, .object = file};
     status_t s = file_call(&a);
     if (s != S_OK) return s;
-    if ((a.attr.mode & S_IFMT) != S_IFREG || !(a.attr.mode & 0111)) return E_ACCES;
+    if ((a.attr.mode & S_IFMT) != S_IFREG) return E_ACCES;
+    s = permission_file(&who, &a.attr, MAY_EXEC);
+    if (s != S_OK) return s;
     struct p9_call r = {.type = P9_TREAD, .object = file, .count = ELF_HEADER_BYTES,
                         .data.buffer = head};
     s = file_call(&r);
     *len = r.result;
-    *size = a.attr.size;
+    *attr = a.attr;
     return s;
+}
+
+// The ids that p has with this program: its set-id bits count, but for what a server of a user
+// program serves (as Linux with nosuid) and for what a script names.
+static void set_ids(const struct proc *p, struct build *b, const struct p9_attr *attr) {
+    b->euid = proc_desc(p)->euid;
+    b->egid = proc_desc(p)->egid;
+    if (object_is_user(b->main.file)) return;
+    if (attr->mode & S_ISUID) b->euid = attr->uid;
+    if ((attr->mode & S_ISGID) && (attr->mode & S_IXGRP)) b->egid = attr->gid;
 }
 
 // Splits "#! interpreter argument" and puts both before the arguments. E_NOEXEC: no script.
@@ -117,12 +137,13 @@ static status_t open_program(struct proc *p, int dirfd, const char *path, struct
                              struct build *b, bool *is_elf) {
     struct path *w = kmem_alloc(sizeof *w);
     if (!w) return E_NOMEM;
-    u64 len, size;
+    u64 len;
+    struct p9_attr attr;
     status_t s = path_walk(p, dirfd, path, PATH_FOLLOW, w);
     if (s == S_OK) {
         out->file = w->object;
         memcpy(b->exe, w->text, sizeof b->exe);
-        s = read_head(out->file, b->head, &len, &size);
+        s = read_head(p, out->file, b->head, &len, &attr);
     }
     kmem_free(w, sizeof *w);
     if (s != S_OK) return s;
@@ -130,7 +151,8 @@ static status_t open_program(struct proc *p, int dirfd, const char *path, struct
     *is_elf = len >= 4 && !memcmp(b->head, "\177ELF", 4);
     if (!*is_elf) return len >= 2 && b->head[0] == '#' && b->head[1] == '!' ? S_OK : E_NOEXEC;
     const char *why;
-    s = elf_parse(b->head, len, size, &out->elf, &why);
+    if (out == &b->main) set_ids(p, b, &attr);
+    s = elf_parse(b->head, len, attr.size, &out->elf, &why);
     if (s != S_OK) klog("exec: %s: %s", path, why);
     return s;
 }
@@ -179,11 +201,12 @@ static status_t build_stack(struct proc *p, struct build *b, const struct exec_a
     if (s == S_OK) s = space_write(b->space, random_at, seed, sizeof seed);
     if (s == S_OK) s = space_write(b->space, random_at + 16, "x86_64", 7);
     const struct elf_image *e = &b->main.elf;
+    const bool secure = b->euid != d->uid || b->egid != d->gid;
     u64 aux[][2] = {{AT_PHDR, e->phdr_va ? e->phdr_va + b->main.base : 0},
         {AT_PHENT, e->phentsize}, {AT_PHNUM, e->phnum}, {AT_PAGESZ, PAGE_SIZE},
         {AT_BASE, b->interp.base}, {AT_FLAGS, 0}, {AT_ENTRY, e->entry + b->main.base},
-        {AT_UID, d->uid}, {AT_EUID, d->uid}, {AT_GID, d->gid}, {AT_EGID, d->gid},
-        {AT_HWCAP, HWCAP_X86_64}, {AT_CLKTCK, 100}, {AT_SECURE, 0}, {AT_RANDOM, random_at},
+        {AT_UID, d->uid}, {AT_EUID, b->euid}, {AT_GID, d->gid}, {AT_EGID, b->egid},
+        {AT_HWCAP, HWCAP_X86_64}, {AT_CLKTCK, 100}, {AT_SECURE, secure}, {AT_RANDOM, random_at},
         {AT_PLATFORM, random_at + 16}, {AT_EXECFN, strings}, {AT_NULL, 0}};
     u64 words = 1 + args->argc + 1 + args->envc + 1;
     at = (at - words * 8 - sizeof aux) & ~15ull;
@@ -270,6 +293,8 @@ static void commit(struct proc *p, struct build *b, const char *path,
     aspace_destroy(b->space);
     object_clunk(d->exe);
     d->exe = b->main.file;
+    d->euid = d->suid = b->euid;
+    d->egid = d->sgid = b->egid;
     b->main.file = (struct object_id){0};
     set_names(p, b, path, args);
     reset_signals(p);

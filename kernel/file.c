@@ -8,6 +8,7 @@
 #include "kernel/files/userfs.h"
 #include "kernel/klog.h"
 #include "kernel/options.h"
+#include "kernel/permission.h"
 #include "kernel/proc_path.h"
 #include "kernel/share_map.h"
 #include "mm/kmem.h"
@@ -43,9 +44,9 @@ static enum fault_result hook_file_page(struct object_id file, u64 offset,
 }
 static void hook_ref(struct object_id id) { (void)object_ref(id); }
 
-static void make_dir(struct object *root, const char *name) {
+static void make_dir(struct object *root, const char *name, u32 mode) {
     struct p9_call c = {
-        .type = P9_TMKDIR, .object = object_id_of(root), .name = name, .mode = 0755};
+        .type = P9_TMKDIR, .object = object_id_of(root), .name = name, .mode = mode};
     (void)file_call(&c);
 }
 
@@ -58,8 +59,10 @@ void files_start(void) {
     root_id = object_id_of(root);
     load_module(root, "initrd");
     load_module(root, "extra");
-    static const char *const dirs[] = {"dev", "proc", "nodes", "mnt", "tmp", "root"};
-    for (u32 i = 0; i < ARRAY_COUNT(dirs); i++) make_dir(root, dirs[i]);
+    static const char *const dirs[] = {"dev", "proc", "nodes", "mnt"};
+    for (u32 i = 0; i < ARRAY_COUNT(dirs); i++) make_dir(root, dirs[i], 0755);
+    make_dir(root, "tmp", 01777);
+    make_dir(root, "root", 0700);
     mounts[0].name = "dev";
     mounts[0].root = object_id_of(devfs_init());
     mounts[1].name = "proc";
@@ -351,6 +354,46 @@ static bool is_proc(const struct path *w) { return object_id_equal(w->object, mo
 // Is that the last name behind the one that is walked? /proc/PID/node is written to here.
 static bool next_is(const struct path *w, const char *name) { return !strcmp(w->ahead, name); }
 
+// The attributes of what the walk has come to; the server is asked where they are not known.
+status_t path_attr(struct path *w) {
+    if (w->attr_known) return S_OK;
+    struct p9_call c = {.type = P9_TGETATTR, .object = w->object};
+    const status_t s = file_call(&c);
+    w->attr = c.attr;
+    w->attr_known = s == S_OK;
+    return s;
+}
+
+// Whether p may look up a name in the directory that the walk has come to. E_ACCES.
+static status_t may_search(struct proc *p, struct path *w) {
+    if (proc_desc(p)->euid == 0) return S_OK;
+    const struct cred who = cred_effective(p);
+    const status_t s = path_attr(w);
+    if (s != S_OK || (w->attr.mode & S_IFMT) != S_IFDIR) return s;
+    return permission_file(&who, &w->attr, MAY_EXEC);
+}
+
+// c: a walk from /proc to a process elsewhere, of which only `node` is wanted, here. Whose it
+// is, is known there; user 0 need not ask.
+static status_t away_owner(const struct proc *p, struct p9_call *c) {
+    struct p9_call there = *c;
+    status_t s = proc_desc(p)->euid ? object_ref(c->made) : E_NOENT;
+    if (s == S_OK) s = proc_path_follow(&there);
+    if (s == E_NOENT) return S_OK;
+    if (s != S_OK) return s;
+    c->attr.uid = there.attr.uid, c->attr.gid = there.attr.gid;
+    object_clunk(there.made);
+    return S_OK;
+}
+
+// Follows such a walk to where the process is, or stays here for its file `node`.
+static status_t step_away(const struct proc *p, const struct path *w, struct p9_call *c) {
+    if (!next_is(w, "node")) return proc_path_follow(c);
+    const status_t s = away_owner(p, c);
+    if (s != S_OK) object_clunk(c->made);
+    return s;
+}
+
 // One name from w->object on; w->link holds the text of a symbolic link where it is one
 // that is to be followed.
 static status_t step(struct proc *p, struct path *w, const char *name, bool follow, bool *is_link) {
@@ -371,9 +414,10 @@ static status_t step(struct proc *p, struct path *w, const char *name, bool foll
         char number[4];
         struct p9_call c = walk_call(w, name, number);
         status_t s = file_call(&c);
-        if (s == S_OK && is_proc(w) && proc_path_is_away(&c) && !next_is(w, "node"))
-            s = proc_path_follow(&c);
+        if (s == S_OK && is_proc(w) && proc_path_is_away(&c)) s = step_away(p, w, &c);
         if (s != S_OK) return s;
+        if (w->attr_known && w->attr.mode == PROC_DIR_AWAY)
+            c.attr.uid = w->attr.uid, c.attr.gid = w->attr.gid;
         if (follow && (c.attr.mode & S_IFMT) == S_IFLNK) {
             s = step_link(p, w, c.made, is_link);
             if (s != S_OK || *is_link) return s;
@@ -415,9 +459,10 @@ static status_t walk_rest(struct proc *p, struct path *w, u32 flags) {
         bool last = !w->rest[next];
         w->ahead = w->rest + next;
         if (last) w->want_dir = w->rest[end] == '/';
-        if (last && (flags & PATH_PARENT)) return S_OK;
+        status_t s = may_search(p, w);
+        if (s != S_OK || (last && (flags & PATH_PARENT))) return s;
         bool is_link, follow = !last || (flags & PATH_FOLLOW) || w->want_dir;
-        status_t s = step(p, w, w->last, follow, &is_link);
+        s = step(p, w, w->last, follow, &is_link);
         if (s == E_NOENT && last && (flags & PATH_MAY_LACK)) {
             w->missing = true;
             return S_OK;
@@ -471,11 +516,7 @@ status_t path_walk(struct proc *p, int dirfd, const char *name, u32 flags, struc
     memcpy(out->rest, name, len + 1);
     status_t s = walk_start(p, dirfd, out);
     if (s == S_OK && len) s = walk_rest(p, out, flags);
-    if (s == S_OK && !out->attr_known && !(flags & PATH_PARENT) && !out->missing) {
-        struct p9_call c = {.type = P9_TGETATTR, .object = out->object};
-        s = file_call(&c);
-        out->attr = c.attr;
-    }
+    if (s == S_OK && !(flags & PATH_PARENT) && !out->missing) s = path_attr(out);
     if (s == S_OK && out->want_dir && !out->missing && !(flags & PATH_PARENT) &&
         (out->attr.mode & S_IFMT) != S_IFDIR) {
         s = E_NOTDIR;
@@ -531,17 +572,47 @@ static status_t open_object(struct proc *p, struct path *w, u32 flags, struct ob
     return s;
 }
 
+// Whether p may open what the walk has come to. E_ACCES; E_PERM: O_NOATIME is its owner's.
+static status_t may_open(const struct proc *p, const struct path *w, u32 flags) {
+    const u32 type = w->attr.mode & S_IFMT, wanted = permission_of_open(flags);
+    const struct cred who = cred_effective(p);
+    if (type == S_IFLNK || (type == S_IFDIR && (wanted & MAY_WRITE))) return S_OK;   // its errors
+    const status_t s = permission_file(&who, &w->attr, wanted);
+    if (s != S_OK || !wanted || !(flags & O_NOATIME)) return s;
+    return who.uid == 0 || who.uid == w->attr.uid ? S_OK : E_PERM;
+}
+
+// A server of a user program has no word for whose a new file is: it is told. made: the file.
+status_t path_give(const struct proc *p, struct object_id made) {
+    const u32 uid = proc_desc(p)->euid;
+    if (uid == 0 || !object_is_user(made)) return S_OK;
+    struct p9_call c = {.type = P9_TSETATTR, .object = made,
+                        .attr = {.valid = P9_SETATTR_UID, .uid = uid}};
+    return file_call(&c) == S_RESTART ? S_RESTART : S_OK;
+}
+
 static status_t open_walked(struct proc *p, struct path *w, u32 flags, u32 mode,
                             struct object_id *made) {
+    const bool user = proc_desc(p)->euid != 0;
+    status_t s = S_OK;
     if (!w->missing) {
         if ((flags & O_CREAT) && (flags & O_EXCL)) return E_EXIST;
         if ((flags & O_CREAT) && (w->attr.mode & S_IFMT) == S_IFDIR) return E_ISDIR;
-        return open_object(p, w, flags, made);
+        if (user) s = may_open(p, w, flags);
+        return s == S_OK ? open_object(p, w, flags, made) : s;
     }
     if (w->want_dir) return E_ISDIR;
+    if (user) {
+        const struct cred who = cred_effective(p);
+        s = path_attr(w);
+        if (s == S_OK) s = permission_file(&who, &w->attr, MAY_WRITE | MAY_EXEC);
+        if (s != S_OK) return s;
+    }
     struct p9_call c = {.type = P9_TLCREATE, .object = w->object, .name = w->last, .flags = flags,
                         .mode = mode & ~proc_desc(p)->umask, .pid = proc_desc(p)->pid};
-    status_t s = file_call(&c);
+    s = file_call(&c);
+    if (s == S_OK) s = path_give(p, c.made);
+    if (s == S_RESTART && c.made.generation) object_clunk(c.made);
     *made = c.made;
     return s;
 }

@@ -34,6 +34,8 @@ status_t path_walk(struct proc *p, int dirfd, const char *name, u32 flags, struc
 // The same with the name in user memory. NULL and *error where it fails.
 struct path *path_user(struct proc *p, int dirfd, u64 name_uva, u32 flags, status_t *error);
 void path_put(struct path *path);    // clunks and frees
+status_t path_attr(struct path *w);
+status_t path_give(const struct proc *p, struct object_id made);
 status_t path_open(struct proc *p, int dirfd, const char *name, u32 flags, u32 mode,
                    struct object_id *made);
 status_t path_mount_find(const char *name, struct object_id *root);

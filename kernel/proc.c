@@ -199,7 +199,8 @@ static void fork_copy_desc(struct proc *child, const struct proc *parent) {
     struct proc_desc *c = proc_desc(child);
     const struct proc_desc *f = proc_desc(parent);
     c->pgid = f->pgid, c->sid = f->sid, c->ppid = f->pid;
-    c->uid = f->uid, c->gid = f->gid, c->umask = f->umask;
+    c->uid = f->uid, c->euid = f->euid, c->suid = f->suid, c->umask = f->umask;
+    c->gid = f->gid, c->egid = f->egid, c->sgid = f->sgid;
     memcpy(c->name, f->name, sizeof c->name);
     c->tty = f->tty;
     c->handle_max = f->handle_max;

@@ -202,8 +202,9 @@ struct proc_hooks {
                                 struct child_end *out);
     // No process with this pid here: where is it, and signal it there.
     status_t (*kill_remote)(struct proc *caller, u32 pid, u32 sig);
-    // A signal for a group: children elsewhere of processes here. How many; proc_lock held.
-    u32 (*kill_group_away)(u32 pgid, u32 sig);
+    // A signal for a group, by user uid: children elsewhere of processes here. How many;
+    // proc_lock held.
+    u32 (*kill_group_away)(u32 pgid, u32 sig, u32 uid);
     // The scheduler's state of p changed: the owner word follows. proc_lock held.
     void (*owner_changed)(struct proc *p, u32 state);
     // p ended and no process here is its parent; its descriptor is still there. proc_lock.

@@ -15,7 +15,7 @@
 #include "proto/cluster/cpu_caps.h"
 
 #define PROC_DESC_SIZE 4096u
-#define PROC_DESC_VERSION 8u
+#define PROC_DESC_VERSION 9u
 #define PROC_XSAVE_MAX 2752u         // x87, SSE, AVX, AVX-512 and PKRU, standard format
 #define PROC_LENDERS_MAX 15
 #define PROC_NAME_MAX 16             // with the final 0, as Linux's comm
@@ -78,7 +78,8 @@ struct vma {
     u64 file_bytes;                  // bytes from `start` that the file backs; zero beyond
 };
 enum vma_flags { VMA_SHARED = 1, VMA_STACK = 2, VMA_HEAP = 4,
-                 VMA_DEVICE = 8 };   // a device's memory: it keeps the process on its node
+                 VMA_DEVICE = 8,     // a device's memory: it keeps the process on its node
+                 VMA_READ_ONLY = 16 };   // a shared file that is not open for writing
 #define VMAS_PER_FRAME (PAGE_SIZE / sizeof(struct vma))
 #define VMAS_MAX (PROC_MAP_FRAMES * VMAS_PER_FRAME)
 
@@ -97,10 +98,12 @@ struct proc_signals {
 };
 
 #define PROC_PATH_MAX 1024
+#define PROC_GROUPS_MAX 31
 struct proc_paths {
     char cwd[PROC_PATH_MAX];         // absolute, for getcwd
     char exe[PROC_PATH_MAX];         // absolute, for /proc/PID/exe
-    char args[2048];                 // /proc/PID/cmdline: words, each with its 0
+    char args[1920];                 // /proc/PID/cmdline: words, each with its 0
+    u32 group_count, group[PROC_GROUPS_MAX];     // supplementary groups
 };
 
 // What a waiting call needs to go on where it stopped. Valid while `nr` is the number
@@ -180,7 +183,7 @@ struct proc_desc {
     u32 size_class;                  // log2 of resident pages, a hint for takers
     u32 pid, ppid, pgid, sid;        // unique in the cluster
     u64 stay;                        // grows with each node it runs on (proto/cluster/where.h)
-    u32 uid, gid;
+    u32 uid, gid;                    // real
     u32 umask;
     u32 flags;                       // enum proc_flags
     char name[PROC_NAME_MAX];
@@ -243,6 +246,7 @@ struct proc_desc {
     u32 rlimit_nproc;                // 1 + the limit; 0: none
     i8 nice;                         // -20..19
     u8 sched_policy;                 // enum sched_policy
+    u32 euid, egid, suid, sgid;      // effective, saved
     u8 xsave[PROC_XSAVE_MAX] __attribute__((aligned(64)));
 } __attribute__((aligned(PROC_DESC_SIZE)));
 _Static_assert(sizeof(struct proc_desc) == PROC_DESC_SIZE, "one frame: the table's stride");

@@ -54,13 +54,15 @@ status_t proc_path_follow(struct p9_call *c) {
     return E_NOENT;
 }
 
-// Whether a process that this node does not have is on another one: asked there, since what is
-// known here may be old. E_SRCH: it has ended, or there never was one; S_RESTART.
-status_t proc_path_exists(u32 pid) {
+// Whether a process that this node does not have is on another one, and whose (its effective user)
+// it is: asked there, since what is known here may be old. E_SRCH: it has ended, or there never
+// was one; S_RESTART. Context: a system call of the current process.
+status_t proc_path_owner(u32 pid, u32 *uid) {
     char name[12];
     ksnprintf(name, sizeof name, "%u", pid);
     struct p9_call c = {.type = P9_TWALK, .name = name};
     const status_t s = proc_path_follow(&c);
+    *uid = c.attr.uid;
     if (s == S_OK) object_clunk(c.made);
     return s == E_NOENT ? E_SRCH : s;
 }

@@ -13,7 +13,7 @@
 bool proc_path_is_away(const struct p9_call *c);
 // Walks on to its directory on the node that has it. c->made: a reference, or none.
 status_t proc_path_follow(struct p9_call *c);
-// Is there such a process on another node? For kill.
-status_t proc_path_exists(u32 pid);
+// Is there such a process on another node, and whose is it? For kill.
+status_t proc_path_owner(u32 pid, u32 *uid);
 // Opens /proc itself, so that it lists the processes of all nodes.
 status_t proc_path_open(struct p9_call *c);

@@ -163,8 +163,8 @@ struct remote_call *remote_call_new(struct proc *p, const struct p9_call *c) {
     if (p) {                                      // who asks
         const struct proc_desc *d = proc_desc(p);
         if (c->type != P9_TCLUNK) r->call.pid = d->pid;    // see handle_clunk
-        r->call.uid = d->uid;
-        r->call.gid = d->gid;
+        r->call.uid = d->euid;
+        r->call.gid = d->egid;
         r->call.umask = d->umask;
     }
     r->begun_ns = time_now_ns();

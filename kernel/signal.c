@@ -215,7 +215,7 @@ u32 signal_raise_group(u32 pgid, u32 sig, struct signal_info info) {
         signal_raise_locked(p, sig, info);
         count++;
     }
-    if (proc_hooks.kill_group_away) count += proc_hooks.kill_group_away(pgid, sig);
+    if (proc_hooks.kill_group_away) count += proc_hooks.kill_group_away(pgid, sig, 0);
     spin_unlock(&proc_lock);
     return count;
 }

@@ -13,6 +13,7 @@
 #include "kernel/migrate.h"
 #include "kernel/obituary.h"
 #include "kernel/owner.h"
+#include "kernel/permission.h"
 #include "kernel/signal.h"
 #include "kernel/where_search.h"
 #include "kernel/x86/cpu.h"
@@ -38,9 +39,9 @@ struct child_away {
     u64 cpu_ns;
 };
 struct exit_note { bool used; u32 tries; u64 next_ns; struct msg_process p; };
-// signal 0: ppid is its parent now; pid 0: for all of the group pgid on other nodes. stop: pid's
-// child `ppid` stopped or goes on.
-struct signal_note { u32 pid, signal, ppid, pgid; i32 stop; };
+// signal 0: ppid is its parent now; pid 0: for those of the group pgid on other nodes
+// that user uid may send it to. stop: pid's child `ppid` stopped or goes on.
+struct signal_note { u32 pid, signal, ppid, pgid; i32 stop; u32 uid; };
 
 static struct hint hints[HINTS_MAX];
 static struct child_away children[CHILDREN_AWAY_MAX];
@@ -443,11 +444,12 @@ static bool on_its_way(const struct proc *p) {
 }
 
 // Those of a group that are on their way from or to here have the signal where they get.
-static u32 group_on_its_way(u32 pgid, u32 signal) {
+static u32 group_on_its_way(u32 pgid, u32 signal, u32 uid) {
     u32 count = 0;
     for (u32 i = 0; i < proc_end; i++) {
         const struct signal_note note = {.pid = proc_descs[i].pid, .signal = signal};
-        if (proc_descs[i].pgid != pgid || !on_its_way(&procs[i])) continue;
+        const bool may = permission_signal(uid, &proc_descs[i]) && on_its_way(&procs[i]);
+        if (proc_descs[i].pgid != pgid || !may) continue;
         if (signal == 0 || note_add(&note) == S_OK) count++;
     }
     return count;
@@ -455,9 +457,9 @@ static u32 group_on_its_way(u32 pgid, u32 signal) {
 
 // A group's members that are not here: all nodes are told, since nobody knows who has some.
 // Counted are those whose parent is here. proc_lock held.
-static u32 kill_group_away(u32 pgid, u32 signal) {
-    u32 count = group_on_its_way(pgid, signal);
-    const struct signal_note note = {.signal = signal, .pgid = pgid};
+static u32 kill_group_away(u32 pgid, u32 signal, u32 uid) {
+    u32 count = group_on_its_way(pgid, signal, uid);
+    const struct signal_note note = {.signal = signal, .pgid = pgid, .uid = uid};
     const bool told = signal == 0 || cluster_member_count() == 1 || note_add(&note) == S_OK;
     for (u32 i = 0; i < children_end && told; i++)
         count += children[i].used && !children[i].ended && children[i].pgid == pgid;
@@ -465,15 +467,15 @@ static u32 kill_group_away(u32 pgid, u32 signal) {
     return count;
 }
 
-// A signal for a group, from another node. One that moves meanwhile may have it of two nodes.
-static void rx_group(u32 pgid, u32 signal) {
-    if (pgid == 0) return;
+// A signal for a group, from another node. One that moves meanwhile may have it twice.
+static void rx_group(const struct msg_process *g) {
     spin_lock(&proc_lock);
-    (void)group_on_its_way(pgid, signal);
+    (void)group_on_its_way(g->pgid, g->signal, g->asker);
     for (u32 i = 0; i < proc_end; i++) {
         const enum proc_state state = procs[i].state;
-        if (state == PROC_FREE || state == PROC_AWAY || proc_descs[i].pgid != pgid) continue;
-        signal_raise_locked(&procs[i], signal, (struct signal_info){.code = SI_KERNEL});
+        if (state == PROC_FREE || state == PROC_AWAY || proc_descs[i].pgid != g->pgid) continue;
+        if (permission_signal(g->asker, &proc_descs[i]))
+            signal_raise_locked(&procs[i], g->signal, (struct signal_info){.code = SI_KERNEL});
     }
     spin_unlock(&proc_lock);
 }
@@ -532,10 +534,10 @@ bool end_is_told(u32 pid) {
 // A signal for a process, or its new parent. What is on its way has it later.
 static void rx_note(const struct cluster_msg *m) {
     const struct signal_note note = {m->process.pid, m->process.signal, m->process.ppid, 0,
-                                     m->type == MSG_STOP ? m->process.wait_status : 0};
+                                     m->type == MSG_STOP ? m->process.wait_status : 0, 0};
     if (m->type == MSG_SIGNAL && (note.signal == 0 || note.signal > SIGNAL_COUNT)) return;
     if (note.pid == 0) {
-        if (m->type == MSG_SIGNAL) rx_group(m->process.pgid, note.signal);
+        if (m->type == MSG_SIGNAL && m->process.pgid != 0) rx_group(&m->process);
         return;
     }
     spin_lock(&proc_lock);
@@ -652,7 +654,8 @@ static void signals_send(void) {
         const struct cluster_msg m = {
             .type = notes[i].stop ? MSG_STOP : notes[i].signal ? MSG_SIGNAL : MSG_PARENT,
             .process = {.pid = notes[i].pid, .signal = notes[i].signal, .ppid = notes[i].ppid,
-                        .pgid = notes[i].pgid, .wait_status = notes[i].stop}};
+                        .pgid = notes[i].pgid, .asker = notes[i].uid,
+                        .wait_status = notes[i].stop}};
         if (notes[i].pid == 0) send_all(&m);
         else rx_note(&m);               // here, kept, or passed on
     }

@@ -172,6 +172,7 @@ status_t aspace_protect(struct proc_desc *d, u64 start, u64 end, u32 prot) {
     for (u64 at = start; at < end;) {
         struct vma *v = vma_find(d, at);
         if (!v) return E_NOMEM;
+        if ((v->flags & VMA_READ_ONLY) && (prot & PROT_WRITE_BIT)) return E_ACCES;
         at = v->end;
     }
     s = vma_split(d, start);

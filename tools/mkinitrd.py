@@ -27,8 +27,7 @@ TEXT_FILES = {
     "etc/shells": "/bin/sh\n",
     "etc/profile": PROFILE,
 }
-DIRECTORIES = ("dev", "etc", "mnt", "nodes", "proc", "root", "usr", "usr/bin", "usr/lib",
-               "usr/lib64")
+DIRECTORIES = ("dev", "etc", "mnt", "nodes", "proc", "usr", "usr/bin", "usr/lib", "usr/lib64")
 
 
 def static_program(path, package):
@@ -44,6 +43,7 @@ def initrd_make(user_dir):
     archive = cpio_newc.Archive()
     for name in DIRECTORIES:
         archive.directory(name)
+    archive.directory("root", 0o700)
     archive.directory("tmp", 0o1777)
     for name in ("bin", "sbin", "lib", "lib64"):
         archive.symlink(name, cpio_newc.MERGED[name])

@@ -18,6 +18,10 @@
 #include "kernel/x86/cpu.h"
 #include "mm/frame.h"
 
+// Mode of what is user 0's alone, for it reaches the machine or somebody's terminal; the other
+// devices are for all.
+#define DEV_MODE_ROOT (S_IFCHR | 0600u)
+
 enum dev_kind { DEV_DIR, DEV_NULL, DEV_ZERO, DEV_FULL, DEV_RANDOM, DEV_TTY, DEV_COM2, DEV_LINK,
                 DEV_BENCH };
 
@@ -273,6 +277,8 @@ static status_t do_poll(const struct dev_node *n, struct p9_call *c) {
 static void fill_attr(const struct dev_node *n, struct p9_attr *a) {
     u32 mode = n->kind == DEV_DIR ? S_IFDIR | 0755 : n->kind == DEV_LINK ? S_IFLNK | 0777
                                                                         : S_IFCHR | 0666;
+    if (n->kind == DEV_BENCH || n->kind == DEV_COM2 || !strcmp(n->name, "console"))
+        mode = DEV_MODE_ROOT;
     *a = (struct p9_attr){.valid = P9_GETATTR_BASIC, .qid_path = (u64)(n - nodes) + 1, .mode = mode,
         .nlink = 1, .rdev = n->rdev, .qid_type = n->kind == DEV_DIR ? 0x80 : 0,
         .blksize = n->kind == DEV_TTY || n->kind == DEV_COM2 ? 1 : PAGE_SIZE,

@@ -105,6 +105,7 @@ static status_t call_here(struct p9_call *c, struct proc *from) {
     spin_lock(&files_lock);
     caller = from;
     caller_pid = from ? proc_desc(from)->pid : c->pid;
+    if (from) c->uid = proc_desc(from)->euid, c->gid = proc_desc(from)->egid;
     struct object *o = object_find(c->object);
     if (!o) {
         c->status = E_BADF;

@@ -21,6 +21,7 @@ struct pipe {
     u8 *buffer;
     u64 head, tail;                  // free-running
     u64 ino;
+    u32 uid, gid;                    // who made it
     bool polled;                     // somebody asked since pollers were woken last
     pipe_sink_fn sink;               // takes what is written to an empty pipe, or does not
     void *sink_ctx;
@@ -217,7 +218,8 @@ static status_t pipe_call(struct object *o, struct p9_call *c) {
     case P9_TPOLL: return pipe_poll(e, c);
     case P9_TGETATTR:
         c->attr = (struct p9_attr){.valid = P9_GETATTR_BASIC, .qid_path = p->ino, .nlink = 1,
-                                   .mode = S_IFIFO | 0600, .blksize = PAGE_SIZE};
+                                   .mode = S_IFIFO | 0600, .blksize = PAGE_SIZE,
+                                   .uid = p->uid, .gid = p->gid};
         return S_OK;
     case P9_TSETATTR: return S_OK;
     case P9_TLOPEN:                              // by /proc/self/fd: one more open end
@@ -271,6 +273,8 @@ status_t pipe_make(struct object **read_end, struct object **write_end) {
     p->read.opens = p->write.opens = 1;
     p->buffer = buffer;
     p->ino = next_pipe_ino++;
+    const struct proc *maker = proc_current();
+    if (maker) p->uid = proc_desc(maker)->euid, p->gid = proc_desc(maker)->egid;
     wait_list_init(&p->readers);
     wait_list_init(&p->writers);
     *read_end = &p->read.object;

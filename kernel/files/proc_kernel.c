@@ -153,7 +153,7 @@ static status_t show_pid_max(u64 arg, struct text *t) {
 }
 static status_t show_groups_max(u64 arg, struct text *t) {
     (void)arg;
-    text_add(t, "65536\n");
+    text_add(t, "%u\n", PROC_GROUPS_MAX);
     return S_OK;
 }
 static status_t show_overcommit(u64 arg, struct text *t) {

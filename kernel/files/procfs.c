@@ -37,7 +37,7 @@ static struct proc *by_pid(u64 pid) {
 #define PRIORITY_0 20                    // what Linux shows for nice 0
 struct snapshot {
     char state, name[PROC_NAME_MAX];
-    u32 pid, ppid, pgid, sid, uid, gid, tty, cpu, handles, threads;
+    u32 pid, ppid, pgid, sid, uid[4], gid[4], tty, cpu, handles, threads;
     u64 cpu_ns, children_ns, start_ns, resident, virtual_bytes, faults;
     u64 pending, mask, ignored, caught;
     i32 nice;
@@ -57,7 +57,8 @@ static bool snapshot(u64 pid, struct snapshot *s) {
     if (p) {
         const struct proc_desc *d = proc_desc(p);
         *s = (struct snapshot){.state = state_letter(p), .pid = d->pid, .ppid = d->ppid,
-            .pgid = d->pgid, .sid = d->sid, .uid = d->uid, .gid = d->gid, .cpu = p->cpu,
+            .pgid = d->pgid, .sid = d->sid, .cpu = p->cpu,
+            .uid = {d->uid, d->euid, d->suid, d->euid}, .gid = {d->gid, d->egid, d->sgid, d->egid},
             .nice = d->nice,
             .tty = d->tty.generation ? 0x501 : 0, .handles = d->handle_max,
             .threads = MAX(d->thread_count, 1u),
@@ -113,9 +114,10 @@ static status_t show_status(u64 pid, struct text *t) {
              "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nFDSize:\t%u\n"
              "VmSize:\t%8lu kB\nVmRSS:\t%8lu kB\nThreads:\t%u\n"
              "SigPnd:\t%016lx\nSigBlk:\t%016lx\nSigIgn:\t%016lx\nSigCgt:\t%016lx\n",
-             s.name, s.state, state_name(s.state), s.pid, s.pid, s.ppid, s.uid, s.uid, s.uid, s.uid,
-             s.gid, s.gid, s.gid, s.gid, s.handles, s.virtual_bytes / 1024, s.resident * 4,
-             s.threads, s.pending, s.mask, s.ignored, s.caught);
+             s.name, s.state, state_name(s.state), s.pid, s.pid, s.ppid,
+             s.uid[0], s.uid[1], s.uid[2], s.uid[3], s.gid[0], s.gid[1], s.gid[2], s.gid[3],
+             s.handles, s.virtual_bytes / 1024, s.resident * 4, s.threads, s.pending, s.mask,
+             s.ignored, s.caught);
     return S_OK;
 }
 
@@ -328,9 +330,11 @@ static const struct synth_ops thread_ops = {list_thread, find_thread};
 static void own(u64 pid, struct p9_attr *a) {
     spin_lock(&proc_lock);
     const struct proc *p = by_pid(pid);
-    if (p) a->uid = proc_desc(p)->uid, a->gid = proc_desc(p)->gid;
+    if (p) a->uid = proc_desc(p)->euid, a->gid = proc_desc(p)->egid;
     spin_unlock(&proc_lock);
 }
+
+#define PRIVATE .alive = pid_alive, .owner_only = true
 
 // The first is the process's own alone: a thread has what follows.
 static const struct synth_entry pid_entries[] = {
@@ -342,11 +346,11 @@ static const struct synth_entry pid_entries[] = {
     {.name = "limits", .mode = S_IFREG | 0444, .show = show_limits, .alive = pid_alive},
     {.name = "wchan", .mode = S_IFREG | 0444, .show = show_wchan, .alive = pid_alive},
     {.name = "cmdline", .mode = S_IFREG | 0444, .show = show_cmdline, .alive = pid_alive},
-    {.name = "maps", .mode = S_IFREG | 0444, .show = show_maps, .alive = pid_alive},
-    {.name = "exe", .mode = S_IFLNK | 0777, .show = show_exe, .alive = pid_alive},
-    {.name = "cwd", .mode = S_IFLNK | 0777, .show = show_cwd, .alive = pid_alive},
-    {.name = "root", .mode = S_IFLNK | 0777, .show = show_root, .alive = pid_alive},
-    {.name = "fd", .mode = S_IFDIR | 0500, .dynamic = &fd_ops, .alive = pid_alive},
+    {.name = "maps", .mode = S_IFREG | 0444, .show = show_maps, PRIVATE},
+    {.name = "exe", .mode = S_IFLNK | 0777, .show = show_exe, PRIVATE},
+    {.name = "cwd", .mode = S_IFLNK | 0777, .show = show_cwd, PRIVATE},
+    {.name = "root", .mode = S_IFLNK | 0777, .show = show_root, PRIVATE},
+    {.name = "fd", .mode = S_IFDIR | 0500, .dynamic = &fd_ops, PRIVATE},
     {.name = "node", .mode = S_IFREG | 0644, .show = show_node, .write = write_node,
      .alive = pid_known},
     {.name = "affinity", .mode = S_IFREG | 0444, .show = placement_show_affinity,

@@ -13,6 +13,9 @@
 #include "mm/kmem.h"
 
 #define RAMFS_TOP_ENTRIES 512u
+#define S_ISUID 04000u
+#define S_ISGID 02000u
+#define S_IXGRP 010u
 #define RAMFS_SIZE_MAX (RAMFS_TOP_ENTRIES * 512ull * PAGE_SIZE)   // 1 GiB a file
 
 struct ramfs_node {
@@ -60,6 +63,19 @@ static struct ramfs_node *node_new(u32 mode) {
     list_init(&n->entries);
     n->next_cookie = 3;
     return n;
+}
+
+// Who made it by c (NULL: the kernel), in a directory that may hand its group on.
+static void node_own(struct ramfs_node *n, const struct ramfs_node *dir, const struct p9_call *c) {
+    n->uid = c ? c->uid : 0;
+    n->gid = dir->mode & S_ISGID ? dir->gid : c ? c->gid : 0;
+    if ((dir->mode & S_ISGID) && is_type(n, S_IFDIR)) n->mode |= S_ISGID;
+}
+
+// A change of what is in a file by another than user 0 costs its set-id bits.
+static void ids_drop(struct ramfs_node *n, const struct p9_call *c) {
+    const u32 ids = S_ISUID | (n->mode & S_IXGRP ? S_ISGID : 0);
+    if (c->uid && is_type(n, S_IFREG)) n->mode &= ~ids;
 }
 
 static u64 *page_slot(struct ramfs_node *n, u64 page, bool make) {
@@ -150,6 +166,7 @@ static status_t do_write(struct ramfs_node *n, struct p9_call *c) {
         if (at + len > n->size) n->size = at + len;
     }
     if (c->count) n->mtime_ns = n->ctime_ns = wall_ns();
+    if (c->count) ids_drop(n, c);
     return S_OK;
 }
 
@@ -230,6 +247,7 @@ static status_t do_setattr(struct ramfs_node *n, struct p9_call *c) {
     if (valid & P9_SETATTR_SIZE) {
         status_t s = set_size(n, c->attr.size);
         if (s != S_OK) return s;
+        ids_drop(n, c);
     }
     if (valid & P9_SETATTR_MODE) n->mode = (n->mode & S_IFMT) | (c->attr.mode & 07777);
     if (valid & P9_SETATTR_UID) n->uid = c->attr.uid;
@@ -287,13 +305,16 @@ static void node_unlink(struct ramfs_node *n) {
 }
 
 // Makes an entry in a directory that has none of that name.
-static status_t make(struct ramfs_node *dir, const char *name, u32 mode, struct ramfs_node **out) {
+// c: whose it is; NULL: user 0's.
+static status_t make(struct ramfs_node *dir, const char *name, u32 mode, const struct p9_call *c,
+                     struct ramfs_node **out) {
     if (!is_type(dir, S_IFDIR)) return E_NOTDIR;
     if (dir->nlink == 0) return E_NOENT;
     if (entry_find(dir, name)) return E_EXIST;
     struct ramfs_node *n = node_new(mode);
     if (!n) return E_NOSPC;
     if (is_type(n, S_IFDIR)) n->nlink = 2;
+    node_own(n, dir, c);
     status_t s = entry_add(dir, name, n);
     if (s != S_OK) {
         n->nlink = 0;
@@ -327,13 +348,14 @@ static status_t do_open(struct ramfs_node *n, struct p9_call *c) {
     if ((c->flags & O_TRUNC) && is_type(n, S_IFREG) && !(c->flags & O_PATH)) {
         status_t s = set_size(n, 0);
         if (s != S_OK) return s;
+        ids_drop(n, c);
     }
     return ofd_open(&n->object, c->flags, c);
 }
 
 static status_t do_create(struct ramfs_node *dir, struct p9_call *c) {
     struct ramfs_node *n;
-    status_t s = make(dir, c->name, S_IFREG | (c->mode & 07777), &n);
+    status_t s = make(dir, c->name, S_IFREG | (c->mode & 07777), c, &n);
     return s == S_OK ? ofd_open(&n->object, c->flags, c) : s;
 }
 
@@ -420,7 +442,7 @@ static status_t do_symlink(struct ramfs_node *dir, struct p9_call *c) {
     if (!target) return E_NOSPC;
     memcpy(target, c->name2, len + 1);
     struct ramfs_node *n;
-    status_t s = make(dir, c->name, S_IFLNK | 0777, &n);
+    status_t s = make(dir, c->name, S_IFLNK | 0777, c, &n);
     if (s == S_OK) n->target = target;
     else kmem_free(target, len + 1);
     return s;
@@ -451,7 +473,7 @@ static status_t ramfs_call(struct object *o, struct p9_call *c) {
     case P9_TREADDIR: return do_readdir(n, c);
     case P9_TGETATTR: do_getattr(n, &c->attr); return S_OK;
     case P9_TSETATTR: return do_setattr(n, c);
-    case P9_TMKDIR: return make(n, c->name, S_IFDIR | (c->mode & 07777), &made);
+    case P9_TMKDIR: return make(n, c->name, S_IFDIR | (c->mode & 07777), c, &made);
     case P9_TUNLINKAT: return do_unlink(n, c);
     case P9_TRENAMEAT: return do_rename(n, c);
     case P9_TLINK: return do_link(n, c);
@@ -482,8 +504,10 @@ struct object *ramfs_init(void) {
 // A file without a name, gone with its last reference (shared anonymous memory, memfd).
 // files_lock held. NULL: no memory.
 struct object *ramfs_anonymous(void) {
+    const struct proc *p = proc_current();
     struct ramfs_node *n = node_new(S_IFREG | 0600);
     if (n) n->nlink = 0;
+    if (n && p) n->uid = proc_desc(p)->euid, n->gid = proc_desc(p)->egid;
     return n ? &n->object : NULL;
 }
 
@@ -497,7 +521,7 @@ static struct ramfs_node *dir_for(struct ramfs_node *dir, char **path) {
         if (slash != *path && strcmp(*path, ".")) {
             struct ramfs_entry *e = entry_find(dir, *path);
             struct ramfs_node *n = e ? e->node : NULL;
-            if (!n && make(dir, *path, S_IFDIR | 0755, &n) != S_OK) return NULL;
+            if (!n && make(dir, *path, S_IFDIR | 0755, NULL, &n) != S_OK) return NULL;
             if (!is_type(n, S_IFDIR)) return NULL;
             dir = n;
         }
@@ -553,7 +577,7 @@ static status_t load_one(struct ramfs_node *root, const struct cpio_file *f) {
     }
     u32 type = f->mode & S_IFMT;
     if (type != S_IFREG && type != S_IFDIR && type != S_IFLNK) return S_OK;   // /dev is ours
-    status_t s = make(dir, name, f->mode, &n);
+    status_t s = make(dir, name, f->mode, NULL, &n);
     return s == S_OK && type != S_IFDIR ? load_content(n, f) : s;
 }
 

@@ -16,6 +16,7 @@ struct synth_node {
     const struct synth_entry *entry;
     u64 arg;
     struct synth_node *parent;       // a reference; NULL: the root
+    const struct synth_node *owner;  // the one, it or above it, that says whose it is; or NULL
     struct text cache;               // the content, from the first read at offset 0 on
 };
 
@@ -59,6 +60,7 @@ static status_t node_new(const struct synth_entry *e, u64 arg, struct synth_node
     n->arg = arg;
     n->parent = parent;
     if (parent) object_get(&parent->object);
+    n->owner = e->own ? n : parent ? parent->owner : NULL;
     *out = n;
     return S_OK;
 }
@@ -79,11 +81,13 @@ static u64 inode_number(const struct synth_entry *e, u64 arg) {
     return ((u64)e >> 3 & 0xffffff) | (arg + 1) << 24;
 }
 
-static void fill_attr(const struct synth_entry *e, u64 arg, struct p9_attr *a) {
+static void fill_attr(const struct synth_node *n, struct p9_attr *a) {
+    const struct synth_entry *e = n->entry;
+    const u64 arg = n->arg;
     *a = (struct p9_attr){.valid = P9_GETATTR_BASIC, .qid_path = inode_number(e, arg),
         .mode = e->mode, .nlink = is_dir(e) ? 2 : 1, .blksize = PAGE_SIZE,
         .qid_type = is_dir(e) ? 0x80 : (e->mode & S_IFMT) == S_IFLNK ? 0x02 : 0};
-    if (e->own) e->own(arg, a);
+    if (n->owner) n->owner->entry->own(n->owner->arg, a);
 }
 
 static status_t do_walk(struct synth_node *n, struct p9_call *c) {
@@ -104,15 +108,16 @@ static status_t do_walk(struct synth_node *n, struct p9_call *c) {
             if (s != S_OK) return s;
         }
         if (e->mount) {
+            const struct synth_node root = {.entry = e, .arg = arg};
             c->made = e->mount(arg);
-            fill_attr(e, arg, &c->attr);
+            fill_attr(&root, &c->attr);
             return S_OK;
         }
         status_t s = node_new(e, arg, n, &to);
         if (s != S_OK) return s;
     }
     c->made = object_id_of(&to->object);
-    fill_attr(to->entry, to->arg, &c->attr);
+    fill_attr(to, &c->attr);
     return S_OK;
 }
 
@@ -187,8 +192,16 @@ static status_t do_write(struct synth_node *n, struct p9_call *c) {
     return s;
 }
 
+// As Linux's ptrace access: of files of a process that tell what it does.
+static status_t may_see(const struct synth_node *n, const struct p9_call *c) {
+    struct p9_attr a;
+    fill_attr(n, &a);
+    return !n->entry->owner_only || c->uid == 0 || c->uid == a.uid ? S_OK : E_ACCES;
+}
+
 static status_t do_readlink(struct synth_node *n, struct p9_call *c) {
     if ((n->entry->mode & S_IFMT) != S_IFLNK) return E_INVAL;
+    if (may_see(n, c) != S_OK) return E_ACCES;
     char bytes[PROC_PATH_MAX];
     struct text t = {.bytes = bytes, .size = sizeof bytes};
     status_t s = n->entry->show(n->arg, &t);
@@ -201,6 +214,7 @@ static status_t do_open(struct synth_node *n, struct p9_call *c) {
     if (!is_dir(n->entry) && (c->flags & O_DIRECTORY)) return E_NOTDIR;
     if (!is_dir(n->entry) && (c->flags & O_ACCMODE) && !n->entry->write) return E_ACCES;
     if (!alive(n)) return E_SRCH;
+    if (!(c->flags & O_PATH) && may_see(n, c) != S_OK) return E_ACCES;
     if (n->entry->alive && n->entry->show && (c->flags & O_ACCMODE) != O_WRONLY) {
         const status_t s = fill_cache(n);
         if (s != S_OK) return s;
@@ -218,7 +232,7 @@ static status_t synth_call(struct object *o, struct p9_call *c) {
     case P9_TWRITE: return do_write(n, c);
     case P9_TREADDIR: return do_readdir(n, c);
     case P9_TREADLINK: return do_readlink(n, c);
-    case P9_TGETATTR: fill_attr(n->entry, n->arg, &c->attr); return S_OK;
+    case P9_TGETATTR: fill_attr(n, &c->attr); return S_OK;
     case P9_TSETATTR: return c->attr.valid & ~(u64)P9_SETATTR_SIZE ? E_PERM : S_OK;
     case P9_TSTATFS:
         c->statfs = (struct p9_statfs){.type = 0x9fa0, .bsize = PAGE_SIZE};

@@ -28,7 +28,8 @@ struct synth_entry {
     status_t (*show)(u64 arg, struct text *out);
     status_t (*write)(u64 arg, const char *text, u32 len_bytes);
     bool (*alive)(u64 arg);          // NULL: always
-    void (*own)(u64 arg, struct p9_attr *a);      // whose it is; NULL: user 0's
+    void (*own)(u64 arg, struct p9_attr *a);      // whose it is and what is below; NULL: user 0's
+    bool owner_only;                 // its content is for its owner and user 0, whatever its mode
     status_t (*open)(struct object *o, struct p9_call *c);   // of a directory; NULL: as it is
     struct object_id (*mount)(u64 arg);   // a directory of another server: its root
 };

@@ -1,7 +1,8 @@
 // File calls on trees of user-space servers: what is answered here, and which messages a
 // call takes. A walk asks for the attributes too, since our walks answer with them; open
 // and create clone the fid first, since 9P opens a fid itself; a read of a file that is
-// only walked to (a program that is started) opens a clone once and keeps it.
+// only walked to (a program that is started) opens a clone once and keeps it; an open directory
+// keeps the fid it was opened as, from which names in it are walked (openat, fchdir).
 //
 // The offset of an open file belongs to one request at a time; others wait in its list.
 // Called by kernel/remote_files.c, remote_serve.c (net_lock held) and user_channel.c.
@@ -51,7 +52,8 @@ static void user_release(struct object *o) {
     ASSERT(m && !f->busy && list_empty(&f->waiting));
     locks_description_gone((u64)f);
     if (f->reader) object_put(&f->reader->object);
-    f->reader = NULL;
+    if (f->walked) object_put(&f->walked->object);
+    f->reader = f->walked = NULL;
     if (f->root) m->root = NULL;
     else m->files--;
     if (f->established && m->state == MOUNT_READY) {
@@ -386,9 +388,14 @@ struct p9_call user_step_call(const struct user_request *r) {
     c.data = (struct p9_data){0};
     c.object.index = r->file->fid;
     if (r->file2) c.object2.index = r->file2->fid;
-    if (c.type == P9_TWALK) c.new_fid = r->made->fid;
-    else if (r->made) c.object.index = r->made->fid;
-    else if (reads_walked(r)) c.object.index = r->file->reader->fid;
+    if (c.type == P9_TWALK) {
+        c.new_fid = r->made->fid;
+        if (r->file->walked) c.object.index = r->file->walked->fid;
+    } else if (r->made) {
+        c.object.index = r->made->fid;
+    } else if (reads_walked(r)) {
+        c.object.index = r->file->reader->fid;
+    }
     if (c.type == P9_TREAD || c.type == P9_TWRITE || c.type == P9_TREADDIR) {
         c.offset = r->offset;
         c.count = MIN(c.count, most);
@@ -433,6 +440,9 @@ static status_t main_done(struct user_request *r, struct p9_call *reply,
         r->made->open = true;
         r->made->qid_path = reply->attr.qid_path;
         r->made->dir = (reply->attr.qid_type & 0x80) != 0;
+        r->made->walked = r->file->open ? r->file->walked : r->file;
+        if (r->made->dir && r->made->walked) object_get(&r->made->walked->object);
+        else r->made->walked = NULL;
         r->made->flags = c->flags & (O_ACCMODE | O_APPEND | O_NONBLOCK | O_DIRECTORY | O_PATH);
         return S_OK;
     case P9_TGETATTR: c->attr = reply->attr; return S_OK;

@@ -32,6 +32,7 @@ struct user_file {
     u32 flags;                       // of an open one: O_ flags
     u64 offset, qid_path;            // of an open one
     struct user_file *reader;        // an open one for reads of this one
+    struct user_file *walked;        // of an open directory: the one it was opened as, for walks
     struct user_request *busy;       // who holds the offset
     struct list_node waiting;        // for it
     struct list_node link, all;      // of the mount's clunks; of all its files

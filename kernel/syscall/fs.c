@@ -1,6 +1,7 @@
 // System calls that take names: open, stat, directories, links, attributes. Each walks
 // the name to an object (kernel/file.c) and makes one file call on it.
 #include "base/string.h"
+#include "kernel/permission.h"
 #include "kernel/syscall/syscall.h"
 #include "mm/kmem.h"
 
@@ -8,6 +9,8 @@
 #define AT_REMOVEDIR 0x200u
 #define AT_SYMLINK_FOLLOW 0x400u
 #define AT_EMPTY_PATH 0x1000u
+#define AT_EACCESS 0x200u
+#define RENAME_NOREPLACE 1u
 
 static i64 do_open(struct proc *p, i32 dirfd, u64 name_uva, u32 flags, u32 mode) {
     char *name = kmem_alloc(P9_PATH_MAX);
@@ -119,18 +122,19 @@ SYSCALL(statx) {
     return user_write(p, a[4], &x, sizeof x);
 }
 
-static i64 do_access(struct proc *p, i32 dirfd, u64 name_uva, u32 mode) {
+static i64 do_access(struct proc *p, i32 dirfd, u64 name_uva, u32 mode, u32 flags) {
     struct p9_attr t;
     u32 dev;
     if (mode & ~7u) return E_INVAL;
-    status_t s = attr_of(p, dirfd, name_uva, 0, &t, &dev);
+    if (flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) return E_INVAL;
+    status_t s = attr_of(p, dirfd, name_uva, flags & ~AT_EACCESS, &t, &dev);
     if (s != S_OK) return s;
-    bool dir = (t.mode & S_IFMT) == S_IFDIR;
-    return (mode & 1) && !dir && !(t.mode & 0111) ? E_ACCES : 0;   // uid 0: the rest is allowed
+    const struct cred who = flags & AT_EACCESS ? cred_effective(p) : cred_real(p);
+    return permission_file(&who, &t, mode);
 }
-SYSCALL(access) { return do_access(p, AT_FDCWD, a[0], (u32)a[1]); }
-SYSCALL(faccessat) { return do_access(p, (i32)a[0], a[1], (u32)a[2]); }
-SYSCALL(faccessat2) { return do_access(p, (i32)a[0], a[1], (u32)a[2]); }
+SYSCALL(access) { return do_access(p, AT_FDCWD, a[0], (u32)a[1], 0); }
+SYSCALL(faccessat) { return do_access(p, (i32)a[0], a[1], (u32)a[2], 0); }
+SYSCALL(faccessat2) { return do_access(p, (i32)a[0], a[1], (u32)a[2], (u32)a[3]); }
 
 static i64 do_readlink(struct proc *p, i32 dirfd, u64 name_uva, u64 uva, u64 len) {
     status_t s;
@@ -148,6 +152,52 @@ static i64 do_readlink(struct proc *p, i32 dirfd, u64 name_uva, u64 uva, u64 len
 SYSCALL(readlink) { return do_readlink(p, AT_FDCWD, a[0], a[1], a[2]); }
 SYSCALL(readlinkat) { return do_readlink(p, (i32)a[0], a[1], a[2], a[3]); }
 
+// What the directory of the walk has by this name: S_OK, E_NOENT, S_RESTART.
+static status_t name_look(const struct path *w, const char *name, struct p9_attr *attr) {
+    struct p9_call c = {.type = P9_TWALK, .object = w->object, .name = name};
+    const status_t s = file_call(&c);
+    *attr = c.attr;
+    if (s == S_OK) object_clunk(c.made);
+    return s;
+}
+
+// Whether p may make the last name of the walk. E_ACCES; E_EXIST where it is there, as that is
+// said first.
+static status_t may_make(const struct cred *who, struct path *w) {
+    struct p9_attr there;
+    status_t s = path_attr(w);
+    if (s != S_OK || permission_file(who, &w->attr, MAY_WRITE | MAY_EXEC) == S_OK) return s;
+    s = name_look(w, w->last, &there);
+    if (s == S_RESTART) return s;
+    return s == S_OK ? E_EXIST : E_ACCES;
+}
+
+// Whether p may take the last name of the walk away; *file: what has it. E_NOENT, E_ACCES, E_PERM.
+static status_t may_remove(const struct cred *who, struct path *w, struct p9_attr *file) {
+    status_t s = path_attr(w);
+    if (s == S_OK) s = name_look(w, w->last, file);
+    return s == S_OK ? permission_remove(who, &w->attr, file) : s;
+}
+
+static status_t may_change(struct proc *p, struct path *w, const struct p9_call *c) {
+    const struct cred who = cred_effective(p);
+    struct p9_attr file;
+    if (who.uid == 0) return S_OK;
+    return c->type == P9_TUNLINKAT ? may_remove(&who, w, &file) : may_make(&who, w);
+}
+
+// What c has made in the directory of the walk is p's, where the server cannot know that.
+static status_t give_made(struct proc *p, const struct path *w, const struct p9_call *c) {
+    struct p9_call look = {.type = P9_TWALK, .object = w->object, .name = w->last};
+    if (proc_desc(p)->euid == 0 || !object_is_user(w->object)) return S_OK;
+    if (c->type != P9_TMKDIR && c->type != P9_TSYMLINK) return S_OK;
+    status_t s = file_call(&look);
+    if (s != S_OK) return s == S_RESTART ? s : S_OK;
+    s = path_give(p, look.made);
+    object_clunk(look.made);
+    return s;
+}
+
 // A call on the directory that holds the last name.
 static i64 on_parent(struct proc *p, i32 dirfd, u64 name_uva, struct p9_call *c, bool dir_ok) {
     status_t s;
@@ -158,7 +208,9 @@ static i64 on_parent(struct proc *p, i32 dirfd, u64 name_uva, struct p9_call *c,
     bool dots = !strcmp(w->last, ".") || !strcmp(w->last, "..");
     if (dots) s = c->type == P9_TUNLINKAT ? E_INVAL : E_EXIST;
     else if (w->want_dir && !dir_ok) s = E_NOTDIR;
-    else s = file_call(c);
+    else s = may_change(p, w, c);
+    if (s == S_OK) s = file_call(c);
+    if (s == S_OK) s = give_made(p, w, c);
     path_put(w);
     return s;
 }
@@ -190,6 +242,16 @@ static i64 do_symlink(struct proc *p, u64 target_uva, i32 dirfd, u64 name_uva) {
 SYSCALL(symlink) { return do_symlink(p, a[0], AT_FDCWD, a[1]); }
 SYSCALL(symlinkat) { return do_symlink(p, a[0], (i32)a[1], a[2]); }
 
+// As Linux with fs.protected_hardlinks, Debian's setting: a second name is for the owner of a
+// file, or for who could write to it anyway and gains nothing by its set-id bits.
+static status_t may_link(const struct proc *p, const struct p9_attr *file) {
+    const struct cred who = cred_effective(p);
+    if (who.uid == 0 || who.uid == file->uid) return S_OK;
+    const u32 ids = 04000u | (file->mode & 010 ? 02000u : 0);
+    if ((file->mode & S_IFMT) != S_IFREG || (file->mode & ids)) return E_PERM;
+    return permission_file(&who, file, MAY_READ | MAY_WRITE) == S_OK ? S_OK : E_PERM;
+}
+
 static i64 do_link(struct proc *p, i32 from_fd, u64 from_uva, i32 dirfd, u64 name_uva, u32 flags) {
     status_t s;
     struct path *from = path_user(p, from_fd, from_uva,
@@ -198,23 +260,46 @@ static i64 do_link(struct proc *p, i32 from_fd, u64 from_uva, i32 dirfd, u64 nam
                                   &s);
     if (!from) return s;
     struct p9_call c = {.type = P9_TLINK, .object2 = from->object};   // its server: or E_XDEV
-    i64 r = on_parent(p, dirfd, name_uva, &c, false);
+    i64 r = may_link(p, &from->attr);
+    if (r == S_OK) r = on_parent(p, dirfd, name_uva, &c, false);
     path_put(from);
     return r;
 }
 SYSCALL(link) { return do_link(p, AT_FDCWD, a[0], AT_FDCWD, a[1], 0); }
 SYSCALL(linkat) { return do_link(p, (i32)a[0], a[1], (i32)a[2], a[3], (u32)a[4]); }
 
+// A directory that goes to another one is written to as well: its `..` changes.
+static status_t may_rename(struct proc *p, struct path *from, struct path *to, u32 flags) {
+    const struct cred who = cred_effective(p);
+    struct p9_attr file, old;
+    if (who.uid == 0) return S_OK;
+    status_t s = path_attr(from), t = path_attr(to);
+    if (s == S_OK) s = t;
+    if (s == S_OK) s = name_look(from, from->last, &file);
+    if (s != S_OK) return s;
+    t = name_look(to, to->last, &old);
+    if (t == S_RESTART) return t;
+    if (t == S_OK && (flags & RENAME_NOREPLACE)) return E_EXIST;
+    s = permission_remove(&who, &from->attr, &file);
+    if (s == S_OK) s = t == S_OK ? permission_remove(&who, &to->attr, &old)
+                                 : permission_file(&who, &to->attr, MAY_WRITE | MAY_EXEC);
+    if (s == S_OK && (file.mode & S_IFMT) == S_IFDIR && from->attr.qid_path != to->attr.qid_path)
+        s = permission_file(&who, &file, MAY_WRITE);
+    return s;
+}
+
 static i64 do_rename(struct proc *p, i32 from_fd, u64 from_uva, const u64 *to, u32 flags) {
     status_t s;
-    if (flags & ~1u) return E_INVAL;
+    if (flags & ~RENAME_NOREPLACE) return E_INVAL;
     struct path *from = path_user(p, from_fd, from_uva, PATH_PARENT, &s);
     if (!from) return s;
     struct path *target = path_user(p, (i32)to[0], to[1], PATH_PARENT, &s);
     if (target) {
         struct p9_call c = {.type = P9_TRENAMEAT, .object = from->object, .object2 = target->object,
                             .name = from->last, .name2 = target->last, .flags = flags};
-        s = object_same_server(from->object, target->object) ? file_call(&c) : E_XDEV;
+        s = object_same_server(from->object, target->object) ? S_OK : E_XDEV;
+        if (s == S_OK) s = may_rename(p, from, target, flags);
+        if (s == S_OK) s = file_call(&c);
         path_put(target);
     }
     path_put(from);
@@ -229,18 +314,27 @@ SYSCALL(renameat2) { return do_rename(p, (i32)a[0], a[1], a + 2, (u32)a[4]); }
 
 static i64 set_by_name(struct proc *p, i32 dirfd, u64 name_uva, u32 walk, const struct p9_attr *t) {
     status_t s;
+    const struct cred who = cred_effective(p);
     struct path *w = path_user(p, dirfd, name_uva, walk, &s);
     if (!w) return s;
     struct p9_call c = {.type = P9_TSETATTR, .object = w->object, .attr = *t};
-    s = file_call(&c);
+    if ((t->valid & P9_SETATTR_SIZE) && (w->attr.mode & S_IFMT) != S_IFDIR)
+        s = permission_file(&who, &w->attr, MAY_WRITE);
+    if (s == S_OK) s = permission_set(&who, &w->attr, &c.attr);
+    if (s == S_OK) s = file_call(&c);
     path_put(w);
     return s;
 }
+// By handle a new size is the right of who has it open for writing, which its server looks at.
 static i64 set_by_fd(struct proc *p, i32 fd, const struct p9_attr *t) {
+    const struct cred who = cred_effective(p);
     const struct handle *h = handle_get(p, fd);
     if (!h) return E_BADF;
     struct p9_call c = {.type = P9_TSETATTR, .object = h->object, .attr = *t};
-    return file_call(&c);
+    struct p9_call get = {.type = P9_TGETATTR, .object = h->object};
+    status_t s = t->valid & ~(u64)P9_SETATTR_SIZE ? file_call(&get) : S_OK;
+    if (s == S_OK) s = permission_set(&who, &get.attr, &c.attr);
+    return s == S_OK ? file_call(&c) : s;
 }
 static struct p9_attr mode_attr(u64 mode) {
     return (struct p9_attr){.valid = P9_SETATTR_MODE, .mode = (u32)mode & 07777};
@@ -303,8 +397,10 @@ SYSCALL(utimensat) {
 
 static i64 chdir_to(struct proc *p, struct path *w) {
     struct proc_desc *d = proc_desc(p);
+    const struct cred who = cred_effective(p);
     if ((w->attr.mode & S_IFMT) != S_IFDIR) return E_NOTDIR;
-    status_t s = object_ref(w->object);
+    status_t s = permission_file(&who, &w->attr, MAY_EXEC);
+    if (s == S_OK) s = object_ref(w->object);
     if (s != S_OK) return s;
     object_clunk(d->cwd);
     d->cwd = w->object;

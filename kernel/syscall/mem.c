@@ -44,9 +44,10 @@ static status_t share_file(struct object_id open, struct vma *v, bool *made) {
     if (s != S_OK) return s;
     const u32 mode = flags.flags & O_ACCMODE;
     if (mode == O_WRONLY || ((v->prot & PROT_WRITE_BIT) && mode != O_RDWR)) return E_ACCES;
+    if (mode != O_RDWR) v->flags |= VMA_READ_ONLY;
     if (object_is_user(open)) {                  // the kernel keeps no pages of such a file
         if (v->prot & PROT_WRITE_BIT) return E_NODEV;
-        v->flags &= ~(u32)VMA_SHARED;
+        v->flags = (v->flags & ~(u32)VMA_SHARED) | VMA_READ_ONLY;
         return S_OK;
     }
     s = file_call(&clone);

@@ -66,7 +66,7 @@ static struct path *mnt_path(struct proc *p, u64 uva, status_t *s) {
 }
 
 SYSCALL(mount) {
-    if (proc_desc(p)->uid) return E_PERM;
+    if (proc_desc(p)->euid) return E_PERM;
     if (a[3] & MS_REFUSED) return E_OPNOTSUPP;
     struct mount_text *t = kmem_alloc(sizeof *t);
     if (!t) return E_NOMEM;
@@ -106,7 +106,7 @@ static status_t umount_ask(u32 n, const char *name, u64 flags, u64 *ticket) {
 // scratch[1] the number of the try.
 SYSCALL(umount2) {
     status_t s;
-    if (proc_desc(p)->uid) return E_PERM;
+    if (proc_desc(p)->euid) return E_PERM;
     struct path *w = mnt_path(p, a[0], &s);
     if (!w) return s == E_OPNOTSUPP ? E_INVAL : s;
     u64 *scratch = proc_desc(p)->wait.scratch;

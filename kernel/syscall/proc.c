@@ -145,33 +145,6 @@ SYSCALL(waitid) {
 SYSCALL(getpid) { UNUSED(a); return proc_desc(p)->pid; }
 SYSCALL(gettid) { UNUSED(a); return proc_desc(p)->tid; }
 SYSCALL(getppid) { UNUSED(a); return proc_desc(p)->ppid; }
-SYSCALL(getuid) { UNUSED(a); return proc_desc(p)->uid; }
-SYSCALL(geteuid) { UNUSED(a); return proc_desc(p)->uid; }
-SYSCALL(getgid) { UNUSED(a); return proc_desc(p)->gid; }
-SYSCALL(getegid) { UNUSED(a); return proc_desc(p)->gid; }
-SYSCALL(setuid) {
-    if (proc_desc(p)->uid && proc_desc(p)->uid != (u32)a[0]) return E_PERM;
-    proc_desc(p)->uid = (u32)a[0];
-    return 0;
-}
-SYSCALL(setgid) {
-    if (proc_desc(p)->uid && proc_desc(p)->gid != (u32)a[0]) return E_PERM;
-    proc_desc(p)->gid = (u32)a[0];
-    return 0;
-}
-SYSCALL(setresuid) { return a[0] == ~0ull || (i32)a[0] == -1 ? 0 : sys_setuid(p, a); }
-SYSCALL(setresgid) { return a[0] == ~0ull || (i32)a[0] == -1 ? 0 : sys_setgid(p, a); }
-static i64 three(struct proc *p, const u64 *a, u32 v) {
-    for (u32 i = 0; i < 3; i++) {
-        status_t s = user_write(p, a[i], &v, 4);
-        if (s != S_OK) return s;
-    }
-    return 0;
-}
-SYSCALL(getresuid) { return three(p, a, proc_desc(p)->uid); }
-SYSCALL(getresgid) { return three(p, a, proc_desc(p)->gid); }
-SYSCALL(getgroups) { UNUSED(p); UNUSED(a); return 0; }
-SYSCALL(setgroups) { UNUSED(a); return proc_desc(p)->uid ? E_PERM : 0; }
 
 SYSCALL(setpgid) {
     u32 pid = (u32)a[0] ? (u32)a[0] : proc_desc(p)->pid;

@@ -19,9 +19,9 @@ static bool is_chosen(const struct proc *p, const struct proc *t, u32 which, u32
 
 // Whether p may give t that nice value. proc_lock held.
 static status_t may_renice(const struct proc *p, const struct proc *t, i32 nice) {
-    const u32 uid = proc_desc(p)->uid;
+    const u32 uid = proc_desc(p)->euid;
     if (uid == 0) return S_OK;
-    if (uid != proc_desc(t)->uid) return E_PERM;
+    if (uid != proc_desc(t)->uid && uid != proc_desc(t)->euid) return E_PERM;
     return nice < proc_desc(t)->nice ? E_ACCES : S_OK;
 }
 

@@ -135,7 +135,20 @@ static struct signal_info info_from(struct proc *p, i32 code) {
 // Whether p may send it to t: user 0, the same user, or SIGCONT in the same session. proc_lock.
 static bool may_signal(const struct proc *p, const struct proc *t, u32 sig) {
     const struct proc_desc *d = proc_desc(p), *to = proc_desc(t);
-    return d->uid == 0 || d->uid == to->uid || (sig == SIGCONT && d->sid == to->sid);
+    const bool same = d->euid == to->uid || d->euid == to->suid || d->uid == to->uid ||
+                      d->uid == to->suid;
+    return d->euid == 0 || same || (sig == SIGCONT && d->sid == to->sid);
+}
+
+// One of another node: whose it is, is asked there. SIGCONT within a session is not known of.
+static i64 kill_away(struct proc *p, u32 pid, u32 sig) {
+    const struct proc_desc *d = proc_desc(p);
+    u32 uid;
+    if (!proc_hooks.kill_remote) return E_SRCH;
+    const status_t s = proc_path_owner(pid, &uid);
+    if (s != S_OK) return s;
+    if (d->euid && d->euid != uid && d->uid != uid) return E_PERM;
+    return proc_hooks.kill_remote(p, pid, sig);
 }
 
 static i64 kill_one(struct proc *p, u32 pid, u32 sig, i32 code) {
@@ -145,9 +158,7 @@ static i64 kill_one(struct proc *p, u32 pid, u32 sig, i32 code) {
     if (may) signal_raise_locked(t, sig, info_from(p, code));
     spin_unlock(&proc_lock);
     if (t) return may ? 0 : E_PERM;
-    if (!proc_hooks.kill_remote) return E_SRCH;
-    const status_t s = proc_path_exists(pid);
-    return s == S_OK ? proc_hooks.kill_remote(p, pid, sig) : s;
+    return kill_away(p, pid, sig);
 }
 
 // Every process of a group, on all nodes; group 0: all of this node but p and init. E_SRCH: there
@@ -169,7 +180,7 @@ static i64 kill_many(struct proc *p, u32 group, u32 sig) {
         }
     }
     if (group && !refused && proc_hooks.kill_group_away)
-        sent += proc_hooks.kill_group_away(group, sig);
+        sent += proc_hooks.kill_group_away(group, sig, proc_desc(p)->euid);
     spin_unlock(&proc_lock);
     return sent ? 0 : refused ? E_PERM : E_SRCH;
 }

@@ -85,6 +85,8 @@ SYSCALL(setpgid);
 SYSCALL(getppid);
 SYSCALL(getpgrp);
 SYSCALL(setsid);
+SYSCALL(setreuid);
+SYSCALL(setregid);
 SYSCALL(getgroups);
 SYSCALL(setgroups);
 SYSCALL(setresuid);
@@ -93,6 +95,8 @@ SYSCALL(setresgid);
 SYSCALL(getresgid);
 SYSCALL(getpgid);
 SYSCALL(getsid);
+SYSCALL(capget);
+SYSCALL(capset);
 SYSCALL(rt_sigpending);
 SYSCALL(rt_sigtimedwait);
 SYSCALL(rt_sigqueueinfo);
@@ -307,8 +311,8 @@ const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [110] = {"getppid", sys_getppid},
     [111] = {"getpgrp", sys_getpgrp},
     [112] = {"setsid", sys_setsid},
-    [113] = {"setreuid", NULL},
-    [114] = {"setregid", NULL},
+    [113] = {"setreuid", sys_setreuid},
+    [114] = {"setregid", sys_setregid},
     [115] = {"getgroups", sys_getgroups},
     [116] = {"setgroups", sys_setgroups},
     [117] = {"setresuid", sys_setresuid},
@@ -319,8 +323,8 @@ const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [122] = {"setfsuid", NULL},
     [123] = {"setfsgid", NULL},
     [124] = {"getsid", sys_getsid},
-    [125] = {"capget", NULL},
-    [126] = {"capset", NULL},
+    [125] = {"capget", sys_capget},
+    [126] = {"capset", sys_capset},
     [127] = {"rt_sigpending", sys_rt_sigpending},
     [128] = {"rt_sigtimedwait", sys_rt_sigtimedwait},
     [129] = {"rt_sigqueueinfo", sys_rt_sigqueueinfo},

@@ -89,7 +89,8 @@ struct cluster_msg {
             u32 pid, ppid, pgid;
             u32 node;
             u32 hops;                 // how often it was passed on
-            u32 asker;                // MOVE: the node that is told what became of it
+            u32 asker;                // MOVE: the node that is told what became of it;
+                                      // SIGNAL to a group: the user who sends it
             u32 signal;
             u32 ended;                // CHILD: wait_status is valid
             i32 wait_status;

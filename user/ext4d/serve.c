@@ -114,8 +114,20 @@ static status_t do_open(struct ext4d *s, struct fid *f, struct p9_call *c) {
     return S_OK;
 }
 
+// What c makes in the directory. A set-group-id directory gives what is made in it its group,
+// and directories the bit too. Whose it is, is told afterwards by Tsetattr: 9P has no word for it.
+static struct tree_new new_of(struct ext4d *s, ext2_ino_t dir, const struct p9_call *c) {
+    struct tree_new n = {.name = c->name, .mode = c->mode, .gid = c->gid};
+    struct ext2_inode_large i;
+    if (inode_read(s, dir, &i) == S_OK && (i.i_mode & LINUX_S_ISGID)) {
+        n.gid = (u32)i.i_gid | (u32)i.osd2.linux2.l_i_gid_high << 16;
+        if (c->type == P9_TMKDIR) n.mode |= LINUX_S_ISGID;
+    }
+    return n;
+}
+
 static status_t do_create(struct ext4d *s, struct fid *f, struct p9_call *c) {
-    const struct tree_new n = {.name = c->name, .mode = c->mode, .gid = c->gid};
+    const struct tree_new n = new_of(s, f->ino, c);
     ext2_ino_t ino;
     if (f->open) return E_INVAL;
     status_t status = tree_create(s, f->ino, &n, &ino);
@@ -176,7 +188,7 @@ static status_t do_statfs(const struct ext4d *s, struct p9_statfs *to) {
 }
 
 static status_t do_make(struct ext4d *s, const struct fid *f, struct p9_call *c) {
-    const struct tree_new n = {.name = c->name, .mode = c->mode, .gid = c->gid};
+    const struct tree_new n = new_of(s, f->ino, c);
     ext2_ino_t ino;
     const status_t status = c->type == P9_TMKDIR ? tree_mkdir(s, f->ino, &n, &ino)
                                                  : tree_symlink(s, f->ino, &n, c->name2, &ino);

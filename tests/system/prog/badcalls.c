@@ -231,6 +231,7 @@ int main(int argc, char **argv) {
     const uint64_t seed = strtoull(argv[1], NULL, 10), count = strtoull(argv[2], NULL, 10);
     int ends[2], status;
     mkdir("/tmp/bad", 0755);
+    if (!privileged && chown("/tmp/bad", UNPRIVILEGED, UNPRIVILEGED)) return 2;
     if (chdir("/tmp/bad") || pipe(ends)) return 2;
     memset(long_name, 'n', sizeof long_name - 1);
     shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
