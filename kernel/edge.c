@@ -196,6 +196,17 @@ static bool settle(struct proc *p, bool turn_over) {
     return runs && (!turn || thread_turn(p));
 }
 
+// The current process is to move. True: it is frozen and off this CPU, or waits for calls that
+// its threads have out. Each round sets a thread aside.
+static bool freeze(struct proc *p) {
+    for (u32 i = 0; i < THREADS_MAX && p->freeze_wanted && proc_hooks.freeze; i++) {
+        if (proc_hooks.freeze(p)) return true;
+        if (!p->thread->waiting) return false;
+        if (!settle(p, false)) return true;
+    }
+    return false;
+}
+
 static bool may_return(struct proc *p) {
     const bool slice_over = p->slice_over;
     if (!settle(p, slice_over)) return false;
@@ -204,7 +215,7 @@ static bool may_return(struct proc *p) {
     if (p->placing.due) placement_edge(p);
     if (storm_has(p)) storm_edge(p);
     if (p->cpu_timers) timers_edge(p);
-    if (p->freeze_wanted && proc_hooks.freeze && proc_hooks.freeze(p)) return false;
+    if (p->freeze_wanted && freeze(p)) return false;
     if (!p->thread->reply_waits && signal_has_work(p) && !signal_deliver(p)) return false;
     if (slice_over) {
         p->slice_over = false;

@@ -79,9 +79,12 @@ static void freeze_mark(struct proc *p) {
 }
 
 // The edge's hook: p has freeze_wanted and is about to return to user mode on this CPU.
-// True: it is frozen and off the CPU. No lock held.
+// True: it is frozen and off the CPU. Else its running thread may wait now. No lock held.
 static bool freeze_at_edge(struct proc *p) {
-    if (must_finish_first(p)) return false;
+    if (must_finish_first(p)) {
+        thread_hold(p);
+        return false;
+    }
     spin_lock(&proc_lock);
     status_t why_not = freeze_check(p);
     if (why_not != S_OK) {

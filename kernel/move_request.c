@@ -14,6 +14,7 @@
 #include "kernel/placement.h"
 #include "kernel/remote_fork.h"
 #include "kernel/storm.h"
+#include "kernel/thread.h"
 #include "kernel/time.h"
 #include "kernel/trap.h"
 #include "kernel/whereabouts.h"
@@ -71,6 +72,7 @@ static void migrate_auto_end(struct proc *p, status_t status) {
     placement_settled(p, status);
     list_remove(&p->cl.move);
     p->cl.automatic = p->cl.wanted = p->freeze_wanted = false;
+    thread_held_go_on_locked();
 }
 
 // Somebody's move is under way, which ends first; the rule's makes way. proc_lock held.
@@ -380,6 +382,7 @@ void migrate_settle(struct proc *p, status_t status) {
     const u32 pid = proc_desc(p)->pid;
     list_remove(&cl->move);
     p->freeze_wanted = false;
+    thread_held_go_on_locked();
     if (!cl->wanted) return;
     cl->wanted = false;
     migrate_auto_end(p, status);

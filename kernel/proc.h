@@ -187,7 +187,8 @@ extern struct wait_list poll_wait;                      // woken with every poll
 
 // --- hooks of the cluster part; NULL until it sets them ---
 struct proc_hooks {
-    // At the edge of a process with freeze_wanted: true, it was taken off this CPU.
+    // At the edge of a process with freeze_wanted: true, it was taken off this CPU; else its
+    // running thread may wait now.
     bool (*freeze)(struct proc *p);
     // `echo TEXT > /proc/PID/node` by asker_pid; pid may be on any node. files_lock held.
     status_t (*node_write)(u32 asker_pid, u32 pid, const char *text);

@@ -19,6 +19,8 @@
 
 #define ENTRY_FLAGS (PROC_FLAG_RESTORE_MASK | PROC_FLAG_PAGE_WAIT)
 
+static struct wait_list held = WAIT_LIST_INIT(held);     // see thread_hold
+
 struct thread_context {
     struct user_regs regs;
     u64 fs_base, gs_base;
@@ -275,6 +277,21 @@ bool thread_turn(struct proc *p) {
     spin_unlock(&proc_lock);
     return goes_on;
 }
+
+// The current process is to move, once no thread of it has a call out: the running one waits for
+// that, where it has none itself. Else one of those that call on and on would always be out.
+// Context: the edge, no lock held.
+void thread_hold(struct proc *p) {
+    u64 tag;
+    spin_lock(&proc_lock);
+    const bool out = thread_in_call(p->thread, &tag) && tag != 0;
+    if (p->freeze_wanted && !out && thread_call_out(p) && !signal_is_deliverable(p))
+        wait_on_locked(&held, p, false);
+    spin_unlock(&proc_lock);
+}
+
+// A move that was wanted has come to an end. proc_lock held.
+void thread_held_go_on_locked(void) { wait_wake_all_locked(&held); }
 
 // Each thread runs its call again: what the process waited for is another node's now, or it
 // was not given. proc_lock held.

@@ -23,6 +23,8 @@ bool thread_turn(struct proc *p);
 void thread_account(struct proc *p, u64 now_ns);
 u64 thread_cpu_ns(const struct proc *p, u64 now_ns);
 
+void thread_hold(struct proc *p);
+void thread_held_go_on_locked(void);
 void thread_all_awake_locked(struct proc *p);
 status_t thread_reserve(struct proc *p, u32 count);
 void thread_arrived(struct proc *p);
