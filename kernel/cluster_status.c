@@ -65,6 +65,12 @@ static u64 get_console_lost(const void *ctx) {
     (void)ctx;
     return kbd_dropped() + serial_dropped(SERIAL_COM1) + serial_dropped(SERIAL_COM2);
 }
+static u64 get_direct(const void *ctx) {
+    u64 sum = 0;
+    (void)ctx;
+    for (u32 i = 0; i < cpu_count; i++) sum += cpus[i].direct_switches;
+    return sum;
+}
 static u64 get_members(const void *ctx) { (void)ctx; return cluster_member_count(); }
 
 #define ADD(prefix, from, name) cluster_status_add_u64(prefix #name, &(from)->name)
@@ -132,6 +138,7 @@ void status_init(void) {
     cluster_status_add("queue", get_queue, NULL);
     cluster_status_add("members", get_members, NULL);
     cluster_status_add("console_lost", get_console_lost, NULL);     // keys, overruns of UARTs
+    cluster_status_add("direct_switches", get_direct, NULL);     // kernel/direct.h
     add_machines();
     add_rdma(card ? soft_counters(card->rdma) : &no_rdma);
     add_cm(card ? &soft_cm(card->rdma)->counters : &no_cm);

@@ -3,6 +3,7 @@
 // kernel/trap.c on every way in and out; no lock is held at either end.
 #include "base/string.h"
 #include "kernel/clock.h"
+#include "kernel/edge.h"
 #include "kernel/klog.h"
 #include "kernel/may_run.h"
 #include "kernel/placement.h"
@@ -17,8 +18,7 @@
 #include "kernel/uaccess.h"
 #include "kernel/trap.h"
 #include "kernel/x86/cpu.h"
-#include "kernel/x86/fpu.h"
-#include "kernel/x86/msr.h"
+#include "kernel/x86/spinlock_quick.h"
 #include "kernel/x86/trap.h"
 #include "sched/runq.h"
 
@@ -29,6 +29,7 @@ void proc_syscall(void) {
     struct proc_desc *d = proc_desc(p);
     u64 nr = d->regs.orig_rax;
     if (d->wait.nr != (i32)nr) d->wait = (struct proc_wait){.nr = (i32)nr};
+    p->direct.valid = 0;
     d->account.syscalls++;
     d->flags &= ~PROC_FLAG_PAGE_WAIT;
     struct thread *const t = p->thread;
@@ -68,6 +69,7 @@ static void page_fault(struct proc *p, u64 error, u64 va) {
 void proc_exception(u32 vector, u64 error_code, u64 fault_va) {
     struct proc *p = proc_current();
     struct signal_info at = {.code = SI_KERNEL, .value = proc_desc(p)->regs.rip};
+    p->direct.valid = 0;
     switch (vector) {
     case TRAP_PAGE_FAULT: page_fault(p, error_code, fault_va); return;
     case 0: case 16: case 19: signal_force(p, SIGFPE, at); return;
@@ -116,65 +118,42 @@ static void timer_set(const struct proc *running) {
 // proc_lock: one that is in no queue and on no CPU would be frozen, and then run all the
 // same. NULL: nothing is ready.
 static struct proc *take_next(void) {
-    struct cpu *c = cpu_this();
     if (!runq_any()) return NULL;
-    spin_lock(&proc_lock);
+    spin_lock_quick(&proc_lock);
     struct proc *p = runq_take();
     if (!p) {
-        spin_unlock(&proc_lock);
+        spin_unlock_quick(&proc_lock);
         return NULL;
     }
     ASSERT(p->state == PROC_READY && !p->on_cpu);
     proc_set_owner(p, PROC_RUNNING);
-    p->state = PROC_RUNNING;
-    p->on_cpu = true;
-    p->cpu = c->index;
+    edge_claim(cpu_this(), p, time_now_ns());
     p->slice_over = false;
-    p->run_start_ns = p->thread_start_ns = time_now_ns();
+    p->direct.valid = 0;
     p->slice_end_ns = p->run_start_ns + FAIR_SLICE_NS;
-    c->current = p;
-    spin_unlock(&proc_lock);
+    spin_unlock_quick(&proc_lock);
     return p;
 }
 
-static void switch_in(struct proc *p) {
-    struct proc_desc *d = proc_desc(p);
-    struct cpu *c = cpu_this();
-    cr3_write(d->root_table.v);
-    c->asid_root = d->root_table.v;
-    wrmsr(MSR_FS_BASE, d->fs_base);
-    wrmsr(MSR_KERNEL_GS_BASE, d->gs_base);
-    fpu_load(d);
-    cpu_tsd_set((d->flags & PROC_FLAG_TSC) != 0);
-    c->fpu_owner = p;
-    cpu_set_user_regs(&d->regs);
-}
-
-// Takes the current process off this CPU: all that makes it is in its descriptor then.
-// It goes on its run queue where it is ready. Takes proc_lock.
+// Takes the current process off this CPU. It goes on its run queue where it is ready. Takes
+// proc_lock.
 void proc_detach(struct proc *p) {
     struct cpu *c = cpu_this();
-    struct proc_desc *d = proc_desc(p);
+    const u64 now_ns = time_now_ns();
     ASSERT(c->current == p);
-    fpu_save(d);
-    d->fs_base = rdmsr(MSR_FS_BASE);
-    d->gs_base = rdmsr(MSR_KERNEL_GS_BASE);
-    const u64 now_ns = time_now_ns(), ran_ns = now_ns - p->run_start_ns;
-    d->account.cpu_ns += ran_ns;
-    thread_account(p, now_ns);
-    account_cpu(&place_of(p)->account, (u8)node_id, ran_ns);
+    edge_save(p, proc_desc(p), now_ns);
     cr3_write(aspace_kernel_root.v);
     c->asid_root = aspace_kernel_root.v;
     c->fpu_owner = NULL;
-    spin_lock(&proc_lock);
+    spin_lock_quick(&proc_lock);
     c->current = NULL;
     p->on_cpu = false;
-    runq_charge(p, ran_ns);
+    runq_charge(p, now_ns - p->run_start_ns);
     if (p->state == PROC_RUNNING) p->state = PROC_READY;
     if (p->state == PROC_READY) runq_put(p);
     if (p->freeze_wanted || p->cl.arrived || p->cl.unmap)
         edge_request(EDGE_NETPOLL);              // may be touched now
-    spin_unlock(&proc_lock);
+    spin_unlock_quick(&proc_lock);
 }
 
 // True: the current process may go on after its signals; a wake-up or signal that came
@@ -209,6 +188,7 @@ static bool freeze(struct proc *p) {
 
 static bool may_return(struct proc *p) {
     const bool slice_over = p->slice_over;
+    p->direct.valid = 0;
     if (!settle(p, slice_over)) return false;
     if (p->cl.arrived || p->cl.fresh) proc_hooks.edge(p);
     if (p->cl.unmap) share_map_edge(p);
@@ -222,6 +202,16 @@ static bool may_return(struct proc *p) {
         p->slice_end_ns = time_now_ns() + FAIR_SLICE_NS;
         if (runq_others_wait()) return false;
     }
+    return true;
+}
+
+// The same where there is nothing to look at closer, which is nearly always. False: may_return.
+static bool goes_on(struct proc *p) {
+    struct thread *t = p->thread;
+    const bool is_running = __atomic_load_n(&p->state, __ATOMIC_RELAXED) == PROC_RUNNING;
+    if (!is_running || t->waiting || p->slice_over || !edge_nothing_due(p, proc_desc(p)))
+        return false;
+    t->woken = false;
     return true;
 }
 
@@ -240,7 +230,7 @@ bool proc_edge(void) {
     struct cpu *c = cpu_this();
     for (;;) {
         struct proc *p = c->current;
-        if (p && may_return(p)) {
+        if (p && (goes_on(p) || may_return(p))) {
             if (regs_sane(p)) {
                 if (proc_desc(p)->flags & PROC_FLAG_FRESH) may_run_begin(proc_desc(p));
                 timer_set(p);
@@ -258,6 +248,6 @@ bool proc_edge(void) {
             if (proc_hooks.idle) proc_hooks.idle();
             return false;
         }
-        switch_in(p);
+        edge_load(c, p, proc_desc(p));
     }
 }

@@ -49,6 +49,25 @@ struct thread {
     struct list_node link;           // of its process's threads, in the order of their turns
 };
 
+// What the direct calls of a process found last (kernel/syscall/direct.c): for a call with the same
+// arguments it is the same. It holds while the process makes no other call, has no exception and
+// nothing is due for it at the edge, for only so can its handles and private pages change, and
+// comes onto no CPU by a run queue. Its own.
+enum { DIRECT_READ = 1, DIRECT_REPLY = 2 };
+struct direct_memo {
+    u32 valid;                       // bits: which of the two
+    u32 in_len;
+    u64 fd, uva;                     // pread64
+    u8 *at;
+    const struct user_file *file;
+    u64 in_fd, in_uva, in_size, out_fd, out_uva;     // reply_recv
+    u8 *in_at;
+    const u8 *out_at;
+    struct pipe *in, *out;
+    const struct object *in_ofd;
+    u64 switches;                    // it left its CPU directly
+};
+
 // The cluster part's view of a process here (kernel/migrate.c, kernel/remote_page.c).
 struct proc_cluster {
     bool wanted;                     // it is to move to `target`, until that is settled
@@ -119,6 +138,7 @@ struct proc {
     bool cpu_timers;                 // some are set by its CPU time (kernel/timers.c)
     struct deadline alarm;           // the first of its timers that is not
     struct wait_offer offer;         // of the wait it is in
+    struct direct_memo direct;
     struct wait_list child_wait;     // this process in wait4
     struct wait_list vfork_wait;     // the parent until this one execs or exits
     struct proc_cluster cl;
@@ -175,8 +195,30 @@ void wait_until(struct proc *p, u64 deadline_ns);       // beside wait_on or alo
 void wait_wake_all(struct wait_list *w);
 void wait_wake_all_locked(struct wait_list *w);         // proc_lock held
 void wait_wake_thread(struct thread *t);                // proc_lock held
-void wait_end_locked(struct thread *t);                 // off its list and deadline; it is awake
-bool wait_offers(const struct proc *p);                 // proc_lock held, as for the next
+// Takes a thread off what it waits for; its process's state stays. proc_lock held.
+static inline void wait_end_locked(struct thread *t) {
+    if (list_linked(&t->wait)) list_remove(&t->wait);
+    if (list_linked(&t->timer.link)) list_remove(&t->timer.link);
+    t->wait_uninterruptible = false;
+    if (!t->waiting) return;
+    t->waiting = false;
+    t->p->awake++;
+}
+// Whether wait_complete may end p's call: it waits, with an offer, and has left its CPU, so its
+// registers stand before the call. One with other threads makes no use of it: they could unmap
+// the page. proc_lock held.
+static inline bool wait_offers(const struct proc *p) {
+    const struct proc_desc *d = proc_desc(p);
+    return p->offer.at && p->state == PROC_WAITING && !p->on_cpu && d->wait.nr >= 0 &&
+           d->thread_count == 1;
+}
+// p's call, for which wait_offers(p), has ended: it goes on behind it with `result`. proc_lock.
+static inline void wait_call_end(struct proc *p, struct proc_desc *d, i64 result) {
+    d->regs.rip += SYSCALL_BYTES;
+    d->regs.rax = (u64)result;
+    d->wait.nr = -1;
+    p->offer.at = NULL;
+}
 void wait_complete(struct proc *p, i64 result);
 void wait_alarm_changed(struct proc *p);                // its timers have changed
 void wait_alarm_changed_locked(struct proc *p);         // proc_lock held

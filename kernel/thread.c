@@ -201,7 +201,7 @@ static void cpu_load(struct proc_desc *d) {
 }
 
 // CPU time since it went on its CPU goes to the running thread.
-void thread_account(struct proc *p, u64 now_ns) {
+static void thread_account(struct proc *p, u64 now_ns) {
     proc_desc(p)->thread_cpu_ns += now_ns - p->thread_start_ns;
     p->thread_start_ns = now_ns;
 }

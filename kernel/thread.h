@@ -20,7 +20,6 @@ void thread_robust_exit(struct proc *p);     // the process ends
 void thread_fork(struct proc_desc *child);
 
 bool thread_turn(struct proc *p);
-void thread_account(struct proc *p, u64 now_ns);
 u64 thread_cpu_ns(const struct proc *p, u64 now_ns);
 
 void thread_hold(struct proc *p);

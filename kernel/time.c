@@ -22,8 +22,8 @@
 #define DEADLINE_NS_MAX (100ull * 365 * 86400 * NS_PER_S)   // later is never
 #define RTC_POLLS_MAX 1000000u
 
-static u64 tsc_hz, tsc_start;
-static u64 ns_per_tick_q32;          // nanoseconds of one tick, 32.32 fixed point
+static u64 tsc_hz;
+struct time_scale time_scale;
 static u64 wall_start_ns;            // of tsc_start
 static struct spinlock timer_lock[CPU_MAX];
 static struct list_node timer_list[CPU_MAX];     // under timer_lock of the same index
@@ -31,7 +31,7 @@ static bool timers_ready[CPU_MAX];
 
 // Since boot of this node; 0 before time_init. Any context.
 u64 time_now_ns(void) {
-    return (u64)(((unsigned __int128)(tsc_read() - tsc_start) * ns_per_tick_q32) >> 32);
+    return time_ns_of(tsc_read());
 }
 
 u64 time_tsc_hz(void) { return tsc_hz; }
@@ -130,8 +130,8 @@ void time_init(void) {
     tsc_hz = best.ticks ? best.ticks * PIT_HZ / PIT_COUNT : tsc_hz_by_cpuid();
     const bool known = tsc_hz != 0;
     if (!known) tsc_hz = TSC_HZ_FALLBACK;
-    ns_per_tick_q32 = (NS_PER_S << 32) / tsc_hz;
-    tsc_start = tsc_read();
+    time_scale.ns_per_tick_q32 = (NS_PER_S << 32) / tsc_hz;
+    time_scale.start_tsc = tsc_read();
     wall_start_ns = rtc_read_ns();
     if (best.ticks) klog("time: TSC of %lu kHz, known to %lu ppm", tsc_hz / 1000,
                          best.doubt * 1000000 / best.ticks);
@@ -143,7 +143,7 @@ void time_init(void) {
 }
 
 static u64 tsc_of(u64 ns) {
-    return ns >= DEADLINE_NS_MAX ? ~0ull : tsc_start + mul_div64(ns, tsc_hz, NS_PER_S);
+    return ns >= DEADLINE_NS_MAX ? ~0ull : time_scale.start_tsc + mul_div64(ns, tsc_hz, NS_PER_S);
 }
 
 // Sets this CPU's hardware to its first deadline. Under timer_lock.

@@ -9,6 +9,13 @@ u64 time_tsc_hz(void);
 void time_delay_us(u32 us);          // spins; boot and drivers' resets only
 u64 time_rtc_ns(void);               // since 1970, by the RTC at boot: when time_now_ns was 0
 
+// How the TSC becomes nanoseconds since boot; set once, at boot.
+extern struct time_scale { u64 start_tsc, ns_per_tick_q32; } time_scale;   // 32.32 fixed point
+static inline u64 time_ns_of(u64 tsc) {
+    return (u64)(((unsigned __int128)(tsc - time_scale.start_tsc) * time_scale.ns_per_tick_q32) >>
+                 32);
+}
+
 // A timer belongs to whoever embeds it; fn runs at the edge of the CPU that armed it,
 // with no lock held, once.
 struct timer {

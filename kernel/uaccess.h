@@ -8,6 +8,15 @@
 
 // 0, E_FAULT, S_RESTART; also E_NOMEM where a page could not be made.
 status_t user_page(struct proc *p, u64 uva, enum fault_access access, u8 **out);
+// The byte at uva, where its page is here, private, and its entry has `need` (PTE_ bits); else
+// NULL, and user_page may do more. Valid to the end of the page, and while p waits in its call.
+static inline u8 *user_page_private(const struct proc *p, u64 uva, pte_t need) {
+    pte_t *e = uva < USER_END ? pt_entry(proc_desc(p), uva) : NULL;
+    need |= PTE_P | PTE_U;
+    if (!e || (*e & (need | PTE_SHARED)) != need) return NULL;
+    if (need & PTE_W) *e |= PTE_D;
+    return (u8 *)phys_to_virt(pte_frame(*e)) + (uva & PAGE_MASK);
+}
 status_t user_pin(struct proc *p, u64 uva, u64 len_bytes, enum fault_access access);
 status_t user_read(struct proc *p, u64 uva, void *to, u64 len_bytes);
 status_t user_write(struct proc *p, u64 uva, const void *from, u64 len_bytes);

@@ -69,7 +69,19 @@ enum fault_result fault_handle(struct proc_desc *d, u64 va, enum fault_access ac
 enum fault_result fault_hidden_page(struct proc_desc *d, u64 va, void **out);
 
 // mm/pt.c
-pte_t *pt_entry(const struct proc_desc *d, u64 va);                 // NULL: no table
+static inline pte_t *pt_slot(u64 table_pa, u64 va, u32 shift) {
+    return (pte_t *)phys_to_virt(paddr(table_pa)) + ((va >> shift) & (PTE_COUNT - 1));
+}
+
+// The last-level entry for va; NULL where a table on the way is not here.
+static inline pte_t *pt_entry(const struct proc_desc *d, u64 va) {
+    pte_t e = *pt_slot(d->root_table.v, va, PAGE_SHIFT + 27);
+    if (!(e & PTE_P)) return NULL;
+    e = *pt_slot(e & PTE_FRAME_MASK, va, PAGE_SHIFT + 18);
+    if (!(e & PTE_P)) return NULL;
+    e = *pt_slot(e & PTE_FRAME_MASK, va, PAGE_SHIFT + 9);
+    return e & PTE_P ? pt_slot(e & PTE_FRAME_MASK, va, PAGE_SHIFT) : NULL;
+}
 u64 pt_next_here(const struct proc_desc *d, u64 va, u64 end);
 enum fault_result pt_entry_make(struct proc_desc *d, u64 va, pte_t **out);
 void pt_clear_range(struct proc_desc *d, u64 start, u64 end);

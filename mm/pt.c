@@ -27,17 +27,6 @@ void pt_flush_all(void) {
     __asm__ volatile("mov %%cr3, %0; mov %0, %%cr3" : "=r"(root) : : "memory");
 }
 
-// The last-level entry for va, or NULL where a table on the way is not here.
-pte_t *pt_entry(const struct proc_desc *d, u64 va) {
-    pte_t *table = phys_to_virt(d->root_table);
-    for (u32 level = PTE_LEVELS; level > 1; level--) {
-        pte_t e = table[index_at(va, level)];
-        if (!(e & PTE_P)) return NULL;
-        table = table_of(e);
-    }
-    return &table[index_at(va, 1)];
-}
-
 // The first address from va on, below end, whose last-level table is here; end where there
 // is none. Skips what is absent at each level, so a map of many TiB costs no walk.
 u64 pt_next_here(const struct proc_desc *d, u64 va, u64 end) {

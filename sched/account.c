@@ -4,7 +4,6 @@
 // whoever the descriptor belongs to, the prices to net_lock.
 #include "sched/account.h"
 
-#define BLOCK_BYTES 512u
 #define AVERAGE_SHIFT 3              // a sample counts for an eighth
 #define OUTLIER 8u                   // a sample counts as at most so many times the average
 #define PRICE_MAX_NS (1ull << 40)
@@ -16,8 +15,8 @@ void account_reset(struct account *a, u64 now_ns) {
 
 static u64 weight(const struct account_node *n) { return n->messages + n->round_trips; }
 
-// The line of `node`. With all taken the least used one makes room.
-static struct account_node *line_of(struct account *a, u8 node) {
+// As account_line, wherever the line is. With all taken the least used one makes room.
+struct account_node *account_line_of(struct account *a, u8 node) {
     u32 least = 0;
     for (u32 i = 0; i < a->count; i++) {
         if (a->node[i].node == node) return &a->node[i];
@@ -29,39 +28,24 @@ static struct account_node *line_of(struct account *a, u8 node) {
     return &a->node[least];
 }
 
-// The process called a server of `node` and moved `bytes` with the call. True: tell the
-// rule now.
-bool account_message(struct account *a, u8 node, enum account_kind kind, u64 bytes) {
-    struct account_node *n = line_of(a, node);
-    n->messages++;
-    n->new_messages++;
-    n->bytes += bytes;
-    n->new_bytes += bytes;
-    if (kind == ACCOUNT_DRIVE) n->drive_blocks += (bytes + BLOCK_BYTES - 1) / BLOCK_BYTES;
-    else if (kind == ACCOUNT_PIPE) n->pipe_bytes += bytes;
-    return ++a->new_uses >= ACCOUNT_BATCH;
-}
-
 // It read `bytes` of a drive of `node` by round_trips one-sided operations, one after the
 // other. True: tell the rule now.
 bool account_one_sided(struct account *a, u8 node, u32 round_trips, u64 bytes) {
-    struct account_node *n = line_of(a, node);
+    struct account_node *n = account_line(a, node);
     n->round_trips += round_trips;
     n->new_trips += round_trips;
     n->bytes += bytes;
     n->new_bytes += bytes;
-    n->drive_blocks += (bytes + BLOCK_BYTES - 1) / BLOCK_BYTES;
+    n->drive_blocks += (bytes + ACCOUNT_BLOCK_BYTES - 1) / ACCOUNT_BLOCK_BYTES;
     return ++a->new_uses >= ACCOUNT_BATCH;
 }
 
 // A page that it had left on `node` came here. Part of the price of the move, so no use.
-void account_page(struct account *a, u8 node) { line_of(a, node)->pages++; }
+void account_page(struct account *a, u8 node) { account_line(a, node)->pages++; }
 
 void account_wait(struct account *a, u8 node, u64 wait_ns) {
-    line_of(a, node)->wait_ns += wait_ns;
+    account_line(a, node)->wait_ns += wait_ns;
 }
-
-void account_cpu(struct account *a, u8 node, u64 cpu_ns) { line_of(a, node)->cpu_ns += cpu_ns; }
 
 // CPU time on all nodes since exec.
 u64 account_cpu_all(const struct account *a) {

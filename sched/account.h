@@ -5,6 +5,7 @@
 
 #include "sched/place.h"
 
+#define ACCOUNT_BLOCK_BYTES 512u             // of a drive
 #define ACCOUNT_NODES 16             // nodes with a line of their own
 #define ACCOUNT_BATCH 8u             // uses after which the rule is to be told
 
@@ -30,12 +31,32 @@ struct account {
 };
 
 void account_reset(struct account *a, u64 now_ns);
-// One call to a server of `node` / one one-sided use of its memory. True: a batch is full.
-bool account_message(struct account *a, u8 node, enum account_kind kind, u64 bytes);
+struct account_node *account_line_of(struct account *a, u8 node);
+// The line of `node`. Most use the first alone, on the shortest ways.
+static inline struct account_node *account_line(struct account *a, u8 node) {
+    return a->count != 0 && a->node[0].node == node ? &a->node[0] : account_line_of(a, node);
+}
+
+// The process called a server of `node` and moved `bytes` with the call. True: a batch is full,
+// tell the rule now.
+static inline bool account_message(struct account *a, u8 node, enum account_kind kind, u64 bytes) {
+    struct account_node *n = account_line(a, node);
+    n->messages++;
+    n->new_messages++;
+    n->bytes += bytes;
+    n->new_bytes += bytes;
+    if (kind == ACCOUNT_DRIVE)
+        n->drive_blocks += (bytes + ACCOUNT_BLOCK_BYTES - 1) / ACCOUNT_BLOCK_BYTES;
+    else if (kind == ACCOUNT_PIPE) n->pipe_bytes += bytes;
+    return ++a->new_uses >= ACCOUNT_BATCH;
+}
+// One one-sided use of its memory. True: as above.
 bool account_one_sided(struct account *a, u8 node, u32 round_trips, u64 bytes);
 void account_page(struct account *a, u8 node);
 void account_wait(struct account *a, u8 node, u64 wait_ns);
-void account_cpu(struct account *a, u8 node, u64 cpu_ns);
+static inline void account_cpu(struct account *a, u8 node, u64 cpu_ns) {
+    account_line(a, node)->cpu_ns += cpu_ns;
+}
 u64 account_cpu_all(const struct account *a);
 // The uses since the last take, one a node. Returns how many.
 u32 account_take(struct account *a, struct place_use use[ACCOUNT_NODES]);

@@ -58,6 +58,15 @@ static void settle_time(struct fair_queue *q, struct fair_entity *e) {
     if ((i64)(e->virtual_ns - least) < 0) e->virtual_ns = least;
 }
 
+// e, which waited, runs on q's CPU at once: another hands it what is left of its turn.
+//   weight  fair_weight of what it is now
+void fair_join(struct fair_queue *q, struct fair_entity *e, u32 weight) {
+    ASSERT(e->place == 0 && weight != 0);
+    e->weight = weight;
+    e->yields = false;
+    settle_time(q, e);
+}
+
 // Puts e, which is ready and in no queue, into q.
 void fair_put(struct fair_queue *q, struct fair_entity *e) {
     ASSERT(e->place == 0 && e->weight != 0 && q->count < q->capacity);
@@ -97,23 +106,11 @@ struct fair_entity *fair_steal(struct fair_queue *q, struct fair_queue *from) {
     return e;
 }
 
-static u64 weighed(const struct fair_entity *e, u64 ran_ns) {
-    return ran_ns * FAIR_WEIGHT_0 / e->weight;
-}
-
-// Charges e, which leaves the CPU that q belongs to, with the time it ran.
-//   ran_ns  nanoseconds, of one stay on the CPU: below 2^53
-void fair_charge(struct fair_queue *q, struct fair_entity *e, u64 ran_ns) {
-    e->virtual_ns += weighed(e, ran_ns);
-    // Alone on its CPU it is the one that has least, so the queue's time goes on with it.
-    if (e->home == q && q->count == 0) q->floor_ns = MAX(q->floor_ns, e->virtual_ns);
-}
-
 // Whether `woken`, in the same queue, is so far behind the one that runs that it goes first.
 //   running_for_ns  how long that one has run and not been charged for
 bool fair_preempts(const struct fair_entity *woken, const struct fair_entity *running,
                    u64 running_for_ns) {
     if (woken->home != running->home) return false;
-    const u64 at = running->virtual_ns + weighed(running, running_for_ns);
+    const u64 at = running->virtual_ns + fair_weighed(running, running_for_ns);
     return (i64)(at - woken->virtual_ns) > (i64)FAIR_PREEMPT_NS;
 }

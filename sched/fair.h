@@ -38,9 +38,21 @@ struct fair_queue {
 void fair_init(struct fair_queue *q, struct fair_entity **heap, u32 capacity);
 u32 fair_weight(i32 nice);
 void fair_put(struct fair_queue *q, struct fair_entity *e);
+void fair_join(struct fair_queue *q, struct fair_entity *e, u32 weight);
 struct fair_entity *fair_take(struct fair_queue *q);
 struct fair_entity *fair_steal(struct fair_queue *q, struct fair_queue *from);
 void fair_remove(struct fair_queue *q, struct fair_entity *e);
-void fair_charge(struct fair_queue *q, struct fair_entity *e, u64 ran_ns);
 bool fair_preempts(const struct fair_entity *woken, const struct fair_entity *running,
                    u64 running_for_ns);
+
+static inline u64 fair_weighed(const struct fair_entity *e, u64 ran_ns) {
+    return ran_ns * FAIR_WEIGHT_0 / e->weight;
+}
+
+// Charges e, which leaves the CPU that q belongs to, with the time it ran.
+//   ran_ns  nanoseconds, of one stay on the CPU: below 2^53
+static inline void fair_charge(struct fair_queue *q, struct fair_entity *e, u64 ran_ns) {
+    e->virtual_ns += fair_weighed(e, ran_ns);
+    // Alone on its CPU it is the one that has least, so the queue's time goes on with it.
+    if (e->home == q && q->count == 0 && q->floor_ns < e->virtual_ns) q->floor_ns = e->virtual_ns;
+}

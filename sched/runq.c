@@ -8,7 +8,7 @@
 #include "kernel/x86/cpu.h"
 #include "mm/frame.h"
 
-static struct fair_queue runqs[CPU_MAX];
+struct fair_queue runqs[CPU_MAX];
 static u32 weights[FAIR_NICE_MAX - FAIR_NICE_MIN + 1];
 
 // Makes the queues. Context: boot, once proc_count is known, before there is a process.
@@ -80,6 +80,12 @@ struct proc *runq_take(void) {
 // Charges p, which leaves this CPU, with the time it ran (ns). proc_lock held.
 void runq_charge(struct proc *p, u64 ran_ns) {
     fair_charge(&runqs[cpu_this()->index], &p->fair, ran_ns);
+}
+
+// p, which waited, runs on this CPU at once, in another's turn: its place is in this queue's time
+// from now on. proc_lock held.
+void runq_join(struct proc *p) {
+    fair_join(&runqs[cpu_this()->index], &p->fair, weight_of(proc_desc(p)));
 }
 
 // Whether anybody may be ready; a look without a lock: who puts one there, kicks its CPU.

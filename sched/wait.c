@@ -33,22 +33,9 @@ void wait_on_locked(struct wait_list *w, struct proc *p, bool uninterruptible) {
     t->wait_uninterruptible = uninterruptible;
 }
 
-// Whether wait_complete may end p's call: it waits, with an offer, and has left its CPU, so its
-// registers stand before the call. One with other threads makes no use of it: they could unmap
-// the page.
-bool wait_offers(const struct proc *p) {
-    const struct proc_desc *d = proc_desc(p);
-    return p->offer.at && p->state == PROC_WAITING && !p->on_cpu && d->wait.nr >= 0 &&
-           d->thread_count == 1;
-}
-
-// Ends the call that p waits in, for which wait_offers(p): it goes on behind it with `result`.
+// Ends the call that p waits in, for which wait_offers(p), and wakes it. proc_lock held.
 void wait_complete(struct proc *p, i64 result) {
-    struct proc_desc *d = proc_desc(p);
-    d->regs.rip += SYSCALL_BYTES;
-    d->regs.rax = (u64)result;
-    d->wait.nr = -1;
-    p->offer.at = NULL;
+    wait_call_end(p, proc_desc(p), result);
     wait_wake_thread(p->thread);
 }
 
@@ -98,16 +85,6 @@ void wait_until(struct proc *p, u64 deadline_ns) {
     deadline_set(&p->thread->timer, deadline_ns);
     start_waiting(p);
     spin_unlock(&proc_lock);
-}
-
-// Takes a thread off what it waits for; its process's state stays. proc_lock held.
-void wait_end_locked(struct thread *t) {
-    list_remove(&t->wait);
-    list_remove(&t->timer.link);
-    t->wait_uninterruptible = false;
-    if (!t->waiting) return;
-    t->waiting = false;
-    t->p->awake++;
 }
 
 // Wakes a thread that waits: its process may run. proc_lock held.

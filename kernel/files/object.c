@@ -8,25 +8,18 @@
 #include "mm/frame.h"
 #include "mm/kmem.h"
 
-#define OBJECT_PAGES 64u
-#define OBJECTS_PER_PAGE 512u
 #define OBJECTS_MAX (OBJECT_PAGES * OBJECTS_PER_PAGE)
 
 struct spinlock files_lock = SPINLOCK_INIT(LOCK_RANK_FILES, "files");
 struct file_hooks file_hooks;
 
-// Slot of an object: a pointer, or, in a free one, (next free index << 1) | 1.
-static u64 *slots[OBJECT_PAGES];
-static u32 slot_free = ~0u, slot_used;
+struct object_table object_table;
+static u32 slot_free = ~0u;
 static u64 next_generation = OBJECT_GENERATION_ROOT + 1;
 static struct object *roots[OBJECT_ROOTS];   // of /nodes/N/dev and /nodes/N/proc
 // Who made the call that runs: a process here, or one of another node (NULL and its pid).
 static struct proc *caller;
 static u32 caller_pid;
-
-static u64 *slot_at(u32 index) {
-    return &slots[index / OBJECTS_PER_PAGE][index % OBJECTS_PER_PAGE];
-}
 
 // Starts generations at a value that an earlier boot did not use.
 void object_init(void) { next_generation = (time_now_ns() << 8) | 1; }
@@ -35,15 +28,15 @@ void object_init(void) { next_generation = (time_now_ns() << 8) | 1; }
 status_t object_add(struct object *o, const struct object_ops *ops) {
     u32 index = slot_free;
     if (index != ~0u) {
-        slot_free = (u32)(*slot_at(index) >> 1);
+        slot_free = (u32)(*object_slot(index) >> 1);
     } else {
-        if (slot_used == OBJECTS_MAX) return E_NFILE;
-        u64 **page = &slots[slot_used / OBJECTS_PER_PAGE];
+        if (object_table.used == OBJECTS_MAX) return E_NFILE;
+        u64 **page = &object_table.pages[object_table.used / OBJECTS_PER_PAGE];
         if (!*page) *page = kmem_alloc(OBJECTS_PER_PAGE * sizeof(u64));
         if (!*page) return E_NOMEM;
-        index = slot_used++;
+        index = object_table.used++;
     }
-    *slot_at(index) = (u64)o;
+    *object_slot(index) = (u64)o;
     *o = (struct object){.ops = ops, .index = index, .refs = 1, .generation = next_generation++};
     return S_OK;
 }
@@ -53,11 +46,7 @@ struct object *object_find(struct object_id id) {
     if (id.generation == OBJECT_GENERATION_ROOT)
         return id.index < OBJECT_ROOTS ? roots[id.index] : NULL;
     if (object_is_user(id)) id.index = object_user_place(id);
-    if (id.generation == 0 || id.index >= slot_used) return NULL;
-    u64 v = *slot_at(id.index);
-    if (v & 1) return NULL;
-    struct object *o = (struct object *)v;
-    return o->generation == id.generation ? o : NULL;
+    return object_find_at(id.index, id.generation);
 }
 
 void object_set_root(u32 index, struct object *o) { roots[index] = o; }
@@ -68,7 +57,7 @@ void object_get(struct object *o) { o->refs++; }
 void object_put(struct object *o) {
     ASSERT(o->refs > 0);
     if (--o->refs) return;
-    *slot_at(o->index) = ((u64)slot_free << 1) | 1;
+    *object_slot(o->index) = ((u64)slot_free << 1) | 1;
     slot_free = o->index;
     o->generation = 0;
     o->ops->release(o);

@@ -47,6 +47,21 @@ struct object {
 
 extern struct spinlock files_lock;
 
+// Slot of an object: a pointer, or, in a free one, (next free index << 1) | 1. files_lock.
+#define OBJECT_PAGES 64u
+#define OBJECTS_PER_PAGE 512u
+extern struct object_table { u64 *pages[OBJECT_PAGES]; u32 used; } object_table;
+static inline u64 *object_slot(u32 index) {
+    return &object_table.pages[index / OBJECTS_PER_PAGE][index % OBJECTS_PER_PAGE];
+}
+// The object in that place, if it is of that generation; else NULL. files_lock held.
+static inline struct object *object_find_at(u32 index, u64 generation) {
+    if (generation == 0 || index >= object_table.used) return NULL;
+    const u64 v = *object_slot(index);
+    struct object *o = (struct object *)v;
+    return !(v & 1) && o->generation == generation ? o : NULL;
+}
+
 // All five: files_lock held.
 status_t object_add(struct object *o, const struct object_ops *ops);   // one reference
 struct object *object_find(struct object_id id);
@@ -75,8 +90,6 @@ extern struct file_hooks file_hooks;
 status_t ofd_open(struct object *file, u32 flags, struct p9_call *c);
 void ofd_closed(struct object *o, u32 pid);
 
-struct object *ofd_file(const struct object *o, u32 not_mode);
-bool ofd_blocks(const struct object *o);
 
 // Data of a call.
 u32 data_put(struct p9_call *c, u64 at, const void *from, u64 len_bytes);

@@ -1,17 +1,9 @@
 // Open file descriptions: an offset and status flags over a file object. Shared by
 // every handle that dup or fork made. Called through file_call; lock: files_lock.
 #include "kernel/files/locks.h"
+#include "kernel/files/ofd.h"
 #include "kernel/remote_drive.h"
 #include "mm/kmem.h"
-
-struct ofd {
-    struct object object;
-    struct object *file;             // a reference
-    u32 flags;                       // O_ACCMODE, O_EXCL, O_APPEND, O_NONBLOCK, O_DIRECTORY, O_PATH
-    u64 offset;
-};
-
-static const struct object_ops ofd_ops;
 
 static status_t ofd_io(struct ofd *f, struct p9_call *c) {
     bool write = c->type == P9_TWRITE;
@@ -111,20 +103,7 @@ static void ofd_release(struct object *o) {
     kmem_free(f, sizeof *f);
 }
 
-static const struct object_ops ofd_ops = {"ofd", ofd_call, ofd_release};
-
-// What the open description o is over. NULL: it is none, or its access mode is not_mode, or it
-// was opened by O_PATH. files_lock held.
-struct object *ofd_file(const struct object *o, u32 not_mode) {
-    if (o->ops != &ofd_ops) return NULL;
-    const struct ofd *f = CONTAINER_OF(o, struct ofd, object);
-    return (f->flags & O_PATH) || (f->flags & O_ACCMODE) == not_mode ? NULL : f->file;
-}
-
-// Whether an open description waits. files_lock held.
-bool ofd_blocks(const struct object *o) {
-    return !(CONTAINER_OF(o, struct ofd, object)->flags & O_NONBLOCK);
-}
+const struct object_ops ofd_ops = {"ofd", ofd_call, ofd_release};
 
 // Makes an open file description over `file` (takes a reference of its own) and names
 // it in c->made. files_lock held. E_NOMEM, E_NFILE.

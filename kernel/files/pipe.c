@@ -3,35 +3,16 @@
 // Spec: POSIX.1 read(), write() on pipes.
 #include "base/string.h"
 #include "kernel/files/events.h"
+#include "kernel/files/pipe.h"
 #include "kernel/placement.h"
 #include "kernel/signal.h"
+#include "kernel/x86/spinlock_quick.h"
 #include "mm/frame.h"
 #include "mm/kmem.h"
 
-#define PIPE_BYTES (64 * KIB)
-#define PIPE_BUF_BYTES 4096u
-
-struct pipe {
-    struct pipe_end {
-        struct object object;
-        struct pipe *pipe;
-        bool writes;
-        u32 opens;
-    } read, write;
-    u8 *buffer;
-    u64 head, tail;                  // free-running
-    u64 ino;
-    u32 uid, gid;                    // who made it
-    bool polled;                     // somebody asked since pollers were woken last
-    pipe_sink_fn sink;               // takes what is written to an empty pipe, or does not
-    void *sink_ctx;
-    struct wait_list readers, writers;
-};
-
 static u64 next_pipe_ino = 1;
 
-static u64 used(const struct pipe *p) { return p->tail - p->head; }
-static u64 space(const struct pipe *p) { return PIPE_BYTES - used(p); }
+static u64 space(const struct pipe *p) { return PIPE_BYTES - pipe_used(p); }
 
 // Those who wait on w, and pollers where somebody has looked at this pipe: who is woken looks
 // at all it waits for again.
@@ -41,13 +22,13 @@ static void wake(struct pipe *p, struct wait_list *w) {
 }
 
 static status_t pipe_read(struct pipe *p, struct p9_call *c) {
-    if (used(p) == 0) {
+    if (pipe_used(p) == 0) {
         if (p->write.opens == 0 || c->count == 0) return S_OK;
         if (c->flags & O_NONBLOCK) return E_AGAIN;
         file_wait(&p->readers);
         return S_RESTART;
     }
-    u64 len = MIN(c->count, used(p));
+    u64 len = MIN(c->count, pipe_used(p));
     while (c->result < len) {
         u64 at = p->head % PIPE_BYTES, n = MIN(len - c->result, PIPE_BYTES - at);
         data_put(c, c->result, p->buffer + at, n);
@@ -87,7 +68,7 @@ static status_t pipe_write(struct pipe *p, struct p9_call *c) {
 // Puts bytes straight where the first who waits for some wants them. How many it took.
 static u32 give_to_reader(struct pipe *p, const u8 *at, u32 len) {
     u32 n = 0;
-    spin_lock(&proc_lock);
+    spin_lock_quick(&proc_lock);
     if (!list_empty(&p->readers.head)) {
         struct proc *reader = LIST_ENTRY(p->readers.head.next, struct thread, wait)->p;
         if (wait_offers(reader)) {
@@ -97,7 +78,7 @@ static u32 give_to_reader(struct pipe *p, const u8 *at, u32 len) {
             wait_complete(reader, n);
         }
     }
-    spin_unlock(&proc_lock);
+    spin_unlock_quick(&proc_lock);
     return n;
 }
 
@@ -117,8 +98,8 @@ static void ring_move(struct pipe *p, u8 *at, u32 len, bool write) {
 
 static u32 quick_write(struct pipe *p, const struct pipe_io *io) {
     if (p->read.opens == 0 || space(p) < io->len) return 0;
-    if (p->sink && used(p) == 0 && p->sink(p->sink_ctx, io->at, io->len)) return io->len;
-    const u32 given = used(p) == 0 ? give_to_reader(p, io->at, io->len) : 0;
+    if (p->sink && pipe_used(p) == 0 && p->sink(p->sink_ctx, io->at, io->len)) return io->len;
+    const u32 given = pipe_used(p) == 0 ? give_to_reader(p, io->at, io->len) : 0;
     if (given == io->len) return given;
     ring_move(p, io->at + given, io->len - given, true);
     wake(p, &p->readers);
@@ -126,7 +107,7 @@ static u32 quick_write(struct pipe *p, const struct pipe_io *io) {
 }
 
 static u32 quick_read(struct pipe *p, const struct pipe_io *io) {
-    const u32 len = (u32)MIN(used(p), (u64)io->len);
+    const u32 len = (u32)MIN(pipe_used(p), (u64)io->len);
     if (len == 0) return 0;
     ring_move(p, io->at, len, false);
     wake(p, &p->writers);
@@ -136,12 +117,12 @@ static u32 quick_read(struct pipe *p, const struct pipe_io *io) {
 // An empty pipe: p waits and offers its page, where nothing else is to be said. A page of a
 // shared mapping may be another node's when the bytes come.
 static bool quick_wait(struct pipe *pipe, struct proc *p, const struct pipe_io *io) {
-    if (pipe->write.opens == 0 || used(pipe) != 0) return false;
+    if (pipe->write.opens == 0 || pipe_used(pipe) != 0) return false;
     if (frame_use_of(paddr(virt_to_phys(io->at).v & ~PAGE_MASK)) != FRAME_USER) return false;
-    spin_lock(&proc_lock);
+    spin_lock_quick(&proc_lock);
     wait_on_locked(&pipe->readers, p, false);
     p->offer = (struct wait_offer){io->at, io->len, 0};
-    spin_unlock(&proc_lock);
+    spin_unlock_quick(&proc_lock);
     return true;
 }
 
@@ -152,7 +133,7 @@ static bool quick_wait(struct pipe *pipe, struct proc *p, const struct pipe_io *
 // (wait_complete); 0: it is none, or this takes the whole way. Takes files_lock.
 i64 pipe_quick(struct proc *p, const struct pipe_io *io) {
     i64 result = 0;
-    spin_lock(&files_lock);
+    spin_lock_quick(&files_lock);
     struct object *o = object_find(io->id), *file = NULL;
     if (o && o->kind == ACCOUNT_PIPE) file = ofd_file(o, io->write ? 0 : O_WRONLY);
     if (file) {
@@ -164,13 +145,8 @@ i64 pipe_quick(struct proc *p, const struct pipe_io *io) {
         else if (!io->write && !e->writes && ofd_blocks(o) && quick_wait(e->pipe, p, io))
             result = S_RESTART;
     }
-    spin_unlock(&files_lock);
+    spin_unlock_quick(&files_lock);
     return result;
-}
-
-static struct pipe *pipe_of(struct object *ofd, u32 not_mode) {
-    struct object *file = ofd->kind == ACCOUNT_PIPE ? ofd_file(ofd, not_mode) : NULL;
-    return file ? CONTAINER_OF(file, struct pipe_end, object)->pipe : NULL;
 }
 
 // Puts bytes straight where the reader of a pipe waits for as many. False: there is none, or
@@ -178,7 +154,7 @@ static struct pipe *pipe_of(struct object *ofd, u32 not_mode) {
 //   ofd  an open description of a pipe's end to write to
 bool pipe_give(struct object *ofd, const u8 *bytes, u32 len) {
     struct pipe *p = pipe_of(ofd, 0);
-    if (!p || used(p) != 0 || list_empty(&p->readers.head)) return false;
+    if (!p || pipe_used(p) != 0 || list_empty(&p->readers.head)) return false;
     const struct proc *reader = LIST_ENTRY(p->readers.head.next, struct thread, wait)->p;
     return reader->offer.len >= len && give_to_reader(p, bytes, len) == len;
 }
@@ -202,7 +178,7 @@ static status_t pipe_poll(struct pipe_end *e, struct p9_call *c) {
         if (space(p) >= PIPE_BUF_BYTES) ready |= POLLOUT;
         if (p->read.opens == 0) ready |= POLLERR;
     } else {
-        if (used(p)) ready |= POLLIN;
+        if (pipe_used(p)) ready |= POLLIN;
         if (p->write.opens == 0) ready |= POLLHUP;
     }
     c->result = (ready & (c->flags | POLLERR | POLLHUP)) | POLL_CHANGE(change);
@@ -226,7 +202,7 @@ static status_t pipe_call(struct object *o, struct p9_call *c) {
         e->opens++;
         return ofd_open(o, c->flags, c);
     case P9_TIOCTL: {
-        u32 n = (u32)used(p);
+        u32 n = (u32)pipe_used(p);
         if (c->flags != 0x541b) return E_NOTTY;  // FIONREAD
         data_put(c, 0, &n, sizeof n);
         return S_OK;

@@ -39,7 +39,7 @@ struct snapshot {
     char state, name[PROC_NAME_MAX];
     u32 pid, ppid, pgid, sid, uid[4], gid[4], tty, cpu, handles, threads;
     u64 cpu_ns, children_ns, start_ns, resident, virtual_bytes, faults;
-    u64 pending, mask, ignored, caught;
+    u64 pending, mask, ignored, caught, direct;
     i32 nice;
 };
 
@@ -66,6 +66,7 @@ static bool snapshot(u64 pid, struct snapshot *s) {
             .start_ns = clock_of_local(d->start_ns), .resident = d->pages_resident,
             .virtual_bytes = p->on_cpu && p != proc_current() ? d->pages_resident * PAGE_SIZE
                                                               : map_bytes(p),
+            .direct = p->direct.switches,
             .faults = d->account.faults, .pending = d->signal_pending, .mask = d->signal_mask};
         if (p->on_cpu) s->cpu_ns += time_now_ns() - p->run_start_ns;
         memcpy(s->name, d->name, sizeof s->name);
@@ -113,11 +114,12 @@ static status_t show_status(u64 pid, struct text *t) {
     text_add(t, "Name:\t%s\nState:\t%c (%s)\nTgid:\t%u\nPid:\t%u\nPPid:\t%u\n"
              "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nFDSize:\t%u\n"
              "VmSize:\t%8lu kB\nVmRSS:\t%8lu kB\nThreads:\t%u\n"
-             "SigPnd:\t%016lx\nSigBlk:\t%016lx\nSigIgn:\t%016lx\nSigCgt:\t%016lx\n",
+             "SigPnd:\t%016lx\nSigBlk:\t%016lx\nSigIgn:\t%016lx\nSigCgt:\t%016lx\n"
+             "DirectSwitches:\t%lu\n",
              s.name, s.state, state_name(s.state), s.pid, s.pid, s.ppid,
              s.uid[0], s.uid[1], s.uid[2], s.uid[3], s.gid[0], s.gid[1], s.gid[2], s.gid[3],
              s.handles, s.virtual_bytes / 1024, s.resident * 4, s.threads, s.pending, s.mask,
-             s.ignored, s.caught);
+             s.ignored, s.caught, s.direct);
     return S_OK;
 }
 

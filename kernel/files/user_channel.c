@@ -4,6 +4,7 @@
 // Lock: files_lock; userfs_pump is called with net_lock and takes it.
 // Spec: Plan 9 version(5), attach(5), clunk(5); 9P2000.L.
 #include "base/string.h"
+#include "kernel/files/pipe.h"
 #include "kernel/files/userfs_priv.h"
 #include "kernel/klog.h"
 #include "kernel/trap.h"
@@ -40,10 +41,7 @@ static i64 pipe_move(struct object *o, u8 type, u8 *bytes, u32 len) {
 
 u32 channel_tag_free(const struct user_mount *m) {
     u32 tag = 0;
-    while (tag < MOUNT_TAGS &&
-           (m->tag[tag].request || m->tag[tag].clunk || m->tag[tag].dropped ||
-            m->tag[tag].flushing || m->tag[tag].quick))
-        tag++;
+    while (tag < MOUNT_TAGS && !user_tag_is_free(&m->tag[tag])) tag++;
     return tag;
 }
 
@@ -285,6 +283,7 @@ void channel_run(struct user_mount *m) {
 
 void channel_begin(struct user_mount *m) {
     pipe_sink(m->from, user_quick_reply, m);
+    m->to_pipe = pipe_of(m->to, 0);
     __atomic_add_fetch(&mounts_live, 1, __ATOMIC_RELAXED);
     channel_run(m);
 }

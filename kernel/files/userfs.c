@@ -17,10 +17,6 @@
 
 struct list_node user_finished = {&user_finished, &user_finished};
 
-static struct user_file *user_file_of(struct object *o) {
-    return CONTAINER_OF(o, struct user_file, object);
-}
-
 // --- files ---
 
 static struct lock_place lock_place_of(const struct user_file *f) {
@@ -64,7 +60,7 @@ static void user_release(struct object *o) {
     user_file_free(f);
 }
 
-static const struct object_ops user_ops = {"user", user_call, user_release};
+const struct object_ops user_ops = {"user", user_call, user_release};
 
 static bool fid_used(struct user_mount *m, u32 fid) {
     LIST_FOR_EACH(it, &m->all)
@@ -110,12 +106,7 @@ struct object_id user_file_id(const struct user_file *f) {
 }
 
 struct user_file *user_file_find(struct object_id id) {
-    if (id.node != node_id || !object_is_user(id)) return NULL;
-    const u32 mount = (id.index & OBJECT_USER_MOUNT) >> OBJECT_USER_MOUNT_SHIFT;
-    struct object *o = object_find(id);
-    if (!o || o->ops != &user_ops) return NULL;
-    struct user_file *f = user_file_of(o);
-    return f->mount == mount ? f : NULL;
+    return id.node == node_id && object_is_user(id) ? user_file_at(id) : NULL;
 }
 
 // REF and CLUNK. Context: net_lock held. E_BADF.
@@ -444,6 +435,8 @@ static status_t main_done(struct user_request *r, struct p9_call *reply,
         if (r->made->dir && r->made->walked) object_get(&r->made->walked->object);
         else r->made->walked = NULL;
         r->made->flags = c->flags & (O_ACCMODE | O_APPEND | O_NONBLOCK | O_DIRECTORY | O_PATH);
+        r->made->reads = !r->made->dir && !(c->flags & O_PATH) &&
+                         (c->flags & O_ACCMODE) != O_WRONLY;
         return S_OK;
     case P9_TGETATTR: c->attr = reply->attr; return S_OK;
     case P9_TSTATFS: c->statfs = reply->statfs; return S_OK;

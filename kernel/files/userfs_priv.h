@@ -29,6 +29,7 @@ struct user_file {
     u32 mount, fid;
     bool established;                // the server knows the fid
     bool root, open, dir;
+    bool reads;                      // an open one, not a directory, open for reading
     u32 flags;                       // of an open one: O_ flags
     u64 offset, qid_path;            // of an open one
     struct user_file *reader;        // an open one for reads of this one
@@ -49,6 +50,10 @@ struct user_tag {                    // of what is out: at most one of the four
     bool flush_due, flushing;        // its Tflush is to be sent; is out: the tag stays taken
 };
 
+static inline bool user_tag_is_free(const struct user_tag *t) {
+    return ((u64)t->request | (u64)t->clunk | (u64)t->quick) == 0 && !t->dropped && !t->flushing;
+}
+
 struct user_mount {
     enum mount_state state;
     u32 number, msize, next_fid;
@@ -57,6 +62,7 @@ struct user_mount {
     u64 serial;                      // of this mount, never used again
     char name[MOUNT_NAME_MAX], source[MOUNT_SOURCE_MAX];
     struct object *to, *from;        // open pipes, references
+    struct pipe *to_pipe;            // that of `to`, while there is one
     u32 files;                       // that live, but for the root
     struct user_file *root;
     bool root_given;                 // our own reference on it
@@ -70,7 +76,22 @@ struct user_mount {
     struct wait_list quick_wait;     // callers of quick reads
 };
 
+extern const struct object_ops user_ops;
 extern struct user_mount *user_mounts[MOUNTS_MAX];
+
+static inline struct user_file *user_file_of(struct object *o) {
+    return CONTAINER_OF(o, struct user_file, object);
+}
+
+// The file of that name, which is one of a server of this node; NULL: there is none (any more).
+static inline struct user_file *user_file_at(struct object_id id) {
+    const u32 mount = (id.index & OBJECT_USER_MOUNT) >> OBJECT_USER_MOUNT_SHIFT;
+    struct object *o = object_find_at(object_user_place(id), id.generation);
+    if (!o || o->ops != &user_ops) return NULL;
+    struct user_file *f = user_file_of(o);
+    return f->mount == mount ? f : NULL;
+}
+
 extern struct list_node user_finished;   // requests whose `done` is to be called
 
 struct user_mount *mount_of(u32 number);

@@ -4,6 +4,7 @@
 #include "base/string.h"
 #include "kernel/files/userfs.h"
 #include "kernel/selftest.h"
+#include "kernel/syscall/io.h"
 #include "kernel/syscall/syscall.h"
 #include "mm/kmem.h"
 
@@ -12,8 +13,6 @@
 #define IO_STRETCH_MAX (1 * MIB)
 #define PIPE_OFFER_MIN 256u            // less is not worth a short read
 struct iovec { u64 base, len; };
-
-enum io_dir { IO_READ, IO_WRITE };
 
 // Appends the next pieces of the vectors from byte `at` on to the call's data.
 static status_t gather(struct proc *p, const struct iovec *v, u32 count, u64 at, enum io_dir dir,
@@ -136,7 +135,7 @@ static i64 io_pipe_wait(struct proc *p, const u64 *a) {
     return pipe_quick(p, &(struct pipe_io){h->object, page, left, .wait_only = true});
 }
 
-static i64 io_one(struct proc *p, const u64 *a, u64 offset, enum io_dir dir) {
+i64 io_one(struct proc *p, const u64 *a, u64 offset, enum io_dir dir) {
     const struct iovec v = {a[1], a[2]};
     u64 *done = &proc_desc(p)->wait.done_bytes;
     if (a[2] != 0 && a[2] <= PAGE_SIZE - (a[1] & PAGE_MASK) && *done == 0) {

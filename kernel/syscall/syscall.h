@@ -10,6 +10,8 @@
 #define SYSCALL_REGS_SET (-1000)     // the handler set the registers (rt_sigreturn, execve)
 #define SYSCALL_ENDED (-1001)        // the process or its running thread has ended
 
+#define SYSCALL_NOT_QUICK (-1002)    // entry_asm.h: a quick call is to go the whole way
+
 typedef i64 (*syscall_fn)(struct proc *p, const u64 *a);
 i64 syscall_dispatch(struct proc *p, u64 nr);
 
@@ -25,4 +27,8 @@ i64 lock_record(struct proc *p, struct object_id object, u32 command, u64 uva);
 #define SYSCALL(name)                                   \
     i64 sys_##name(struct proc *p, const u64 *a);       \
     i64 sys_##name(struct proc *p, const u64 *a)
+// The direct way of a call, by kernel/x86/entry.S: a is not there.
+#define DIRECT(name)                                    \
+    i64 direct_##name(struct proc *p, const u64 *a);    \
+    i64 direct_##name(struct proc *p, const u64 *a)
 #define UNUSED(x) (void)(x)

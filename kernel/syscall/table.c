@@ -192,10 +192,13 @@ SYSCALL(getrandom);
 SYSCALL(execveat);
 SYSCALL(membarrier);
 SYSCALL(statx);
+SYSCALL(reply_recv);
 SYSCALL(clone3);
 SYSCALL(close_range);
 SYSCALL(faccessat2);
 SYSCALL(epoll_pwait2);
+DIRECT(pread64);
+DIRECT(reply_recv);
 
 const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [0] = {"read", sys_read},
@@ -533,6 +536,7 @@ const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [332] = {"statx", sys_statx},
     [333] = {"io_pgetevents", NULL},
     [334] = {"rseq", NULL},
+    [400] = {"reply_recv", sys_reply_recv},
     [424] = {"pidfd_send_signal", NULL},
     [425] = {"io_uring_setup", NULL},
     [426] = {"io_uring_enter", NULL},
@@ -575,6 +579,7 @@ const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
 };
 
 const syscall_fn syscall_quick[SYSCALL_QUICK_COUNT] = {
+    [17] = direct_pread64,
     [39] = sys_getpid,
     [102] = sys_getuid,
     [104] = sys_getgid,
@@ -583,4 +588,5 @@ const syscall_fn syscall_quick[SYSCALL_QUICK_COUNT] = {
     [110] = sys_getppid,
     [111] = sys_getpgrp,
     [186] = sys_gettid,
+    [400] = direct_reply_recv,
 };

@@ -11,5 +11,5 @@ struct syscall_entry {
 };
 extern const struct syscall_entry syscall_table[SYSCALL_COUNT];
 // Those that entry.S calls at once, with p alone: they take no argument and no lock, never
-// wait and change nothing. NULL: another call.
+// wait and change nothing, or are direct_ ones (kernel/syscall/direct.c). NULL: another call.
 extern const syscall_fn syscall_quick[SYSCALL_QUICK_COUNT];

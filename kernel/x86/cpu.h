@@ -23,6 +23,8 @@ struct cpu {
     bool idle;
     u64 idle_ns, hlt_tsc;            // halted time
     u64 interrupts;
+    u64 direct_switches;             // kernel/direct.h
+    void *trap_stack;                // where the TSS says where a trap from user mode saves
     u64 irq_tsc;                     // at the entry of the last one
     u64 asid_root;                   // page-table root in CR3
     bool tsd;                        // RDTSC traps in user mode: of the process it ran last

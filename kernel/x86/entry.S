@@ -122,6 +122,7 @@ trap_ist:
 // A quick call (abi/syscall.tbl) takes no argument and no lock, never waits and changes
 // nothing: it returns from here, unless the edge has work. SYSRET would fault in the kernel
 // on an address that is not the user's, and gives RF and a trap by TF other than at the edge.
+// A direct one does not return where it has done the call; else it has changed nothing.
     .globl syscall_entry
     .balign 16
 syscall_entry:
@@ -147,6 +148,8 @@ syscall_entry:
     jz syscall_whole
     mov %gs:CPU_CURRENT, %rdi
     call *%rax
+    cmp $SYSCALL_NOT_QUICK_ASM, %rax
+    je syscall_whole
     cmpq $0, %gs:CPU_EDGE_WORK    // and locks_held
     jne 1f
     mov REGS_RIP(%rbx), %rcx

@@ -7,7 +7,8 @@
 #define CPU_REGS 24
 #define CPU_CURRENT 40
 #define CPU_EDGE_WORK 56             // and locks_held behind it
-#define SYSCALL_QUICK_COUNT 256      // numbers from here on are no quick calls
+#define SYSCALL_QUICK_COUNT 512      // numbers from here on are no quick calls
+#define SYSCALL_NOT_QUICK_ASM (-1002)    // kernel/syscall/syscall.h
 
 #define REGS_RBP 32
 #define REGS_RBX 40

@@ -6,7 +6,6 @@
 
 #include "base/string.h"
 #include "kernel/x86/cpu.h"
-#include "kernel/x86/msr.h"
 
 #define FXSAVE_FCW 0
 #define FXSAVE_MXCSR 24
@@ -31,28 +30,14 @@ void fpu_reset(struct proc_desc *d) {
     d->xsave_features = (u32)cpu_features.xcr0;
 }
 
-// Saves what the process's XCR0 has, which is the CPU's while the process is on it. Without
-// XSAVE the header still says what is there, for a node that has it.
-void fpu_save(struct proc_desc *d) {
-    if (cpu_features.xsave) {
-        __asm__ volatile("xsave64 (%0)" : : "r"(d->xsave), "a"(~0u), "d"(~0u) : "memory");
-    } else {
-        __asm__ volatile("fxsave64 (%0)" : : "r"(d->xsave) : "memory");
-        d->xsave[XSAVE_HEADER] = XSAVE_LEGACY;
-    }
+// Without XSAVE the header still says what is there, for a node that has it.
+void fpu_save_legacy(struct proc_desc *d) {
+    __asm__ volatile("fxsave64 (%0)" : : "r"(d->xsave) : "memory");
+    d->xsave[XSAVE_HEADER] = XSAVE_LEGACY;
 }
 
-// A process that started where there was less keeps that XCR0 here: an instruction of state
-// that it could not take back there is undefined for it, and XGETBV says so.
-void fpu_load(struct proc_desc *d) {
-    if (cpu_features.xsave) {
-        struct cpu *c = cpu_this();
-        if (c->xcr0 != d->xsave_features) xcr0_write(d->xsave_features);
-        c->xcr0 = d->xsave_features;
-        __asm__ volatile("xrstor64 (%0)" : : "r"(d->xsave), "a"(~0u), "d"(~0u) : "memory");
-    } else {
-        __asm__ volatile("fxrstor64 (%0)" : : "r"(d->xsave) : "memory");
-    }
+void fpu_load_legacy(const struct proc_desc *d) {
+    __asm__ volatile("fxrstor64 (%0)" : : "r"(d->xsave) : "memory");
 }
 
 // Makes an image that a user (or a peer) gave loadable without a fault: reserved bits

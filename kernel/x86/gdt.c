@@ -113,6 +113,7 @@ void cpu_tables_init(u32 index) {
     c->index = index;
     cpu_tables_prepare(index);
     tss[index].rsp[0] = c->kernel_stack_top;
+    c->trap_stack = (u8 *)&tss[index] + offsetof(struct tss, rsp);
     for (u32 i = 0; i < 3; i++) tss[index].ist[i] = (u64)s->ist[i] + IST_STACK_BYTES;
     tss[index].io_map = sizeof(struct tss);
     gdt_init(index);

@@ -2,6 +2,9 @@
 """File servers that users write: the example kvd by the library user/lib, from both nodes, with
 calls that wait, are interrupted, and move; servers that die, hang or answer nonsense, and what
 that does to others. Prints TAP."""
+import os
+import subprocess
+
 import mounts
 import rig
 
@@ -24,6 +27,15 @@ ended() {
     sort /tmp/ended | uniq -c | sed 's/^ *//'
 }
 """
+# Cases of the program direct: the CPU goes from caller to server and back with each message.
+DIRECT = (("count", "most go that way"), ("two", "two callers"),
+          ("signal", "a signal for the caller"), ("restart", "a signal whose handler restarts"),
+          ("kill", "a caller that is killed"), ("move", "a caller that is moved and back"),
+          ("die", "a server that is killed between request and answer"),
+          ("pipes", "two programs and two pipes"), ("calls", "arguments of reply_recv"))
+DIRECT_SAYS = dict.fromkeys((mode for mode, _ in DIRECT), "right\n")
+DIRECT_SAYS["count"] = DIRECT_SAYS["pipes"] = "direct\n"
+DIRECT_SAYS["calls"] = ("3 xyz 0, 3 abc, -9 0, -9 3, -22 4097, -14 3, -22 3, 0 0\n")
 HOSTILE = ("twice", "swap", "tag", "size", "long", "flood")
 
 
@@ -102,21 +114,41 @@ def steps_end(run):
              "right\n" * 4)
     run.step("and of servers that are hostile, or die",
              mounts.START + "for m in twice long size exit; do start q $m 40; "
-             "(preads /mnt/q/big 400 & preads /mnt/q/big 400; wait) | io_errors; "
+             "(preads /mnt/q/big 400 & preads /mnt/q/big 400; wait) 2>&1 | io_errors; "
              "kill -9 $(pidof p9tree) 2>/dev/null; unmount /mnt/q; done; ls /mnt",
              "2\n2\n2\n2\nkv\n")
     run.step("it is unmounted, and ends", "umount /mnt/kv; ls /mnt; pidof kvd p9tree",
              lambda out, status: out == "")
 
 
+def steps_direct(run):
+    for mode, what in DIRECT:
+        run.step(f"reads whose server runs at once: {what}", f"direct {mode}", DIRECT_SAYS[mode])
+
+
+def direct_build():
+    path = os.path.join(rig.BUILD, "direct-musl")
+    made = f"{path}.{os.getpid()}"
+    subprocess.run(["musl-gcc", "-static", "-std=gnu11", "-O1", "-D_GNU_SOURCE", "-I", rig.ROOT,
+                    "-o", made, os.path.join(rig.HERE, "prog", "direct.c"),
+                    os.path.join(rig.ROOT, "proto", "p9", "p9_codec.c")], check=True)
+    os.replace(made, path)
+    return path
+
+
 def main():
     tap = rig.Tap()
-    run = rig.Run(tap, "servers", files=[(mounts.server_build(), "/bin/p9tree"),
-                                            (rig.program("preads"), "/bin/preads")])
+    files = [(mounts.server_build(), "/bin/p9tree"), (direct_build(), "/bin/direct"),
+             (rig.program("preads"), "/bin/preads")]
+    run = rig.Run(tap, "servers", files=files)
     steps_kv(run)
     steps_waiting(run)
+    steps_direct(run)
     steps_end(run)
     text = run.go()
+    run = rig.Run(tap, "servers on two CPUs", smp=2, files=files)
+    steps_direct(run)
+    text += run.go()
     tap.result("PANIC" not in text, "no panic", text[-2000:])
     tap.end()
 

@@ -171,6 +171,34 @@ START_TEST(test_steal_keeps_the_lag) {
 END_TEST
 
 // Puts, takes and removes at random: what is taken is always the least of all that are there.
+// Two that hand each other what is left of a turn, again and again, beside one that only runs: each
+// has a third, as if every switch had gone by the queue.
+START_TEST(test_turns_handed_over_are_charged) {
+    const u64 piece_ns = FAIR_SLICE_NS / 50;
+    u64 all_ns = 0;
+    u32 waits = 1;                               // of 0 and 1, the one in no queue
+    fair_put(&q, &e[0]);
+    fair_put(&q, &e[2]);
+    while (all_ns < 300 * FAIR_SLICE_NS) {
+        struct fair_entity *x = fair_take(&q);
+        for (u64 left = FAIR_SLICE_NS; left != 0; left -= piece_ns, all_ns += piece_ns) {
+            fair_charge(&q, x, piece_ns);
+            ran_ns[index_of(x)] += piece_ns;
+            if (x == &e[2]) continue;
+            struct fair_entity *next = &e[waits];
+            waits = index_of(x);
+            if (next->home != &q) fair_join(&q, next, FAIR_WEIGHT_0);
+            x = next;
+        }
+        fair_put(&q, x);
+    }
+    for (u32 i = 0; i < 3; i++) {
+        ck_assert_uint_gt(ran_ns[i], 97 * FAIR_SLICE_NS);
+        ck_assert_uint_lt(ran_ns[i], 103 * FAIR_SLICE_NS);
+    }
+}
+END_TEST
+
 START_TEST(test_heap_gives_the_least) {
     u64 floor_ns = 0;
     for (u32 step = 0; step < 40000; step++) {
@@ -211,6 +239,7 @@ int main(void) {
     tcase_add_test(t, test_woken_one_goes_first_but_does_not_dominate);
     tcase_add_test(t, test_yield_lets_the_next_one_go_first);
     tcase_add_test(t, test_steal_keeps_the_lag);
+    tcase_add_test(t, test_turns_handed_over_are_charged);
     tcase_add_test(t, test_heap_gives_the_least);
     suite_add_tcase(s, t);
     return suite_run(s);

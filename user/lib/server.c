@@ -13,6 +13,7 @@
 
 #include "base/assert.h"
 #include "base/bits.h"
+#include "user/lib/reply_recv.h"
 
 #define PROTOCOL "9P2000.L"
 #define MSIZE_MIN 4096u
@@ -249,13 +250,31 @@ static bool message_here(struct server *s, u32 *size) {
     return true;
 }
 
+// Sends what is answered and takes what comes next: in one call where there is one and the answers
+// are no more than it takes. Bytes, 0 the end, or a negated errno.
+static long answers_send_and_read(struct server *s) {
+    u8 *const at = s->in + s->in_len;
+    const size_t room = sizeof s->in - s->in_len;
+    if (!s->two_calls && s->out_len <= REPLY_RECV_MAX) {
+        size_t left = s->out_len;
+        const long n = reply_recv(s->in_fd, at, room, s->out_fd, s->out, &left);
+        s->out_len = (u32)left;
+        if (n != -ENOSYS) return n;
+        s->two_calls = true;                     // another kernel than ours
+    }
+    answers_send(s);
+    if (s->bad) return -EIO;
+    const ssize_t n = read(s->in_fd, at, room);
+    return n < 0 ? -errno : n;
+}
+
 static bool input_read(struct server *s) {
     memmove(s->in, s->in + s->in_at, s->in_len - s->in_at);
     s->in_len -= s->in_at;
     s->in_at = 0;
     for (;;) {
-        const ssize_t n = read(s->in_fd, s->in + s->in_len, sizeof s->in - s->in_len);
-        if (n < 0 && errno == EINTR) continue;
+        const long n = answers_send_and_read(s);
+        if (n == -EINTR) continue;
         if (n > 0) s->in_len += (u32)n;
         return n > 0;
     }
@@ -288,7 +307,6 @@ int server_mount(struct server *s, const char *source, const char *target) {
 int server_run(struct server *s) {
     for (u32 size; !s->bad && message_here(s, &size);) {
         if (size == 0) {
-            answers_send(s);
             if (input_read(s)) continue;
             forget_all(s);
             return s->in_len ? 1 : 0;

@@ -47,12 +47,15 @@ struct server {
     // Private.
     u32 msize, fid_count;
     bool changed, bad;
+    bool two_calls;                      // the kernel has no reply_recv
     struct server_fid *fids[SERVER_BUCKETS];
     struct server_wait waits[SERVER_WAITS_MAX];
     int in_fd, out_fd;
     u32 in_at, in_len, out_len;
     u8 data[P9_DATA_MAX];
-    u8 in[2 * SERVER_BUFFER_BYTES], out[2 * SERVER_BUFFER_BYTES];
+    // A message that lies within one page goes the direct way.
+    u8 in[2 * SERVER_BUFFER_BYTES] __attribute__((aligned(4096)));
+    u8 out[2 * SERVER_BUFFER_BYTES] __attribute__((aligned(4096)));
 };
 
 int server_mount(struct server *s, const char *source, const char *target);

@@ -17,6 +17,7 @@
 
 #include "base/assert.h"
 #include "proto/p9/p9_codec.h"
+#include "user/lib/reply_recv.h"
 
 #define BIG_BYTES 300000u
 #define FIDS_MAX 4096u
@@ -32,7 +33,8 @@ static const struct { const char *name; int parent; u32 mode; u64 size; } files[
     [FILE_INNER] = {"inner", FILE_DIR, 0100600, 5},
 };
 static int fids[FIDS_MAX];
-static u8 request[MESSAGE_MAX], reply[MESSAGE_MAX];
+static u8 request[MESSAGE_MAX];
+static _Alignas(4096) u8 reply[MESSAGE_MAX];
 static u8 data[P9_DATA_MAX];
 
 void panic(const char *format, ...) {
@@ -120,14 +122,6 @@ static status_t answer(struct p9_call *c) {
     }
 }
 
-static int read_all(int fd, u8 *to, size_t len) {
-    for (size_t at = 0; at < len;) {
-        const ssize_t n = read(fd, to + at, len - at);
-        if (n <= 0) return -1;
-        at += (size_t)n;
-    }
-    return 0;
-}
 
 static void misbehave(const char *mode, u8 *bytes) {
     if (!strcmp(mode, "exit")) exit(0);
@@ -170,26 +164,58 @@ static void send_badly(int out, const char *mode, u8 *bytes, u32 len) {
     }
 }
 
+// Sends an answer and takes more bytes, in one call where that does. How many; 0: the end.
+static long send_and_read(int in, int out, const u8 *bytes, size_t len, u8 *to, size_t room) {
+    size_t left = len;
+    long n = -EINTR;
+    while (n == -EINTR && left <= REPLY_RECV_MAX) n = reply_recv(in, to, room, out, bytes, &left);
+    if (n >= 0) return n;
+    if (left) send_all(out, bytes, (u32)left);
+    n = read(in, to, room);
+    return n < 0 ? 0 : n;
+}
+
+// The next request, whole, into *c, once the answer to the one before has gone. Its tag.
+static u16 request_next(int in, int out, u32 answer_len, struct p9_call *c) {
+    static _Alignas(4096) u8 came[2 * MESSAGE_MAX];
+    static size_t have, taken;
+    struct p9_parsed parsed;
+    u32 size = 0;
+    memmove(came, came + taken, have -= taken);
+    for (taken = 0;;) {
+        if (have >= 4) memcpy(&size, came, 4);
+        if (size && (size < 7 || size > MESSAGE_MAX)) exit(4);
+        if (size && have >= size) break;
+        const long n = send_and_read(in, out, reply, answer_len, came + have, sizeof came - have);
+        if (n == 0) exit(have ? 4 : 0);
+        answer_len = 0;
+        have += (size_t)n;
+    }
+    if (answer_len) send_all(out, reply, answer_len);
+    taken = size;
+    memcpy(request, came, size);
+    c->status = p9_request_unpack(request, size, c, &parsed);
+    return parsed.tag;
+}
+
 static void serve(int in, int out, const char *mode, long after) {
+    u32 answer_len = 0;
     for (long n = 0;; n++) {
-        u32 size;
-        if (read_all(in, request, 4) != 0) exit(0);
-        memcpy(&size, request, 4);
-        if (size < 7 || size > MESSAGE_MAX || read_all(in, request + 4, size - 4) != 0) exit(4);
         struct p9_call c = {0};
-        struct p9_parsed parsed;
-        c.status = p9_request_unpack(request, size, &c, &parsed);
+        const u16 tag = request_next(in, out, answer_len, &c);
         if (c.status == S_OK) c.status = answer(&c);
         const bool bad = n >= after;
         if (bad && !strcmp(mode, "long") && c.type == P9_TREAD && c.count < P9_DATA_MAX)
             c.result = c.count + 1;
         struct p9_buf b = {.bytes = reply, .size = sizeof reply};
-        if (p9_reply_pack(&b, &c, parsed.tag) != S_OK) exit(5);
+        if (p9_reply_pack(&b, &c, tag) != S_OK) exit(5);
         const u32 payload = p9_reply_payload(&c);
         memcpy(reply + b.len, data, payload);
-        if (bad) misbehave(mode, reply);
-        if (bad) send_badly(out, mode, reply, b.len + payload);
-        else send_all(out, reply, b.len + payload);
+        answer_len = b.len + payload;
+        if (!bad) continue;
+        misbehave(mode, reply);
+        send_badly(out, mode, reply, answer_len);
+        answer_len = 0;
     }
 }
 
