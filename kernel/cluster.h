@@ -79,11 +79,16 @@ void cluster_load_init(void);        // boot, after cluster_init
 // --- messages between nodes --------------------------------------------------------------
 // Sends on the control pair. E_HOSTUNREACH. A peer that takes none of 128 is declared down.
 status_t cluster_send(u32 node, const struct cluster_msg *m);
+// True: a message to that member goes out at once, or is the first that waits. net_lock held.
+bool cluster_has_room(u32 node);
 // Who takes the messages about one process (MSG_LOCATION, MSG_MOVE .. MSG_CHILD). Boot.
 void cluster_on_process(void (*rx)(u8 from, const struct cluster_msg *m));
 
 // Who takes MSG_SHARE. Boot.
 void cluster_on_share(void (*rx)(u32 from, const struct share_msg *m));
+
+// Who takes MSG_FUTEX. Boot.
+void cluster_on_futex(void (*rx)(const struct cluster_msg *m));
 
 // Who takes MSG_REFS. Boot.
 void cluster_on_refs(void (*rx)(u8 from, const struct cluster_msg *m));

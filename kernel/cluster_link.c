@@ -261,11 +261,17 @@ status_t cluster_send(u32 node, const struct cluster_msg *m) {
     return p == NULL ? E_HOSTUNREACH : link_send(p, m);
 }
 
+bool cluster_has_room(u32 node) {
+    const struct peer *p = peer_up(node);
+    return p != NULL && p->backlog_count == 0;
+}
+
 void cluster_on_process(void (*rx)(u8 from, const struct cluster_msg *m)) {
     cluster.process = rx;
 }
 
 void cluster_on_share(void (*rx)(u32 from, const struct share_msg *m)) { cluster.share = rx; }
+void cluster_on_futex(void (*rx)(const struct cluster_msg *m)) { cluster.futex = rx; }
 void cluster_on_refs(void (*rx)(u8 from, const struct cluster_msg *m)) { cluster.refs = rx; }
 
 u32 cluster_frames_key(u32 node) {
@@ -397,6 +403,10 @@ static void rx_member(struct peer *p, const struct cluster_msg *m) {
     case MSG_SHARE:
         if (cluster.share) cluster.share(p->node, &m->share);
         return;
+    case MSG_FUTEX:
+        if (cluster.futex) cluster.futex(m);
+        return;
+    case MSG_TWIN:
     case MSG_LOCATION:
     case MSG_MOVE:
     case MSG_MOVED:

@@ -152,6 +152,7 @@ struct cluster {
     void (*process)(u8 from, const struct cluster_msg *m);
     void (*refs)(u8 from, const struct cluster_msg *m);
     void (*share)(u32 from, const struct share_msg *m);
+    void (*futex)(const struct cluster_msg *m);
 };
 extern struct cluster cluster;
 

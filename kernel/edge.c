@@ -16,6 +16,7 @@
 #include "kernel/time.h"
 #include "kernel/timers.h"
 #include "kernel/uaccess.h"
+#include "kernel/vfork.h"
 #include "kernel/trap.h"
 #include "kernel/x86/cpu.h"
 #include "kernel/x86/spinlock_quick.h"
@@ -149,6 +150,7 @@ void proc_detach(struct proc *p) {
     c->current = NULL;
     p->on_cpu = false;
     runq_charge(p, now_ns - p->run_start_ns);
+    if (p->vfork_child) vfork_begin_held(p);
     if (p->state == PROC_RUNNING) p->state = PROC_READY;
     if (p->state == PROC_READY) runq_put(p);
     if (p->freeze_wanted || p->cl.arrived || p->cl.unmap)
@@ -191,6 +193,7 @@ static bool may_return(struct proc *p) {
     p->direct.valid = 0;
     if (!settle(p, slice_over)) return false;
     if (p->cl.arrived || p->cl.fresh) proc_hooks.edge(p);
+    if (p->thread->waiting) return false;
     if (p->cl.unmap) share_map_edge(p);
     if (p->placing.due) placement_edge(p);
     if (storm_has(p)) storm_edge(p);

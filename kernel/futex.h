@@ -5,5 +5,6 @@
 #include "kernel/proc.h"
 
 void futex_wake_at(struct proc *p, u64 uva, u32 count);
+void futex_init(void);                          // boot, before cluster_init
 bool futex_was_woken(struct proc *p);
 status_t futex_robust_exit(struct proc *p, u64 list, u32 tid);

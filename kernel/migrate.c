@@ -11,6 +11,7 @@
 #include "kernel/cluster.h"
 #include "kernel/files/holders.h"
 #include "kernel/files/object.h"
+#include "kernel/futex.h"
 #include "kernel/klog.h"
 #include "kernel/may_run.h"
 #include "kernel/migrate_priv.h"
@@ -20,6 +21,7 @@
 #include "kernel/owner.h"
 #include "kernel/perf.h"
 #include "kernel/placement.h"
+#include "kernel/precopy.h"
 #include "kernel/proc_index.h"
 #include "kernel/remote_files.h"
 #include "kernel/remote_page.h"
@@ -58,9 +60,11 @@ static status_t freeze_check(const struct proc *p) {
 // A request to a server is out or its answer not yet taken: the call ends first. So does
 // the drain, where the list of lenders would not hold two more, and where its target had
 // no room beside the images that are kept until then; so does what was forked during the drain
-// (kernel/borrow.c). Its children are named to it where it is.
+// (kernel/borrow.c). Its children are named to it where it is. A copy that goes ahead is of pages
+// that are here.
 static bool must_finish_first(const struct proc *p) {
-    const u32 lenders_max = p->cl.drain_first ? 0 : PROC_LENDERS_MAX - 2;
+    const bool all = p->cl.drain_first || (p->cl.how == MOVE_PRE && p->cl.wanted);
+    const u32 lenders_max = all ? 0 : PROC_LENDERS_MAX - 2;
     return thread_call_out(p) || p->cl.children_coming || p->cl.borrows || p->cl.borrowers ||
            (p->cl.in_cluster && proc_desc(p)->lender_count > lenders_max);
 }
@@ -166,8 +170,32 @@ static void thaw(struct proc *p, status_t why) {
     migrate_counters.thawed++;
 }
 
+void migrate_thaw_meanwhile(struct proc *p) {
+    spin_lock(&proc_lock);
+    p->cl.frozen = false;
+    clock_thawed(p);
+    p->state = PROC_WAITING;
+    p->cl.deadline_ns = time_now_ns() + MOVE_DRAIN_MAX_NS;
+    list_push_back(&migrate_moves, &p->cl.move);
+    proc_become_ready(p);
+    where_runs(p);
+    spin_unlock(&proc_lock);
+    wait_alarm_changed(p);
+    remote_page_thawed(p);
+}
+
+void migrate_freeze_again(struct proc *p) {
+    p->cl.precopying = false;
+    p->cl.deadline_ns = time_now_ns() + MOVE_WAIT_MAX_NS;
+    p->freeze_wanted = true;
+    if (p->on_cpu && p->cpu != cpu_this()->index) cpu_kick(p->cpu, EDGE_STOP);
+    edge_request(EDGE_NETPOLL);
+}
+
 // Gives a frozen process to the machines. net_lock held, proc_lock not.
 static void give(struct proc *p) {
+    proc_desc(p)->move_how = p->cl.how;
+    proc_desc(p)->twin_base = p->cl.how == MOVE_PRE && p->cl.rounds ? p->cl.twin_id : 0;
     lenders_write(p);
     placement_giving(p);
     p->cl.giving = true;
@@ -188,6 +216,8 @@ static void give(struct proc *p) {
 // One look at a process that is to move. True: it may be given now. proc_lock held.
 static bool move_step(struct proc *p, u64 now_ns) {
     struct proc_cluster *cl = &p->cl;
+    if (cl->precopying && now_ns < cl->deadline_ns && cluster_is_up(cl->target)) return false;
+    if (cl->precopying) cl->refused = E_HOSTUNREACH;
     if (!cl->frozen && cl->refused == S_OK) freeze_off_cpu(p);
     if (!cl->frozen) {
         status_t why = cl->refused != S_OK ? cl->refused
@@ -261,8 +291,11 @@ static void migrate_poll(u64 now_ns) {
     remote_page_poll();
     move_request_poll(now_ns);
     for (struct proc *p; (p = move_ready(now_ns)) != NULL;) {
-        if (files_settled(p, now_ns)) give(p);
-        else if (p->cl.frozen) list_push_back(&unsettled, &p->cl.move);
+        if (files_settled(p, now_ns)) {
+            if (!precopy_round(p)) give(p);
+        } else if (p->cl.frozen) {
+            list_push_back(&unsettled, &p->cl.move);
+        }
     }
     spin_lock(&proc_lock);
     for (struct list_node *n; (n = list_pop_front(&unsettled)) != NULL;)
@@ -306,7 +339,7 @@ static status_t desc_check(const struct proc_desc *d) {
     return S_OK;
 }
 
-static void place_free(struct proc *p) {
+void migrate_place_free(struct proc *p) {
     aspace_destroy_moved(proc_desc(p));
     spin_lock(&proc_lock);
     proc_free(p);
@@ -373,7 +406,7 @@ static status_t host_prepare(void *ctx, u64 slot, void *desc, struct adopt_plan 
     for (u32 i = 0; i < from->lender_count; i++)
         if (from->lender[i].node != node_id && !cluster_is_up(from->lender[i].node))
             return E_HOSTUNREACH;
-    if (!has_room(from)) {
+    if (precopy_base(from) == 0 && !has_room(from)) {    // else most of it is here
         migrate_counters.refused_room++;
         return E_NOMEM;
     }
@@ -382,7 +415,7 @@ static status_t host_prepare(void *ctx, u64 slot, void *desc, struct adopt_plan 
     s = place_fill(p, from, plan);
     if (s == S_OK) s = thread_reserve(p, from->thread_count);
     if (s != S_OK) {
-        place_free(p);
+        migrate_place_free(p);
         return s;
     }
     p->cl.giver = slot_home(slot);
@@ -415,13 +448,18 @@ static void host_drop(void *ctx, u32 index, status_t reason) {
     taken_less(p);
     p->cl.in_cluster = false;
     spin_unlock(&proc_lock);
-    place_free(p);
+    migrate_place_free(p);
 }
 
 static void host_start(void *ctx, u32 index) {
     (void)ctx;
     struct proc *p = &procs[index];
     struct proc_desc *d = proc_desc(p);
+    if (precopy_is_twin(p)) {
+        lenders_write(p);
+        precopy_arrived(p);
+        return;
+    }
     step_reached(STEP_STARTED, options.hold_at, proc_desc(p)->name);
     clock_arrived(d);
     if (d->flags & PROC_FLAG_FRESH) fpu_reset(d);
@@ -440,6 +478,8 @@ static void host_start(void *ctx, u32 index) {
     p->state = PROC_WAITING;
     proc_become_ready(p);
     remote_page_begin(p);
+    p->cl.whole = d->move_how != MOVE_POST;
+    p->cl.base = precopy_base(d);
     where_runs(p);
     move_request_look(d->pid);
     spin_unlock(&proc_lock);
@@ -461,6 +501,10 @@ static void host_run(void *ctx, u32 index) {
 
 static void host_thaw(void *ctx, u32 index, status_t reason) {
     (void)ctx;
+    if (precopy_is_twin(&procs[index])) {
+        precopy_refused(&procs[index]);
+        return;
+    }
     klog("move: process %u stays here (%d)\n", proc_descs[index].pid, reason);
     thaw(&procs[index], reason);
 }
@@ -468,6 +512,7 @@ static void host_thaw(void *ctx, u32 index, status_t reason) {
 static void host_given(void *ctx, u32 index, u8 node) {
     (void)ctx;
     struct proc *p = &procs[index];
+    if (precopy_is_twin(p)) return;
     u64 cycles = __builtin_ia32_rdtsc() - p->cl.freeze_tsc;
     migrate_counters.freeze_tsc_last = cycles;
     migrate_counters.freeze_tsc_sum += cycles;
@@ -491,16 +536,18 @@ static void host_image_free(void *ctx, u32 index) {
     (void)ctx;
     struct proc *p = &procs[index];
     ASSERT(p->state == PROC_AWAY && remote_page_quiet(p));
+    if (precopy_is_twin(p)) precopy_gone(p);
     migrate_counters.images_freed++;
     step_reached(STEP_FREED, options.hold_at, proc_desc(p)->name);
     p->cl.in_cluster = false;
-    place_free(p);
+    migrate_place_free(p);
 }
 
 // It ran on `node`, which is gone: its exit record names that node.
 static void host_lost(void *ctx, u32 index, u8 node) {
     (void)ctx;
     struct proc_desc *d = proc_desc(&procs[index]);
+    if (precopy_is_twin(&procs[index])) return;
     obituary_add(d->pid, d->name, node, "it ran there");
     migrate_counters.lost++;
     spin_lock(&proc_lock);
@@ -514,6 +561,10 @@ static void host_kill(void *ctx, u32 index) {
     struct proc *p = &procs[index];
     const struct proc_desc *d = proc_desc(p);
     u32 node = p->cl.giver;
+    if (precopy_is_twin(p)) {
+        precopy_drop(p);
+        return;
+    }
     for (u32 i = 0; i < d->lender_count && i < PROC_LENDERS_MAX; i++)
         if (!cluster_is_up(d->lender[i].node)) node = d->lender[i].node;
     borrow_lender_died(p, node);
@@ -557,6 +608,7 @@ static void on_exit(struct proc *p) {
     where_ended(p);
     placement_ended(p);
     p->cl.ended = true;
+    p->cl.precopying = false;
     list_remove(&p->cl.move);
     // Its place is kept until the asker is told, and its children have read what is theirs.
     if (p->cl.wanted || p->cl.borrowers || p->cl.draining || p->cl.drain_report)
@@ -567,9 +619,18 @@ static void on_exit(struct proc *p) {
     edge_request(EDGE_NETPOLL);
 }
 
+void migrate_forget(struct proc *p) {
+    p->cl.ended = p->cl.in_cluster = p->cl.free_wanted = true;
+    p->state = PROC_AWAY;
+    list_remove(&p->cl.move);
+    list_push_back(&exits, &p->cl.move);
+    edge_request(EDGE_NETPOLL);
+}
+
 static void poll(void *ctx, u64 now_ns) {
     (void)ctx;
     migrate_poll(now_ns);
+    precopy_poll(now_ns);
     share_map_poll(now_ns);
     whereabouts_poll(now_ns);
 }
@@ -577,7 +638,7 @@ static void poll(void *ctx, u64 now_ns) {
 static u64 deadline_ns(void *ctx) {
     (void)ctx;
     u64 now = time_now_ns();
-    const u64 shares_at = share_map_deadline_ns(now);
+    const u64 shares_at = MIN(share_map_deadline_ns(now), precopy_deadline_ns());
     if (list_empty(&migrate_moves) && !whereabouts_waits() && !remote_page_waits())
         return MIN(move_request_deadline_ns(), shares_at);   // every packet comes this way
     u64 moves_at = list_empty(&migrate_moves) ? ~0ull : now + RETRY_NS;
@@ -607,6 +668,7 @@ static void status_add(void) {
     cluster_status_add_u64("moves_no_room", &m->refused_room);
     cluster_status_add_u64("forks_away", &m->forks_away);
     cluster_status_add_u64("moves_busy", &m->refused_busy);
+    cluster_status_add_u64("precopy_reused", &m->precopy_reused);
     cluster_status_add_u64("processes_lost", &m->lost);
     cluster_status_add("freeze_us_last", tsc_to_us, &m->freeze_tsc_last);
     cluster_status_add("freeze_us_sum", tsc_to_us, &m->freeze_tsc_sum);
@@ -628,6 +690,7 @@ void migrate_init(void) {
     remote_page_init();
     whereabouts_init();
     share_map_init();
+    futex_init();
     migrate_host(&host);
     cluster_set_host(&host);
     cluster_watch(member_changed, NULL);

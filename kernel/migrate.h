@@ -16,9 +16,10 @@ void migrate_init(void);
 // `echo TEXT > /proc/PID/node` by the process asker_pid (0: nobody). files_lock held.
 // S_OK, S_RESTART (the caller waits), or why it does not move.
 status_t migrate_request(u32 asker_pid, u32 pid, const char *text);
-// A request that came from node `from`. True: it is taken or answered; false: the process is
+// A request that came from node `from`; how: enum move_how, MOVE_HOWS: as the option says. True: it
+// is taken or answered; false: the process is
 // not here, and who called passes it on. net_lock held.
-bool migrate_asked(u8 from, u32 pid, u8 target);
+bool migrate_asked(u8 from, u32 pid, u8 target, u32 how);
 // The rule's move of a process here; proc_lock held. S_RESTART: placement_settled follows.
 status_t migrate_auto(struct proc *p, u8 target);
 // The same for who waits for no answer. S_RESTART: it is under way; else why not.
@@ -27,7 +28,7 @@ status_t migrate_begin(struct proc *p, u8 target);
 void migrate_exec(struct proc *p);
 // Tells `asker` what became of its request. net_lock held, proc_lock not.
 void migrate_answer(u8 asker, u32 pid, u8 target, status_t status);
-// MSG_MOVED: what became of a request of ours. net_lock held.
+// MSG_MOVED: what became of a request of ours; MSG_TWIN: a copy has arrived. net_lock held.
 void migrate_answered(const struct cluster_msg *m);
 
 // Is there memory for `pages` more, beside what processes here still fetch? No lock held.
@@ -37,6 +38,7 @@ struct migrate_counters {
     u64 frozen, given, adopted, thawed, images_freed, lost, killed, refused_busy;
     u64 refused_room;                    // not let in: no memory for all of it
     u64 forks_away;                      // children made while their parents' pages were away
+    u64 precopy_reused;                  // pages that a copy had brought before
     u64 taken_max;                       // processes of the shared queue here at once
     u64 freeze_tsc_last, freeze_tsc_sum;
 };

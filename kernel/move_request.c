@@ -11,7 +11,9 @@
 #include "kernel/files/object.h"
 #include "kernel/klog.h"
 #include "kernel/may_run.h"
+#include "kernel/options.h"
 #include "kernel/placement.h"
+#include "kernel/precopy.h"
 #include "kernel/remote_fork.h"
 #include "kernel/storm.h"
 #include "kernel/thread.h"
@@ -36,7 +38,7 @@ struct ask {
     bool used;
     enum ask_state state;
     u32 pid, asker_pid;
-    u8 target, node;
+    u8 target, node, how;
     status_t status;
     u64 look_at_ns;
     u64 deadline_ns;                 // but for ASK_HERE: done by then; once done, taken by then
@@ -52,7 +54,7 @@ static void asks_run_at(u64 ns) {
     if (ns < asks_at_ns) __atomic_store_n(&asks_at_ns, ns, __ATOMIC_RELAXED);
 }
 
-status_t move_target_parse(const char *text, u8 *target) {
+status_t move_target_parse(const char *text, u8 *target, const char **rest) {
     u32 n = 0, digits = 0;
     if (strncmp(text, "any", 3) == 0) {
         *target = NODE_ANY;
@@ -60,10 +62,24 @@ status_t move_target_parse(const char *text, u8 *target) {
     }
     for (; text[digits] >= '0' && text[digits] <= '9' && digits < 4; digits++)
         n = n * 10 + (u32)(text[digits] - '0');
-    if (digits == 0 || (text[digits] != 0 && text[digits] != '\n')) return E_INVAL;
+    const bool more = rest && text[digits] == ' ';
+    if (digits == 0 || (!more && text[digits] != 0 && text[digits] != '\n')) return E_INVAL;
+    if (more) *rest = text + digits + 1;
     if (n >= NODES_MAX) return E_NXIO;
     *target = (u8)n;
     return S_OK;
+}
+
+// `post`, `stop` or `pre` behind the node; nothing: as the option move.how says.
+static status_t how_parse(const char *word, u8 *how) {
+    static const char *const names[MOVE_HOWS] = {"post", "stop", "pre"};
+    *how = MOVE_HOWS;
+    if (*word == 0) return S_OK;
+    for (u8 i = 0; i < MOVE_HOWS; i++) {
+        const u64 len = strlen(names[i]);
+        if (strncmp(word, names[i], len) == 0 && (word[len] == 0 || word[len] == '\n')) *how = i;
+    }
+    return *how == MOVE_HOWS ? E_INVAL : S_OK;
 }
 
 // The rule's move of p ends, or was overruled before it was frozen. proc_lock held.
@@ -71,7 +87,7 @@ static void migrate_auto_end(struct proc *p, status_t status) {
     if (!p->cl.automatic) return;
     placement_settled(p, status);
     list_remove(&p->cl.move);
-    p->cl.automatic = p->cl.wanted = p->freeze_wanted = false;
+    p->cl.automatic = p->cl.wanted = p->freeze_wanted = p->cl.precopying = false;
     thread_held_go_on_locked();
 }
 
@@ -86,19 +102,22 @@ static void pin(struct proc *p, u8 target) {
 }
 
 // A new request; p lives here. S_RESTART: begun, and settled later. proc_lock held.
-static status_t move_begin(struct proc *p, u8 asker_node, u8 target) {
+static status_t move_begin(struct proc *p, u8 asker_node, u8 target, u8 how) {
     struct proc_cluster *cl = &p->cl;
     if (target != NODE_ANY && !cluster_is_up(target)) return E_HOSTUNREACH;
     if (p->state == PROC_ZOMBIE) return E_SRCH;
     if (may_run_check(proc_desc(p), target) != S_OK) return E_OPNOTSUPP;
     if ((proc_desc(p)->pid & 0xffff) == 1) return E_BUSY;   // each node's init stays
     cl->wanted = true;
-    cl->automatic = cl->drain_first = false;
+    cl->automatic = cl->drain_first = cl->precopying = false;
+    cl->how = how == MOVE_HOWS ? options.move_how : how;
+    if (proc_desc(p)->flags & PROC_FLAG_FRESH) cl->how = MOVE_POST;     // it is not to run here
+    cl->rounds = 0;
     cl->refused = S_OK;
     cl->target = target;
     cl->asker_node = asker_node;
-    cl->deadline_ns = time_now_ns() + (cl->borrows || cl->borrowers ? MOVE_DRAIN_MAX_NS
-                                                                      : MOVE_WAIT_MAX_NS);
+    const bool drains = cl->borrows || cl->borrowers || (cl->how == MOVE_PRE && cl->in_cluster);
+    cl->deadline_ns = time_now_ns() + (drains ? MOVE_DRAIN_MAX_NS : MOVE_WAIT_MAX_NS);
     borrow_hurry(p);
     list_push_back(&migrate_moves, &cl->move);
     p->freeze_wanted = true;
@@ -111,7 +130,7 @@ static status_t move_begin(struct proc *p, u8 asker_node, u8 target) {
 // placement_settled. proc_lock held.
 status_t migrate_auto(struct proc *p, u8 target) {
     if (p->cl.wanted) return E_BUSY;
-    status_t s = move_begin(p, WHERE_NONE, target);
+    status_t s = move_begin(p, WHERE_NONE, target, MOVE_HOWS);
     if (s == S_RESTART) p->cl.automatic = true;
     return s;
 }
@@ -119,7 +138,7 @@ status_t migrate_auto(struct proc *p, u8 target) {
 // Moves p, which lives here, to `target`, and tells nobody what became of it; a move that is
 // under way goes on instead (E_BUSY). S_RESTART: begun. proc_lock held.
 status_t migrate_begin(struct proc *p, u8 target) {
-    return other_move(p) ? E_BUSY : move_begin(p, WHERE_NONE, target);
+    return other_move(p) ? E_BUSY : move_begin(p, WHERE_NONE, target, MOVE_HOWS);
 }
 
 // --- requests of this node ------------------------------------------------------------------
@@ -141,7 +160,7 @@ static void ask_here(struct ask *a, struct proc *p) {
     a->look_at_ns = ~0ull;
     if (a->target != MOVE_AUTO && other_move(p)) return;
     const bool stays = a->target == node_id || a->target == MOVE_AUTO;
-    status_t s = stays ? S_OK : move_begin(p, WHERE_NONE, a->target);
+    status_t s = stays ? S_OK : move_begin(p, WHERE_NONE, a->target, a->how);
     if (s == S_RESTART || s == S_OK) pin(p, a->target);
     if (s == S_RESTART) a->state = ASK_HERE;
     else ask_done(a, s);
@@ -192,13 +211,14 @@ static struct ask *ask_new(u32 pid, u32 asker_pid, u8 target) {
 }
 
 // proc_lock held.
-static status_t request(u32 asker_pid, u32 pid, u8 target) {
+static status_t request(u32 asker_pid, u32 pid, u8 target, u8 how) {
     struct ask *a = ask_find(pid, asker_pid, target);
     if (!a) {
         // What moved itself asks from where it went.
         if (asker_pid == pid && where_look(pid).kind != WHERE_HERE) return S_OK;
         a = ask_new(pid, asker_pid, target);
         if (!a) return E_AGAIN;
+        a->how = how;
         ask_look(a);
     }
     if (!a->used) return S_OK;
@@ -214,7 +234,7 @@ static status_t request(u32 asker_pid, u32 pid, u8 target) {
 // a CPU then, so it may go where the asker could not.
 static status_t exec_goes_to(u32 asker_pid, u32 pid, const char *text) {
     u8 target;
-    status_t s = move_target_parse(text, &target);
+    status_t s = move_target_parse(text, &target, NULL);
     if (s != S_OK) return s;
     if (asker_pid != pid) return E_INVAL;
     if (target != NODE_ANY && !cluster_is_up(target)) return E_HOSTUNREACH;
@@ -233,7 +253,8 @@ void migrate_exec(struct proc *p) {
     status_t s = S_OK;
     d->exec_node = 0;
     spin_lock(&proc_lock);
-    if (target != node_id) s = other_move(p) ? E_BUSY : move_begin(p, WHERE_NONE, target);
+    if (target != node_id)
+        s = other_move(p) ? E_BUSY : move_begin(p, WHERE_NONE, target, MOVE_HOWS);
     if (s == S_OK || s == S_RESTART) pin(p, target);
     spin_unlock(&proc_lock);
     if (s != S_OK && s != S_RESTART)
@@ -243,14 +264,16 @@ void migrate_exec(struct proc *p) {
 // See migrate.h. Waits on move_wait, but for a process that moves itself: that one goes to
 // the edge, where it is frozen, and its call runs again at the other end.
 status_t migrate_request(u32 asker_pid, u32 pid, const char *text) {
-    u8 target = MOVE_AUTO;
+    u8 target = MOVE_AUTO, how;
+    const char *word = "";
     if (strcmp(text, "storm") == 0 || strcmp(text, "storm\n") == 0) return storm_begin(pid);
     if (strncmp(text, "exec ", 5) == 0) return exec_goes_to(asker_pid, pid, text + 5);
     if (strncmp(text, "fork ", 5) == 0) return remote_fork_choose(asker_pid, pid, text + 5);
-    status_t s = strncmp(text, "auto", 4) == 0 ? S_OK : move_target_parse(text, &target);
+    status_t s = strncmp(text, "auto", 4) == 0 ? S_OK : move_target_parse(text, &target, &word);
+    if (s == S_OK) s = how_parse(word, &how);
     if (s != S_OK) return s;
     spin_lock(&proc_lock);
-    s = request(asker_pid, pid, target);
+    s = request(asker_pid, pid, target, how);
     const bool self = asker_pid == pid && proc_find(pid) && proc_find(pid) == proc_current();
     spin_unlock(&proc_lock);
     if (s == S_RESTART && !self) file_wait(&move_wait);
@@ -259,6 +282,10 @@ status_t migrate_request(u32 asker_pid, u32 pid, const char *text) {
 
 void migrate_answered(const struct cluster_msg *m) {
     const struct msg_process *p = &m->process;
+    if (m->type == MSG_TWIN) {
+        precopy_told(p->stay);
+        return;
+    }
     spin_lock(&proc_lock);
     if (m->status == S_OK && p->stay) where_heard(p->pid, p->node, p->stay);
     for (u32 i = 0; i < asks_end; i++) {
@@ -323,7 +350,8 @@ void move_request_poll(u64 now_ns) {
     for (u32 i = 0; i < count; i++) {
         u8 target = out[i].target == NODE_ANY ? out[i].node : out[i].target;
         struct cluster_msg m = {.type = MSG_MOVE, .process = {.pid = out[i].pid, .node = target,
-                                                              .asker = node_id}};
+                                                              .asker = node_id,
+                                                              .how = out[i].how}};
         (void)cluster_send(out[i].node, &m);
     }
 }
@@ -362,13 +390,14 @@ void migrate_answer(u8 asker, u32 pid, u8 target, status_t status) {
     answer(asker, &m);
 }
 
-bool migrate_asked(u8 from, u32 pid, u8 target) {
+bool migrate_asked(u8 from, u32 pid, u8 target, u32 how) {
     spin_lock(&proc_lock);
     struct proc *p = proc_find(pid);
     status_t s = S_OK;
     // Another move ends first; a request of this very node's, passed round, begins here.
     if (p && (from == node_id || (target != MOVE_AUTO && other_move(p)))) s = E_AGAIN;
-    else if (p && target != node_id && target != MOVE_AUTO) s = move_begin(p, from, target);
+    else if (p && target != node_id && target != MOVE_AUTO)
+        s = move_begin(p, from, target, (u8)MIN(how, (u32)MOVE_HOWS));
     if (p && (s == S_RESTART || s == S_OK)) pin(p, target);
     spin_unlock(&proc_lock);
     if (p && s != S_RESTART) migrate_answer(from, pid, target, s);
@@ -384,7 +413,7 @@ void migrate_settle(struct proc *p, status_t status) {
     p->freeze_wanted = false;
     thread_held_go_on_locked();
     if (!cl->wanted) return;
-    cl->wanted = false;
+    cl->wanted = cl->precopying = false;
     migrate_auto_end(p, status);
     for (u32 i = 0; i < asks_end; i++)
         if (asks[i].used && asks[i].state == ASK_HERE && asks[i].pid == pid)

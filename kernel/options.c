@@ -5,6 +5,7 @@
 #include "base/bits.h"
 #include "base/string.h"
 #include "kernel/klog.h"
+#include "kernel/proc_desc.h"
 
 #define TEXT_OF_(x) #x
 #define TEXT_OF(x) TEXT_OF_(x)
@@ -100,6 +101,15 @@ static bool set_words(struct options *o, struct word v) {
     o->words_card = word_is(v, "card");
     return o->words_card || word_is(v, "cpu");
 }
+static bool set_move_how(struct options *o, struct word v) {
+    static const char *const names[MOVE_HOWS] = {"post", "stop", "pre"};
+    for (u8 i = 0; i < MOVE_HOWS; i++) {
+        if (!word_is(v, names[i])) continue;
+        o->move_how = i;
+        return true;
+    }
+    return false;
+}
 static bool set_panic(struct options *o, struct word v) {
     o->panic_action = word_is(v, "exit") ? PANIC_EXIT : PANIC_HALT;
     return word_is(v, "exit") || word_is(v, "halt");
@@ -177,6 +187,7 @@ static const struct option_row {
     {"panic", "halt or exit", set_panic},
     {"place", "auto or off", set_place},
     {"words", "cpu or card", set_words},
+    {"move.how", "post, stop or pre", set_move_how},
     {"run", "com2", set_run},
     {"proc.max", "16 to 65536", set_proc_max},
     {"net.mtu", "0 or 576 to 9000", set_mtu},

@@ -26,6 +26,7 @@ struct options {
     bool words_card;                 // words=card: local atomics on shared words go by the card
     bool x2apic;                     // apic=x2apic: switched on where the CPU has it
     u32 storm;                       // storm=SEED: kernel/storm.h; 0: none
+    u8 move_how;                     // move.how=post|stop|pre (enum move_how)
     u32 storm_moves;                 // storm.moves=N: of each process; 0: for as long as it lives
     char selftest[16];               // selftest=NAME: kernel/selftest.c
 };

@@ -53,6 +53,7 @@ static void shadow_init(struct proc *p, u32 index) {
     list_init(&p->cl.move);
     list_init(&p->cl.attention);
     wait_list_init(&p->cl.page_wait);
+    wait_list_init(&p->cl.whole_wait);
 }
 
 // Makes the tables. Context: boot, after frames, heap, options and cards.
@@ -263,7 +264,7 @@ static void fork_start(struct proc *child, struct proc *parent) {
     proc_set_owner(child, PROC_READY);       // it may be moved before it ever ran
     child->kill_pending = parent->kill_pending;
     if (borrows) borrow_start(child);
-    proc_become_ready(child);
+    if (!vfork_holds(child, parent)) proc_become_ready(child);
     remote_fork_go(child, parent);
     spin_unlock(&proc_lock);
     if (borrows) netpoll_unlock();

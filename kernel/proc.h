@@ -73,6 +73,11 @@ struct proc_cluster {
     bool wanted;                     // it is to move to `target`, until that is settled
     bool automatic;                  // the rule wants it
     bool frozen, giving;             // off the CPUs to move; handed to the machines
+    bool precopying;                 // it runs on while a copy of its pages goes ahead
+    bool whole;                      // it runs here only once all of its pages are here
+    u8 how, rounds;                  // enum move_how; copies that went ahead
+    u32 twin, base;                  // 1 + the place of such a copy: leaving; come before it
+    u64 twin_id;
     bool from_queue;                 // counts against what this node may take
     bool drain_first;                // its target has no room before its lenders are free
     bool in_cluster;                 // lenders hold something of it
@@ -100,6 +105,7 @@ struct proc_cluster {
     struct list_node move;           // the list of moves wanted, or of ends to report
     struct list_node attention;      // remote_page.c's
     struct wait_list page_wait;      // this process, for a page or for its drain
+    struct wait_list whole_wait;     // for the end of its drain
 };
 
 // What kernel/placement.c keeps of a process here; what moves with it lies in
@@ -141,6 +147,7 @@ struct proc {
     struct direct_memo direct;
     struct wait_list child_wait;     // this process in wait4
     struct wait_list vfork_wait;     // the parent until this one execs or exits
+    u32 vfork_child;                 // 1 + the place of one that begins when this leaves its CPU
     struct proc_cluster cl;
     struct proc_placing placing;
 };

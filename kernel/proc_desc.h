@@ -61,12 +61,17 @@ struct handle {
 #define PROC_FLAG_PAGE_WAIT 16u      // its call waits for a page of its own, nothing else
 #define PROC_FLAG_STORM 32u            // a test moves it on and on (kernel/storm.h)
 #define PROC_FLAG_SHARES 64u         // it has, or had, a shared mapping
+#define PROC_FLAG_TWIN 128u          // no process: a copy of one's pages (kernel/precopy.h)
 #define PROC_FLAG_FRESH 4u           // its program has executed no instruction: `cpu` is unset
 #define HANDLES_PER_FRAME (PAGE_SIZE / sizeof(struct handle))
 #define HANDLES_MAX (PROC_HANDLE_FRAMES * HANDLES_PER_FRAME)
 
 // Linux's; the real-time ones are not there.
 enum sched_policy { SCHED_OTHER = 0, SCHED_BATCH = 3, SCHED_IDLE = 5 };
+
+// When the pages follow a process that moves: after it runs there (post-copy), all of them while
+// it is frozen (stop and copy), or most before it is frozen (pre-copy).
+enum move_how { MOVE_POST, MOVE_STOP, MOVE_PRE, MOVE_HOWS };
 
 // One range of the memory map: [start, end), page-aligned, sorted by start.
 struct vma {
@@ -238,6 +243,7 @@ struct proc_desc {
     u32 exec_node;                   // 1 + the node its next exec goes to; 0: none
     u32 fork_node;                   // 1 + the node its next child begins on; 0: here
     u64 unused;
+    u64 twin, twin_base;             // pre-copy: its own name, and that of what went before it
     u64 tsc_at, tsc_clock_ns, tsc_hz;        // RDTSC goes on from here (PROC_FLAG_TSC)
     u64 fs_base, gs_base;
     struct user_regs regs;
@@ -246,6 +252,7 @@ struct proc_desc {
     u32 rlimit_nproc;                // 1 + the limit; 0: none
     i8 nice;                         // -20..19
     u8 sched_policy;                 // enum sched_policy
+    u8 move_how;                     // enum move_how, of the move that it is in or came by
     u32 euid, egid, suid, sgid;      // effective, saved
     u8 xsave[PROC_XSAVE_MAX] __attribute__((aligned(64)));
 } __attribute__((aligned(PROC_DESC_SIZE)));

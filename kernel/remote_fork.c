@@ -17,7 +17,7 @@
 status_t remote_fork_choose(u32 asker_pid, u32 pid, const char *text) {
     u8 target = (u8)node_id;
     const bool here = strncmp(text, "here", 4) == 0;
-    status_t s = here ? S_OK : move_target_parse(text, &target);
+    status_t s = here ? S_OK : move_target_parse(text, &target, NULL);
     if (s != S_OK) return s;
     if (asker_pid != pid) return E_INVAL;
     if (target != NODE_ANY && !cluster_is_up(target)) return E_HOSTUNREACH;
@@ -52,6 +52,7 @@ void remote_fork_go(struct proc *child, struct proc *parent) {
     }
     const u8 target = (u8)(chosen - 1);
     const status_t s = target == node_id ? S_OK : migrate_begin(child, target);
+    child->cl.how = MOVE_POST;       // another would let it run here first
     if (s == S_RESTART || s == S_OK) d->node_wanted = target == NODE_ANY ? ~0u : target;
     else
         klog("fork: process %u begins here, not on node %u (%d)", d->pid, target, s);

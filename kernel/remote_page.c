@@ -15,6 +15,7 @@
 #include "kernel/options.h"
 #include "kernel/perf.h"
 #include "kernel/placement.h"
+#include "kernel/precopy.h"
 #include "kernel/trap.h"
 #include "kernel/x86/cpu.h"
 
@@ -80,6 +81,10 @@ static pte_t page_entry(const struct proc_desc *d, u64 va, paddr_t frame, bool p
     return e | PTE_COW;
 }
 
+pte_t remote_page_entry(const struct proc_desc *d, u64 va, paddr_t frame) {
+    return page_entry(d, va, frame, true);
+}
+
 static void install(struct proc *p, const struct fetch *f) {
     struct proc_desc *d = proc_desc(p);
     pte_t *e = entry_of(d, f->va, f->level);
@@ -98,6 +103,7 @@ static void install(struct proc *p, const struct fetch *f) {
         *e = f->frame.v | PTE_P | PTE_W | PTE_U;
     } else {
         *e = page_entry(d, f->va, f->frame, true);
+        if (precopy_is_twin(p)) precopy_note(p, f->va, f->want);
         account_page(&place_of(p)->account, (u8)npte_node(f->want));
         d->pages_resident++;
         if (d->pages_remote) d->pages_remote--;
@@ -301,6 +307,8 @@ static void drain_table(struct drain_walk *w, pte_t *table, u32 level, u64 base)
                     remote_page_attend(w->p);
                     return;
                 }
+            } else if (level == 1 && precopy_take(w->p, va, e)) {
+                continue;
             } else {
                 if (w->p->cl.fetches >= DRAIN_WINDOW) {
                     w->stop_va = va;
@@ -320,6 +328,9 @@ static void drain_table(struct drain_walk *w, pte_t *table, u32 level, u64 base)
 static void drained(struct proc *p) {
     p->cl.draining = false;
     proc_desc(p)->pages_remote = 0;
+    precopy_drained(p);
+    wait_wake_all_locked(&p->cl.whole_wait);
+    if (precopy_is_twin(p)) return;
     if (p->cl.borrows) {             // its holder has the agreement with the lenders
         list_remove(&p->cl.attention);
         borrow_end(p);
@@ -362,7 +373,8 @@ static void arrivals_install(struct proc *p) {
 
 static bool drain_due(const struct proc *p) {
     if (p->cl.drain_at_ns != 0 && time_now_ns() < p->cl.drain_at_ns) return false;
-    return p->cl.draining && !p->cl.fresh && !p->cl.frozen && p->state != PROC_ZOMBIE;
+    const bool leaves_wire = p->cl.fresh && !p->cl.whole;
+    return p->cl.draining && !leaves_wire && !p->cl.frozen && p->state != PROC_ZOMBIE;
 }
 
 void remote_page_pump(struct proc *p) {
@@ -386,7 +398,7 @@ bool remote_page_waits(void) { return !list_empty(&attention); }
 // The drain leaves the wire to what the first instruction needs; a process that is not run
 // (stopped, or its CPU is busy) is drained all the same, after a while.
 static bool still_fresh(struct proc *p) {
-    if (!p->cl.draining || p->cl.arrived) return false;
+    if (!p->cl.draining || p->cl.arrived || p->cl.whole) return false;
     if (p->cl.fresh && time_now_ns() >= p->cl.fresh_until_ns) p->cl.fresh = false;
     return p->cl.fresh || (p->cl.drain_at_ns != 0 && time_now_ns() < p->cl.drain_at_ns);
 }
@@ -442,7 +454,17 @@ static void first_instruction(struct proc *p) {
     PERF_MARK(PERF_RESUMED);
 }
 
+// p is not to run before all of its pages are here. True: it waits for them.
+static bool whole_waits(struct proc *p) {
+    spin_lock(&proc_lock);
+    p->cl.whole = p->cl.draining;
+    if (p->cl.whole) wait_on_locked(&p->cl.whole_wait, p, true);
+    spin_unlock(&proc_lock);
+    return p->cl.whole;
+}
+
 void remote_page_edge(struct proc *p) {
+    if (p->cl.whole && whole_waits(p)) return;
     if (p->cl.fresh && instruction_is_here(proc_desc(p))) first_instruction(p);
     if (!p->cl.arrived) return;
     netpoll_lock();

@@ -19,6 +19,8 @@ void remote_page_borrow(struct proc *p);
 void remote_page_again(struct proc *p);
 // p is looked at in the next round. net_lock held.
 void remote_page_attend(struct proc *p);
+// The entry for a page of d at va whose frame is nobody else's.
+pte_t remote_page_entry(const struct proc_desc *d, u64 va, paddr_t frame);
 // Translates the user half of a root table just read from `node`.
 void remote_page_translate_root(struct proc *p, u8 node);
 // Installs what has arrived and goes on draining. net_lock and proc_lock held; p is off

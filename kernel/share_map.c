@@ -191,6 +191,8 @@ static const struct share_ops ops = {
 
 static bool machine_is_idle(void) { return share.ops == NULL || share.pages == 0; }
 
+bool share_map_used(void) { return !machine_is_idle(); }
+
 // Leaves word for netpoll; with no place for it the caller is woken to try again.
 static void note(const struct share_key *key, bool write, bool cut) {
     struct note *free = NULL;

@@ -20,6 +20,7 @@ enum fault_result share_map_page(struct object_id file, u64 offset, bool write,
                                  struct file_page *out);
 // At the edge of p's CPU, where p->cl.unmap. No lock held.
 void share_map_edge(struct proc *p);
+bool share_map_used(void);                       // some file here is shared with another node
 void share_map_poll(u64 now_ns);                 // net_lock held
 u64 share_map_deadline_ns(u64 now_ns);
 void share_map_peer_down(u32 node);              // net_lock held

@@ -21,6 +21,25 @@ status_t vfork_wait(struct proc *parent, u32 child_pid) {
     return waits ? S_RESTART : S_OK;
 }
 
+// True: child is one of vfork that gives its parent memory back, so it begins once the parent,
+// which is current and about to wait for it, has left its CPU: else it could be over before.
+// proc_lock held.
+bool vfork_holds(struct proc *child, struct proc *parent) {
+    const bool waits = (proc_desc(child)->flags & PROC_FLAG_VFORK) != 0;
+    if (!waits || proc_desc(parent)->thread_count != 1) return false;
+    child->state = PROC_WAITING;
+    parent->vfork_child = child->index + 1;
+    return true;
+}
+
+// The parent has left its CPU. proc_lock held.
+void vfork_begin_held(struct proc *parent) {
+    struct proc *child = &procs[parent->vfork_child - 1];
+    parent->vfork_child = 0;
+    ASSERT(child->state == PROC_WAITING && !child->on_cpu);
+    proc_become_ready(child);
+}
+
 // The child has a program of its own now or is gone: its parent goes on. proc_lock held.
 void vfork_done_locked(struct proc *child) {
     proc_desc(child)->flags &= ~PROC_FLAG_VFORK;

@@ -584,7 +584,7 @@ static void rx_child(const struct msg_process *m) {
 static void rx_move(const struct cluster_msg *m) {
     const struct msg_process *p = &m->process;
     if (p->asker >= NODES_MAX || (p->node >= NODES_MAX && p->node != MOVE_AUTO)) return;
-    if (migrate_asked((u8)p->asker, p->pid, (u8)p->node)) return;
+    if (migrate_asked((u8)p->asker, p->pid, (u8)p->node, p->how)) return;
     const status_t s = pass_on(p->pid, m);
     if (s != S_OK) migrate_answer((u8)p->asker, p->pid, (u8)p->node, s == E_SRCH ? s : E_AGAIN);
 }
@@ -598,7 +598,7 @@ static void rx(u8 from, const struct cluster_msg *m) {
         spin_unlock(&proc_lock);
         return;
     case MSG_MOVE: rx_move(m); return;
-    case MSG_MOVED: migrate_answered(m); return;
+    case MSG_MOVED: case MSG_TWIN: migrate_answered(m); return;
     case MSG_SIGNAL:
     case MSG_STOP:
     case MSG_PARENT: rx_note(m); return;

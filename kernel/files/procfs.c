@@ -397,6 +397,7 @@ u32 proc_list_here(u32 *pids, u32 size) {
     for (u32 i = 0; i < proc_end && count < size; i++) {
         const enum proc_state state = procs[i].state;
         if (state == PROC_FREE || (state == PROC_NEW && !procs[i].cl.in_cluster)) continue;
+        if (proc_descs[i].pid == 0) continue;        // kernel/precopy.h
         pids[count++] = proc_descs[i].pid;
     }
     spin_unlock(&proc_lock);

@@ -138,11 +138,19 @@ static void walk_process(struct walk *w, struct msg_process *p) {
     walk_u32(w, &p->hops);
     walk_u32(w, &p->asker);
     walk_u32(w, &p->signal);
+    walk_u32(w, &p->how);
     walk_u32(w, &p->ended);
     walk_status(w, &p->wait_status);
     walk_u64(w, &p->cpu_ns);
     walk_u64(w, &p->stay);
     walk_u32(w, &p->incarnation);
+}
+
+static void walk_futex(struct walk *w, struct msg_futex *f) {
+    walk_u64(w, &f->key[0]);
+    walk_u64(w, &f->key[1]);
+    walk_u32(w, &f->count);
+    walk_u32(w, &f->bits);
 }
 
 static void walk_body(struct walk *w, struct cluster_msg *m) {
@@ -174,6 +182,7 @@ static void walk_body(struct walk *w, struct cluster_msg *m) {
     case MSG_EXIT:
     case MSG_EXIT_ACK:
     case MSG_STOP:
+    case MSG_TWIN:
     case MSG_PARENT:
     case MSG_WHERE:
     case MSG_CHILD: walk_process(w, &m->process); return;
@@ -186,6 +195,7 @@ static void walk_body(struct walk *w, struct cluster_msg *m) {
     case MSG_ROSTER: walk_roster(w, m); return;
     case MSG_REFS: walk_refs(w, m); return;
     case MSG_SHARE: walk_share(w, &m->share); return;
+    case MSG_FUTEX: walk_futex(w, &m->futex); return;
     case MSG_CLOCK_ASK:
     case MSG_CLOCK: walk_clock(w, &m->clock); return;
     case MSG_CALL: walk_call(w, m); return;

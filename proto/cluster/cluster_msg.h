@@ -53,6 +53,8 @@ enum cluster_msg_type {
     MSG_WHERE_TOLD,     // pid, tag of the question, status S_OK: `node`, its `stay`th; E_SRCH:
                         // not here; E_AGAIN: ask again
     MSG_STOP,           // its child `ppid` stopped or goes on (wait_status), for its parent pid
+    MSG_TWIN,           // the copy of a process's pages that went ahead, `stay`, is all here
+    MSG_FUTEX,          // futex: wakes who waits for that word of shared memory there
     MSG_SHARE,          // share: about one page of a shared mapping (share.h)
     MSG_TYPES,
 };
@@ -92,6 +94,7 @@ struct cluster_msg {
             u32 asker;                // MOVE: the node that is told what became of it;
                                       // SIGNAL to a group: the user who sends it
             u32 signal;
+            u32 how;                  // MOVE: when its pages follow
             u32 ended;                // CHILD: wait_status is valid
             i32 wait_status;
             u64 cpu_ns;
@@ -101,6 +104,7 @@ struct cluster_msg {
         struct { u32 count; u64 word[STATUS_WORDS]; } stat;
         struct clock_answer clock;
         struct share_msg share;
+        struct msg_futex { u64 key[2]; u32 count, bits; } futex;
         struct {
             u32 count;
             struct msg_roster_row { u8 id; struct roster_row row; } entry[NODES_MAX];

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Moving without exceptions: what processes share while they are on several nodes. Short in
 `make test`, larger with ISTHMUS_LONG=1. Prints TAP."""
+import os
 import sys
 
 import rig
 
 ROUNDS, KIB = (12, 4096) if rig.LONG else (3, 192)
 FORK_MIB = 64 if rig.LONG else 8
+HOW_MIB = 64 if rig.LONG else 4
+TURNS = 400 if rig.LONG else 40
 
 
 def share_steps(run, nodes):
@@ -15,6 +18,9 @@ def share_steps(run, nodes):
     for where in ("", " /tmp/share"):
         run.step(f"shared memory{' of a file' if where else ''} on {nodes} nodes, all moving",
                  f"share {nodes} {ROUNDS} {KIB}{where}", want)
+    run.step("turns by futexes: wakes are told to other nodes", f"turns {nodes} {TURNS}; "
+             f"n=$(sum_of futex_wakes_in); [ $n -ge {TURNS // 8} ] && echo told || echo $n",
+             f"turns {TURNS}\ntold\n")
     run.step("its frames come back", f"rm /tmp/share; frames share {nodes} 2 64",
              f"shared 2 rounds of {nodes}\nback\n")
     run.step("no page was lost, none is left", "k=0; while [ $k -lt 100 ]; do k=$((k + 1)); "
@@ -34,11 +40,28 @@ def fork_steps(run, nodes):
              "[ $(sum_of forks_away) -ge 12 ] && echo none waited", "none waited\n")
 
 
+def how_steps(run):
+    """Pages that follow, that come while it is frozen, that go ahead: a process that writes."""
+    for how in ("post", "stop", "pre"):
+        command = f"frames sh /bin/how.sh {how} {HOW_MIB} 1 0"
+        run.step(f"a process that goes on writing, moved four times, {how}: memory whole, frames "
+                 "back", f"{command} >/dev/null; {command} 1 0",
+                 "1\n0\n1\n0\nwhole\nback\n")
+    run.step("most pages had gone ahead", "[ $(sum_of precopy_reused) -ge "
+             f"{6 * HOW_MIB * 200} ] && echo most", "most\n")
+    run.step("a way of moving that there is not", "migrate --how=none $$ 1",
+             lambda out, status: status == 2 and "usage" in out)
+
+
 def cluster(tap, nodes, smp):
     run = rig.Run(tap, f"{nodes} nodes, smp {smp}", nodes, smp, [
-        (rig.program(name), f"/bin/{name}") for name in ("share", "frames", "forks")])
+        (rig.program(name), f"/bin/{name}")
+        for name in ("share", "frames", "forks", "writer", "turns")] + [
+            (os.path.join(rig.HERE, "prog", "how.sh"), "/bin/how.sh")])
     share_steps(run, nodes)
     fork_steps(run, nodes)
+    if smp == 2:
+        how_steps(run)
     run.step("no pair broke", "grep -h ^downs: /nodes/*/status | sort -u", "downs: 0\n")
     run.go()
 

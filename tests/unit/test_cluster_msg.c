@@ -35,6 +35,8 @@ START_TEST(test_messages) {
             m.clock = (struct clock_answer){1, 2, 3, ~0ull, 1ull << 63};
         } else if (type == MSG_SHARE) {
             m.share = (struct share_msg){SHARE_HAVE, SHARE_READ, E_IO, 7, {3, 4, ~0ull, 5}, 4096};
+        } else if (type == MSG_FUTEX) {
+            m.futex = (struct msg_futex){{1ull << 63 | 5, ~0ull}, 7, 0x80000001};
         } else if (type == MSG_HOLDER_ACK || type == MSG_REFUSE) {
             m.image = (struct image_id){3, 17, 0xabcdef};
             m.status = E_NOENT;
@@ -61,6 +63,8 @@ START_TEST(test_messages) {
             ck_assert_int_eq(out.share.status, E_IO);
             ck_assert_mem_eq(&out.share.key, &m.share.key, sizeof m.share.key);
             ck_assert_uint_eq(out.share.frame, 4096);
+        } else if (type == MSG_FUTEX) {
+            ck_assert_mem_eq(&out.futex, &m.futex, sizeof m.futex);
         } else if (type == MSG_KEYS) {
             ck_assert_mem_eq(&out.keys, &m.keys, sizeof m.keys);
         }
