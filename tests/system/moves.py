@@ -7,8 +7,8 @@ import sys
 import rig
 
 ROUNDS, KIB = (12, 4096) if rig.LONG else (3, 192)
-FORK_MIB = 64 if rig.LONG else 8
-HOW_MIB = 64 if rig.LONG else 4
+FORK_MIB = 64 if rig.LONG else 4
+HOW_MIB = 64 if rig.LONG else 2
 TURNS = 400 if rig.LONG else 40
 
 
@@ -43,7 +43,7 @@ def fork_steps(run, nodes):
 def how_steps(run):
     """Pages that follow, that come while it is frozen, that go ahead: a process that writes."""
     for how in ("post", "stop", "pre"):
-        command = f"frames sh /bin/how.sh {how} {HOW_MIB} 1 0"
+        command = f"frames sh /bin/how.sh {how} {HOW_MIB} 1 0"     # the first is not measured
         run.step(f"a process that goes on writing, moved four times, {how}: memory whole, frames "
                  "back", f"{command} >/dev/null; {command} 1 0",
                  "1\n0\n1\n0\nwhole\nback\n")
