@@ -10,9 +10,6 @@
 
 #include "kernel/clock.h"
 #include "kernel/cluster.h"
-#include "kernel/net.h"
-#include "kernel/netpoll.h"
-#include "kernel/share_map.h"
 #include "kernel/syscall/syscall.h"
 #include "kernel/thread.h"
 #include "kernel/x86/cpu.h"
@@ -21,8 +18,6 @@
 #define FUTEX_BITS_ANY ~0u
 #define FUTEX_LOOK_NS 500000000ull   // a word that other nodes may share is looked at so often: a
                                      // waker may die, or a waiter move, between change and wake
-#define TELLS_MAX 32u
-#define TELL_RETRY_NS 2000000ull
 #define FUTEX_WAITERS 0x80000000u
 #define FUTEX_OWNER_DIED 0x40000000u
 #define FUTEX_TID_MASK 0x3fffffffu
@@ -34,10 +29,6 @@ enum { FUTEX_WAIT, FUTEX_WAKE, FUTEX_FD, FUTEX_REQUEUE, FUTEX_CMP_REQUEUE, FUTEX
 struct futex_key { u64 a, b; };
 
 static struct wait_list futexes = WAIT_LIST_INIT(futexes);
-static u64 wakes_out, wakes_in;      // told to other nodes; waiters woken for them
-// Wakes that other nodes are still to be told of. net_lock.
-static struct tell { struct msg_futex futex; u64 nodes; } tells[TELLS_MAX];
-static bool tells_wait;              // for room; by the last look
 
 static struct futex_key key_of(const struct proc *p, u64 uva, bool private) {
     const struct proc_desc *d = proc_desc(p);
@@ -57,67 +48,6 @@ static u64 look_at_ns(const struct futex_key *k, u64 deadline_ns) {
 
 static bool waits_for(const struct thread *t, const struct futex_key *k, u32 bits) {
     return t->futex_key[0] == k->a && t->futex_key[1] == k->b && (t->futex_bits & bits) != 0;
-}
-
-// Sends what each node has room for: a program that wakes faster than others listen has its wakes
-// put together. net_lock held.
-static void tells_send(void) {
-    u64 left = 0;
-    for (u32 i = 0; i < TELLS_MAX; i++) {
-        struct tell *t = &tells[i];
-        const struct cluster_msg m = {.type = MSG_FUTEX, .futex = t->futex};
-        for (u32 n = 0; t->nodes && n < NODES_MAX; n++) {
-            if (!(t->nodes & BIT(n)) || (cluster_is_up(n) && !cluster_has_room(n))) continue;
-            (void)cluster_send(n, &m);           // one that has died needs none
-            t->nodes &= ~BIT(n);
-        }
-        left |= t->nodes;
-    }
-    tells_wait = left != 0;
-}
-
-// All other nodes are to be told. Where there is no place for it they look by themselves.
-// net_lock held.
-static void tell_add(const struct futex_key *k, u32 count, u32 bits) {
-    struct tell *to = NULL;
-    for (u32 i = 0; i < TELLS_MAX; i++) {
-        struct tell *t = &tells[i];
-        if (t->nodes == 0) to = t;
-        else if (t->futex.key[0] == k->a && t->futex.key[1] == k->b) {
-            count = t->futex.count > ~0u - count ? ~0u : t->futex.count + count;
-            bits |= t->futex.bits;
-            to = t;
-            break;
-        }
-    }
-    if (!to) return;
-    *to = (struct tell){{{k->a, k->b}, count, bits}, 0};
-    for (u32 n = 0; n < NODES_MAX; n++)
-        if (n != node_id && cluster_is_up(n)) to->nodes |= BIT(n);
-    wakes_out++;
-}
-
-static void poll(void *ctx, u64 now_ns) {
-    (void)ctx;
-    (void)now_ns;
-    if (tells_wait) tells_send();
-}
-
-static u64 poll_deadline_ns(void *ctx) {
-    (void)ctx;
-    return tells_wait ? time_now_ns() + TELL_RETRY_NS : ~0ull;
-}
-
-// Waiters of a word of shared memory may be on any node: where the file of its page is used by
-// others, all are told. A word that is private, or that this node alone has, costs nothing.
-static void wake_elsewhere(const struct futex_key *k, u32 count, u32 bits) {
-    const u32 home = k->a >> 48 & (NODES_MAX - 1);
-    if (!(k->a >> 63) || count == 0 || cluster_member_count() < 2) return;
-    if (home == node_id && !share_map_used()) return;
-    netpoll_lock();
-    tell_add(k, count, bits);
-    tells_send();
-    netpoll_unlock();
 }
 
 // Wakes up to `count` waiters here of k whose bits meet `bits`, and lets up to `move` more wait
@@ -152,22 +82,15 @@ static u32 wake_here(const struct futex_key *k, u32 count, u32 bits, u32 move,
 static u32 wake(const struct futex_key *k, u32 count, u32 bits, u32 move,
                 const struct futex_key *to) {
     const u32 done = wake_here(k, count, bits, move, to);
-    const u64 wanted = (u64)count + move;
-    wake_elsewhere(k, (u32)MIN(wanted - done, (u64)~0u), bits);
+    const u64 left = (u64)count + move - done;
+    const bool shared = k->a >> 63 && left != 0 && cluster_member_count() > 1;
+    if (shared) futex_tell((const u64[]){k->a, k->b}, (u32)MIN(left, (u64)~0u), bits);
     return done;
 }
 
-// Another node woke waiters of a word. net_lock held.
-static void told(const struct cluster_msg *m) {
-    const struct futex_key k = {m->futex.key[0], m->futex.key[1]};
-    wakes_in += wake_here(&k, m->futex.count, m->futex.bits, 0, NULL);
-}
-
-void futex_init(void) {
-    cluster_on_futex(told);
-    net_add_poller(poll, poll_deadline_ns, NULL);
-    cluster_status_add_u64("futex_wakes_out", &wakes_out);
-    cluster_status_add_u64("futex_wakes_in", &wakes_in);
+// Another node woke waiters of a word. How many here.
+u32 futex_wake_told(const u64 key[2], u32 count, u32 bits) {
+    return wake_here(&(struct futex_key){key[0], key[1]}, count, bits, 0, NULL);
 }
 
 // Wakes waiters for a word of p's memory, private or shared as its mapping says.
