@@ -43,6 +43,7 @@ void wait_cancel(struct proc *p) {
 // The absolute deadline of a waiting call, relative_ns (~0: never, then 0) after it was made. What
 // is kept over its restarts is the time by the clock that the process sees: it may have moved to a
 // node whose clock stands still, and a node's own rate changes. So no wait ends before its time.
+// A deadline that is over lies at the moment of the call: compare it with a time read afterwards.
 u64 call_deadline(struct proc *p, u64 relative_ns) {
     struct proc_desc *d = proc_desc(p);
     struct proc_wait *w = &d->wait;

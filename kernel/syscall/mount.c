@@ -118,7 +118,8 @@ SYSCALL(umount2) {
         if (s == E_HOSTUNREACH) s = E_NOENT;
     }
     path_put(w);
-    if (s == E_BUSY && time_now_ns() < call_deadline(p, UMOUNT_BUSY_NS)) {
+    const u64 deadline_ns = s == E_BUSY ? call_deadline(p, UMOUNT_BUSY_NS) : 0;
+    if (deadline_ns > time_now_ns()) {           // read last: a deadline that is over lies at "now"
         scratch[1]++;
         wait_until(p, time_now_ns() + UMOUNT_TRY_NS);
         return S_RESTART;
