@@ -54,7 +54,7 @@ static inline __attribute__((always_inline)) void direct_switch(
     to->slice_over = false;
     to->slice_end_ns = from->slice_end_ns;
     edge_claim(c, to, now_ns);
-    edge_load(c, to, td);
+    edge_load(c, td, fd->gs_base);
     c->direct_switches++;
     from->direct.switches++;
 }

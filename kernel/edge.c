@@ -144,8 +144,6 @@ void proc_detach(struct proc *p) {
     ASSERT(c->current == p);
     edge_save(p, proc_desc(p), now_ns);
     cr3_write(aspace_kernel_root.v);
-    c->asid_root = aspace_kernel_root.v;
-    c->fpu_owner = NULL;
     spin_lock_quick(&proc_lock);
     c->current = NULL;
     p->on_cpu = false;
@@ -251,6 +249,6 @@ bool proc_edge(void) {
             if (proc_hooks.idle) proc_hooks.idle();
             return false;
         }
-        edge_load(c, p, proc_desc(p));
+        edge_load(c, proc_desc(p), rdmsr(MSR_KERNEL_GS_BASE));
     }
 }

@@ -43,17 +43,16 @@ static inline void edge_claim(struct cpu *c, struct proc *p, u64 now_ns) {
     c->current = p;
 }
 
-// Loads the registers of p, the current process, and its address space.
-static inline void edge_load(struct cpu *c, struct proc *p, struct proc_desc *d) {
+// Loads the registers of the current process and its address space.
+//   gs_base  the user's, as the CPU has it now: mostly the same for all
+static inline void edge_load(struct cpu *c, struct proc_desc *d, u64 gs_base) {
     const u64 trap_stack = (u64)(&d->regs + 1);
     cr3_write(d->root_table.v);
-    c->asid_root = d->root_table.v;
     wrmsr(MSR_FS_BASE, d->fs_base);
-    wrmsr(MSR_KERNEL_GS_BASE, d->gs_base);
+    if (d->gs_base != gs_base) wrmsr(MSR_KERNEL_GS_BASE, d->gs_base);
     fpu_load(d);
     const bool traps = (d->flags & PROC_FLAG_TSC) != 0;
     if (c->tsd != traps) cpu_tsd_set(traps);
-    c->fpu_owner = p;
     c->regs = &d->regs;
     __builtin_memcpy(c->trap_stack, &trap_stack, sizeof trap_stack);
 }

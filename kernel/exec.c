@@ -306,7 +306,6 @@ static void commit(struct proc *p, struct build *b, const char *path,
     d->regs = (struct user_regs){.rip = b->entry, .rsp = b->stack_pointer, .rflags = 0x202,
                                  .orig_rax = ~0ull, .cs = 0x33, .ss = 0x2b};
     if (current) {
-        cpu_this()->asid_root = d->root_table.v;
         wrmsr(MSR_FS_BASE, 0);
         wrmsr(MSR_KERNEL_GS_BASE, 0);
         fpu_load(d);

@@ -94,7 +94,6 @@ void kmap_use(void) {
     wrmsr(MSR_PAT, PAT_VALUE);
     const u64 pa = virt_to_phys(root).v;
     cr3_write(pa);
-    cpu_this()->asid_root = pa;
 }
 
 // Physical address of the kernel's PML4, whose entries 256..511 all address spaces share.

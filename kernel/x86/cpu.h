@@ -17,7 +17,6 @@ struct cpu {
     u32 index;                       // 0 .. cpu_count - 1
     u32 apic_id;
     struct proc *current;            // whose registers `regs` are; NULL when idle
-    struct proc *fpu_owner;          // whose XSAVE state is in the registers
     u32 edge_work;                   // enum edge_bits, set by interrupts and IPIs
     u32 locks_held;                  // bit per rank
     bool idle;
@@ -26,7 +25,6 @@ struct cpu {
     u64 direct_switches;             // kernel/direct.h
     void *trap_stack;                // where the TSS says where a trap from user mode saves
     u64 irq_tsc;                     // at the entry of the last one
-    u64 asid_root;                   // page-table root in CR3
     bool tsd;                        // RDTSC traps in user mode: of the process it ran last
     u64 xcr0;                        // as loaded: that of the process it ran last
 };

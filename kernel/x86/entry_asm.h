@@ -6,7 +6,7 @@
 #define CPU_USER_RSP 16
 #define CPU_REGS 24
 #define CPU_CURRENT 40
-#define CPU_EDGE_WORK 56             // and locks_held behind it
+#define CPU_EDGE_WORK 48             // and locks_held behind it
 #define SYSCALL_QUICK_COUNT 512      // numbers from here on are no quick calls
 #define SYSCALL_NOT_QUICK_ASM (-1002)    // kernel/syscall/syscall.h
 

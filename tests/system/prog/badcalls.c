@@ -115,7 +115,7 @@ static uint64_t argument(unsigned i) {
 }
 
 static int waits(uint64_t nr) {
-    static const uint16_t list[] = {0, 7, 23, 34, 35, 61, 128, 130, 202, 230, 247, 270, 271};
+    static const uint16_t list[] = {0, 7, 23, 34, 35, 61, 128, 130, 202, 230, 247, 270, 271, 400};
     for (unsigned i = 0; i < sizeof list / sizeof *list; i++)
         if (list[i] == nr) return 1;
     return 0;
