@@ -109,7 +109,7 @@ status_t cluster_bulk_send(u32 node, const void *bytes, u32 len_bytes);
 // One READ or WRITE between local memory (direct map) and registered memory of the peer.
 struct cluster_move {
     u32 node;
-    bool write;
+    bool write, fence;               // fence: begins once all earlier READs are here
     void *local;
     u32 len_bytes;
     u64 remote_address;
@@ -117,7 +117,8 @@ struct cluster_move {
     u64 cookie;
 };
 status_t cluster_bulk_move(const struct cluster_move *m);     // as cluster_bulk_send
-u32 cluster_bulk_resends(u32 node);  // rdma_qp_resends of the pair that moves go over
+u32 cluster_bulk_doubts(u32 node);   // rdma_qp_doubts of the pair that moves go over
+u32 cluster_bulk_packet(u32 node);   // bytes of its path MTU; 0: not up
 // What `node` may READ of ours by physical address: user frames. Its key; 0: not up.
 u32 cluster_frames_key(u32 node);
 // What we may READ of `node` by physical address: where it begins and its key. E_HOSTUNREACH.

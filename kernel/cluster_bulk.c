@@ -61,7 +61,8 @@ status_t cluster_bulk_move(const struct cluster_move *m) {
     struct rdma_send_wr wr = {
         .wr_id = wr_id(WR_MOVE, index), .num_sge = 1,
         .opcode = m->write ? RDMA_WR_RDMA_WRITE : RDMA_WR_RDMA_READ,
-        .send_flags = RDMA_SEND_SIGNALED, .remote_addr = m->remote_address, .rkey = m->remote_key};
+        .send_flags = RDMA_SEND_SIGNALED | (m->fence ? RDMA_SEND_FENCE : 0),
+        .remote_addr = m->remote_address, .rkey = m->remote_key};
     wr.sge[0] = (struct rdma_sge){(u64)m->local, m->len_bytes, rdma_mr_lkey(p->local)};
     const status_t status = rdma_post_send(p->qp[QP_BULK], &wr);
     if (status == S_OK) {
@@ -74,9 +75,17 @@ status_t cluster_bulk_move(const struct cluster_move *m) {
     return status == E_NOMEM ? E_AGAIN : E_HOSTUNREACH;
 }
 
-u32 cluster_bulk_resends(u32 node) {
+u32 cluster_bulk_doubts(u32 node) {
     const struct peer *p = peer_up(node);
-    return p != NULL ? rdma_qp_resends(p->qp[QP_BULK]) : 0;
+    return p != NULL ? rdma_qp_doubts(p->qp[QP_BULK]) : 0;
+}
+
+u32 cluster_bulk_packet(u32 node) {
+    const struct peer *p = peer_up(node);
+    struct rdma_qp_attr attr;
+    if (p == NULL) return 0;
+    rdma_query_qp(p->qp[QP_BULK], &attr);
+    return 128u << attr.path_mtu;
 }
 
 static void moved(struct peer *p, u32 index, status_t status) {

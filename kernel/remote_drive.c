@@ -1,6 +1,9 @@
 // The kernel's hands of proto/cluster/drive_read.c: READs on the bulk pair into a reply
-// buffer. RC runs READs of one pair in order, so a page's entry is read after the page, unless
-// requests were sent again: an answer to the first copy may come after one to the second.
+// buffer. RC runs READs of one pair in order, so a page's entry is read after the page; but a
+// request may run twice, sent again by us or doubled by the network, and the later answer to the
+// page's be taken, and then the first one to the entry's. Where the pair has seen that an answer
+// was made too late the read is begun again; in the middle packets of a page, on a path of small
+// packets, it cannot see it: there the entries' READs begin once the pages are here.
 // Called by remote_files.c. Lock: net_lock for all of it. Spec: DESIGN 3 "Remote drives".
 #include "kernel/remote_drive.h"
 
@@ -21,7 +24,7 @@ _Static_assert(2 * DRIVE_READ_PAGES_MAX + 2 <= CLUSTER_BULK_MOVES_MAX, "one step
 struct read {
     bool used, failed, full;
     u32 node, out;                   // READs under way
-    u32 resends;                     // of their pair, as they were posted
+    u32 doubts;                      // of their pair, as they were posted
     u64 index_pa, in_page;
     struct drive_read m;
     u8 *memory;                      // the reply buffer
@@ -95,7 +98,7 @@ void remote_drive_learn(struct object_id id, const struct remote_drive_map *map)
     k->map = *map;
 }
 
-static void post(struct read *r, u64 remote_pa, void *local, u32 len_bytes) {
+static void post(struct read *r, u64 remote_pa, void *local, u32 len_bytes, bool fence) {
     u64 base;
     u32 key;
     if (r->failed || r->full) return;
@@ -104,7 +107,7 @@ static void post(struct read *r, u64 remote_pa, void *local, u32 len_bytes) {
         return;
     }
     const struct cluster_move move = {
-        .node = r->node, .local = local, .len_bytes = len_bytes,
+        .node = r->node, .fence = fence, .local = local, .len_bytes = len_bytes,
         .remote_address = base + remote_pa, .remote_key = key,
         .cookie = COOKIE | (u64)(r - reads)};
     const status_t status = cluster_bulk_move(&move);
@@ -119,18 +122,20 @@ static void post_sets(struct read *r) {
     const u32 set_bytes = DRIVE_WAYS * sizeof(struct drive_entry);
     const u32 first = drive_set(m->drive, m->page, m->set_count);
     const u32 count = MIN(m->page_count, m->set_count - first);
-    post(r, r->index_pa + (u64)first * set_bytes, m->sets, count * set_bytes);
+    post(r, r->index_pa + (u64)first * set_bytes, m->sets, count * set_bytes, false);
     if (count < m->page_count)
-        post(r, r->index_pa, m->sets + count * DRIVE_WAYS, (m->page_count - count) * set_bytes);
+        post(r, r->index_pa, m->sets + count * DRIVE_WAYS, (m->page_count - count) * set_bytes,
+             false);
 }
 
 static void post_pages(struct read *r) {
     const struct drive_read *m = &r->m;
-    for (u32 i = 0; i < m->page_count; i++) {
-        post(r, drive_read_entry(m, i)->frame, r->memory + i * PAGE_SIZE, PAGE_SIZE);
+    const bool fence = cluster_bulk_packet(r->node) < PAGE_SIZE;
+    for (u32 i = 0; i < m->page_count; i++)
+        post(r, drive_read_entry(m, i)->frame, r->memory + i * PAGE_SIZE, PAGE_SIZE, false);
+    for (u32 i = 0; i < m->page_count; i++)
         post(r, r->index_pa + drive_read_place(m, i) * sizeof(struct drive_entry),
-             &m->again[i], sizeof(struct drive_entry));
-    }
+             &m->again[i], sizeof(struct drive_entry), fence && i == 0);
 }
 
 static void end(struct read *r, status_t status) {
@@ -141,7 +146,7 @@ static void end(struct read *r, status_t status) {
 }
 
 static void go_on(struct read *r, enum drive_read_next next) {
-    r->resends = cluster_bulk_resends(r->node);
+    r->doubts = cluster_bulk_doubts(r->node);
     if (next == DRIVE_READ_SETS) post_sets(r);
     if (next == DRIVE_READ_PAGES) post_pages(r);
 }
@@ -179,7 +184,7 @@ bool remote_drive_moved(u64 cookie, status_t status) {
         end(r, E_HOSTUNREACH);
         return true;
     }
-    r->m.resent = cluster_bulk_resends(r->node) != r->resends;
+    r->m.doubtful = cluster_bulk_doubts(r->node) != r->doubts;
     const enum drive_read_next next = r->full ? DRIVE_READ_MISS : drive_read_step(&r->m);
     if (next == DRIVE_READ_HIT || next == DRIVE_READ_MISS) {
         end(r, next == DRIVE_READ_HIT ? S_OK : E_AGAIN);

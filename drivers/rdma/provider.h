@@ -17,7 +17,7 @@ struct rdma_ops {
     struct rdma_qp *(*create_qp)(struct rdma_pd *pd, const struct rdma_qp_init_attr *attr);
     status_t (*modify_qp)(struct rdma_qp *qp, const struct rdma_qp_attr *attr, u32 mask);
     void (*query_qp)(const struct rdma_qp *qp, struct rdma_qp_attr *attr);
-    u32 (*qp_resends)(const struct rdma_qp *qp);
+    u32 (*qp_doubts)(const struct rdma_qp *qp);
     void (*destroy_qp)(struct rdma_qp *qp);
     status_t (*post_send)(struct rdma_qp *qp, const struct rdma_send_wr *wr);
     status_t (*post_recv)(struct rdma_qp *qp, const struct rdma_recv_wr *wr);

@@ -278,7 +278,7 @@ void soft_query_qp(const struct rdma_qp *base, struct rdma_qp_attr *attr) {
     attr->rq_psn = qp->resp.epsn;
 }
 
-u32 soft_qp_resends(const struct rdma_qp *qp) { return ((const struct soft_qp *)qp)->req.resends; }
+u32 soft_qp_doubts(const struct rdma_qp *qp) { return ((const struct soft_qp *)qp)->req.doubts; }
 
 static const u8 op_of[] = {
     [RDMA_WR_RDMA_WRITE] = RC_OP_WRITE, [RDMA_WR_RDMA_WRITE_WITH_IMM] = RC_OP_WRITE_IMM,

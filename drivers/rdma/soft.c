@@ -42,7 +42,7 @@ static const struct rdma_ops soft_ops = {
     .alloc_pd = soft_alloc_pd, .dealloc_pd = soft_dealloc_pd, .reg_mr = soft_reg_mr,
     .dereg_mr = soft_dereg_mr, .create_cq = soft_create_cq, .destroy_cq = soft_destroy_cq,
     .poll_cq = soft_poll_cq, .create_qp = soft_create_qp, .modify_qp = soft_modify_qp,
-    .query_qp = soft_query_qp, .qp_resends = soft_qp_resends, .destroy_qp = soft_destroy_qp,
+    .query_qp = soft_query_qp, .qp_doubts = soft_qp_doubts, .destroy_qp = soft_destroy_qp,
     .post_send = soft_post_send, .post_recv = soft_post_recv,
 };
 

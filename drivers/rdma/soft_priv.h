@@ -182,7 +182,7 @@ void soft_cq_push(struct soft_cq *cq, const struct rdma_wc *wc);
 struct rdma_qp *soft_create_qp(struct rdma_pd *pd, const struct rdma_qp_init_attr *attr);
 status_t soft_modify_qp(struct rdma_qp *qp, const struct rdma_qp_attr *attr, u32 mask);
 void soft_query_qp(const struct rdma_qp *qp, struct rdma_qp_attr *attr);
-u32 soft_qp_resends(const struct rdma_qp *qp);
+u32 soft_qp_doubts(const struct rdma_qp *qp);
 void soft_destroy_qp(struct rdma_qp *qp);
 status_t soft_post_send(struct rdma_qp *qp, const struct rdma_send_wr *wr);
 status_t soft_post_recv(struct rdma_qp *qp, const struct rdma_recv_wr *wr);

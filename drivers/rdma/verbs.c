@@ -63,7 +63,7 @@ void rdma_query_qp(const struct rdma_qp *qp, struct rdma_qp_attr *attr) {
     qp->dev->ops->query_qp(qp, attr);
 }
 
-u32 rdma_qp_resends(const struct rdma_qp *qp) { return qp->dev->ops->qp_resends(qp); }
+u32 rdma_qp_doubts(const struct rdma_qp *qp) { return qp->dev->ops->qp_doubts(qp); }
 void rdma_destroy_qp(struct rdma_qp *qp) { qp->dev->ops->destroy_qp(qp); }
 u32 rdma_qp_num(const struct rdma_qp *qp) { return qp->qp_num; }
 

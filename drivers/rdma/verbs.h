@@ -162,9 +162,11 @@ status_t rdma_modify_qp(struct rdma_qp *qp, const struct rdma_qp_attr *attr, u32
 void rdma_query_qp(const struct rdma_qp *qp, struct rdma_qp_attr *attr);
 // Flushes, then forgets the QP: no packet of it acts after this returns.
 void rdma_destroy_qp(struct rdma_qp *qp);
-// How often requests of this QP were sent again. Two READs of one QP between which it grew may
-// be answered by different copies: then the first one's bytes can be newer than the second's.
-u32 rdma_qp_resends(const struct rdma_qp *qp);
+// How often an answer to a READ of this QP was made after a later request had run: the READ was
+// sent again, or the network doubled it. Where that did not grow from before the post of two
+// READs to their completion, the first one's bytes are not newer than the second's, if the first
+// one's answer is one packet; of a longer one only RDMA_SEND_FENCE on the second makes sure.
+u32 rdma_qp_doubts(const struct rdma_qp *qp);
 u32 rdma_qp_num(const struct rdma_qp *qp);
 
 // All of the chain or nothing: E_INVAL (state, sge count, key), E_NOMEM (queue full).

@@ -35,7 +35,7 @@ static enum drive_read_next sets_look(struct drive_read *r) {
 }
 
 static enum drive_read_next pages_look(struct drive_read *r) {
-    if (r->resent) return again(r);
+    if (r->doubtful) return again(r);
     for (u32 i = 0; i < r->page_count; i++) {
         const struct drive_entry *first = drive_read_entry(r, i), *last = &r->again[i];
         if (first->key != last->key || first->frame != last->frame ||

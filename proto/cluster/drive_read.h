@@ -1,7 +1,7 @@
 // One read of another node's cached drive without its help: READ the entries, chain READ
-// frame and READ entry again, take the bytes only if both are equal and even, and no request
-// was sent again (the entry's answer may then be older than the frame's). A pure machine: it
-// says what to READ next; its host fills `sets`, the pages and `again`.
+// frame and READ entry again, take the bytes only if both are equal and even, and the entry's
+// answer cannot be older than the frame's. A pure machine: it says what to READ next; its host
+// fills `sets`, the pages and `again`.
 // Spec: DESIGN 3 "Remote drives".
 #pragma once
 
@@ -12,7 +12,7 @@
 
 enum drive_read_next {
     DRIVE_READ_SETS,     // READ the sets of all pages, in order, into `sets`
-    DRIVE_READ_PAGES,    // for each page in order: READ its frame, then its entry into `again`
+    DRIVE_READ_PAGES,    // READ the frame of each page, then its entry into `again`
     DRIVE_READ_HIT,      // the pages are good
     DRIVE_READ_MISS,     // ask the owner
 };
@@ -23,7 +23,7 @@ struct drive_read {
     struct drive_entry *sets;        // [page_count * DRIVE_WAYS]
     struct drive_entry *again;       // [page_count]
     enum drive_read_next next;       // what was asked for last
-    bool resent;                     // set before a step: READs of it may be out of order
+    bool doubtful;                   // set before a step: an entry may be older than its page
     u32 way[DRIVE_READ_PAGES_MAX];
 };
 

@@ -41,7 +41,7 @@ void rc_req_init(struct rc_req *q, struct rc_wqe *wqes, u32 count,
 // Starts at attr->sq_psn (RTR to RTS). The queue is empty then.
 void rc_req_start(struct rc_req *q, const struct rc_req_attr *attr) {
     q->attr = *attr;
-    q->cur = q->ring.head;
+    q->cur = q->first_index = q->ring.head;
     q->send_psn = q->una = q->next_psn = q->max_psn = attr->sq_psn & PSN_MASK;
     q->reads_out = q->read_psns = q->backoff = 0;
     q->retry_left = attr->retry_cnt;
@@ -136,7 +136,6 @@ static void go_back(struct rc_req *q, u64 now_ns) {
     while (q->cur != q->ring.tail && wqe_at(q, q->cur)->done) q->cur++;
     q->send_psn = q->una;
     q->reads_out = q->read_psns = 0;
-    q->resends++;
     timer_arm(q, now_ns);
 }
 
@@ -236,6 +235,13 @@ static struct rc_req_result on_ack(struct rc_req *q, const struct roce_pkt *pkt,
     return ok;
 }
 
+// Whether a READ was run, or run once more, after a request behind it: the MSN says how many had
+// been run by then. Of an answer of several packets only the first and the last one say so.
+static bool is_overtaken(const struct rc_req *q, u32 index, const struct roce_pkt *pkt) {
+    const u32 own = (index - q->first_index + 1) & PSN_MASK;
+    return (pkt->flags & OPF_AETH) && psn_diff(pkt->msn, own) > 0;
+}
+
 // READ response or atomic ACK: exactly the data that is due next, or a gap, or a fault.
 static struct rc_req_result on_data(struct rc_req *q, const struct roce_pkt *pkt, u64 now_ns) {
     struct rc_req_result result = {RC_REQ_OK, RC_ERR_NONE, 0, 0};
@@ -258,6 +264,7 @@ static struct rc_req_result on_data(struct rc_req *q, const struct roce_pkt *pkt
         u32 left = w->len - offset, mtu = 1u << q->attr.mtu_shift;
         if (pkt->payload_len != (left < mtu ? left : mtu) || last != !!(pkt->flags & OPF_LAST))
             return failed(q, RC_ERR_BAD_RESP);
+        q->doubts += is_overtaken(q, index, pkt);
     }
     if (last) complete(q, index);
     advance(q, psn_add(pkt->psn, 1), now_ns);

@@ -45,7 +45,8 @@ struct rc_req {
     u32 max_psn;                   // one behind the highest PSN ever used in a request
     u32 reads_out, read_psns;      // READs and atomics sent and unanswered; their PSNs
     u32 retry_left, rnr_left, backoff;
-    u32 resends;                   // times that unanswered requests were to be sent again
+    u32 first_index;               // free-running index of the first WQE of this start
+    u32 doubts;                    // answers to READs that were made after a later request had run
     bool gap_asked, drain, timer_on;
     u64 timer_ns, rnr_until_ns;    // rnr_until 0: not in RNR wait
     struct rc_req_counters *counters;

@@ -22,6 +22,7 @@
 #define BURSTS 24u
 #define BURST_CALLS_MAX 24u
 #define BURST_NS 300000u
+#define JOIN_NS 2000u
 #define FIRST_BURST_NS (1 * NS_PER_S)
 #define LAST_BURST_NS (8 * NS_PER_S)
 #define BLOCK_NS_MAX 400000u         // what the drive takes for a request
@@ -236,6 +237,15 @@ static void burst(void) {
                            .b = focus};
         event_push(&ev, sim.now_ns + sim_random(BURST_NS));
     }
+}
+
+// Who comes to know another asks for a block at once, which may be before the other knows it.
+void drive_joined(u8 node, u8 peer) {
+    struct event ev = {.kind = EV_DRIVE, .node = node, .a = peer,
+                       .b = (u32)sim_random(HOT_PAGES)};
+    if (!sim.drives || sim_random(2) == 0) return;
+    event_push(&ev, sim.now_ns + 1 + sim_random(JOIN_NS));
+    sim.bursts_left++;
 }
 
 void drive_event(const struct event *ev) {

@@ -145,6 +145,8 @@ static void conditions_draw(u64 seed, struct sim_stats stats) {
     sim.coherent = sim_random(3) != 0 || sim.roce;   // soft RoCE's atomics are the CPU's
     // Its own draw: the seed runs as it did but for this. The kernel's option words=card.
     sim.words_card = sim.roce && (seed * 0x9e3779b97f4a7c15ull >> 32) % 3 == 0;
+    sim.overtakes = sim.roce && (seed * 0xd1b54a32d192ed03ull >> 32) % 2 == 0;
+    sim.small_packets = sim.roce && (seed * 0xaef17502108ef2d9ull >> 32) % 4 == 0;
     sim.stats.bare += !sim.coherent || sim.words_card;
     sim.room_max = 1 + (u32)sim_random(3);
     sim.pids = 4 + (u32)sim_random((sim.roce ? ROCE_PIDS : SIM_PIDS) - 4);
@@ -302,9 +304,10 @@ static void report(u64 seed, u64 seeds) {
         printf("# %lu seeds with drives: %lu calls, %lu reads one-sided, %lu ended by a death or a "
                "cut\n", s->drive_seeds, s->drive_calls, s->drive_one_sided, s->drive_lost);
     if (options.roce)
-        printf("# %lu frames, %lu lost, %lu doubled, %lu late, %lu corrupted; strangers refused "
-               "%lu times, requests of fenced nodes %lu times\n", s->frames, s->frames_lost,
-               s->frames_doubled, s->frames_late, s->frames_corrupt, s->refused, s->stale_frames);
+        printf("# %lu frames, %lu lost, %lu doubled, %lu late, %lu corrupted, %lu held for a "
+               "copy's answer; strangers refused %lu times, requests of fenced nodes %lu times\n",
+               s->frames, s->frames_lost, s->frames_doubled, s->frames_late, s->frames_corrupt,
+               s->overtaken, s->refused, s->stale_frames);
     printf("# %lu seeds with atomics that are not the CPU's\n", s->bare);
     printf("ok 1 - %s, seeds %lu to %lu\n1..1\n",
            options.roce ? "join, queue and migration over soft RoCE" : "queue and hand-over",

@@ -282,6 +282,23 @@ static const struct cluster_host *model_host(u8 node) {
     return &host;
 }
 
+// A new incarnation: what others counted as dead with the one before is over, and so is what
+// this node has said of others.
+static void life_begins(u8 node) {
+    for (u32 pid = 0; pid < sim.pids; pid++) sim.proc[pid].lost_at &= ~BIT(node);
+    memset(sim.node[node].reaped, 0, sizeof sim.node[node].reaped);
+    for (u32 k = 0; k < sim.nodes; k++) sim.node[k].reaped[node] = 0;
+    sim.node[node].life_ns = sim.now_ns;
+}
+
+// Who waits at `node` for a process that runs at `peer` is told that it died with it. A life of
+// the peer's that is over has no processes.
+void model_fenced(u8 node, u8 peer) {
+    const struct sim_node *other = &sim.node[peer];
+    if (other->alive && sim.node[node].up_ns[peer] > other->life_ns + 1)
+        sim.node[node].reaped[peer] |= other->running;
+}
+
 // As kernel/rebirth.c: nothing of this node runs on, and what is in a queue comes back and
 // ends. What this node has reported lost itself was said by an incarnation that is over.
 void model_reborn(u8 node) {
@@ -296,7 +313,7 @@ void model_reborn(u8 node) {
             cluster_node_cancel(n->cn, i, E_HOSTUNREACH);
         }
     }
-    for (u32 pid = 0; pid < sim.pids; pid++) sim.proc[pid].lost_at &= ~BIT(node);
+    life_begins(node);
 }
 
 // A node boots, for the first time or again; nothing of an earlier life is left.
@@ -306,7 +323,7 @@ void model_boot(u8 node) {
     n->idle = n->shadowed = false;
     n->born_ns = sim.now_ns;
     n->incarnation++;
-    for (u32 pid = 0; pid < sim.pids; pid++) sim.proc[pid].lost_at &= ~BIT(node);
+    life_begins(node);
     sim.stats.boots++;
     memset(n->frame_owner, 0, sizeof n->frame_owner);
     for (u32 i = 0; i < SIM_PLACES; i++)
@@ -473,16 +490,21 @@ static void touch(struct sim_node *n, u32 index) {
     page_fill(n, FIELD_GET(ENTRY_ADDR, entry), pid, page);
 }
 
-// No process goes on at a node while a member has told its kin that it is dead. Two that cannot
+// No process goes on at a node while a member has told its kin that it is dead: it lost the
+// process, or had fenced that node, as it is now, when the process ran there. Two that cannot
 // hear each other, and have not noticed yet, are members by name alone.
 static void not_reported_lost(const struct sim_node *n, u32 pid) {
     const u8 self = self_of(n);
-    for (u64 left = sim.proc[pid].lost_at; left != 0; left &= left - 1) {
-        const u32 k = (u32)__builtin_ctzll(left);
-        if (k != self && n->up_ns[k] != 0 && sim.node[k].up_ns[self] != 0 &&
-            !cut_between(self, (u8)k))
+    for (u8 k = 0; k < sim.nodes; k++) {
+        const struct sim_node *other = &sim.node[k];
+        if (k == self || n->up_ns[k] == 0 || other->up_ns[self] == 0 || cut_between(self, k))
+            continue;
+        if (sim.proc[pid].lost_at & BIT(k))
             sim_fail("pid %u goes on at node %u, though member %u has reported it lost", pid,
                      self, k);
+        if (other->reaped[self] & BIT(pid))
+            sim_fail("pid %u goes on at node %u, though it counts as dead at member %u, which had "
+                     "fenced node %u as it is", pid, self, k, self);
     }
 }
 

@@ -10,6 +10,8 @@
 
 #define CARD_BUFS 32u
 #define CARD_MTU 4300u
+#define SMALL_MTU 1500u              // a page is four packets
+#define SMALL_PACKET 1024u
 #define CARD_BUF (CARD_MTU + 64u)
 #define CARD_RX 256u
 #define JUNK_BYTES 512u              // in a buffer handed out; in one of eight, all of it
@@ -17,10 +19,15 @@
 #define WIRE_NS 1000u
 #define KEYED_KEPT 3u
 #define KEYED_BYTES 256u
+#define OVERTAKEN_ONE_IN 3u          // READs of a page, in the seeds that have it
+#define COPY_NS_MIN 5000u            // how late the copy of a READ comes
+#define COPY_NS_MAX 400000u
+#define HELD_NS 25000u               // behind it: the answers to what was asked for after it
 #define STALE_NS_MAX (3 * NS_PER_S)      // how late a request of a fenced node may come
 // Spec: IBTA 9.2, BTH opcodes.
 enum {
-    RC_WRITE_ONLY = 0x0a, RC_WRITE_ONLY_IMM = 0x0b, RC_READ = 0x0c, RC_CAS = 0x13, RC_FADD = 0x14,
+    RC_WRITE_ONLY = 0x0a, RC_WRITE_ONLY_IMM = 0x0b, RC_READ = 0x0c, RC_READ_RESP_FIRST = 0x0d,
+    RC_READ_RESP_ONLY = 0x10, RC_CAS = 0x13, RC_FADD = 0x14,
 };
 
 enum buf_state { BUF_FREE, BUF_FILLING, BUF_QUEUED, BUF_SENT };
@@ -43,6 +50,12 @@ static struct keyed {
     u32 count, len_bytes[KEYED_KEPT];
     u8 frame[KEYED_KEPT][KEYED_BYTES];
 } keyed[SIM_NODES][SIM_NODES];           // [to][from]
+static struct overtake {
+    u32 psn, qpn;                        // of the packet that is lost once; the pair it is for
+    u32 behind;                          // packets of the same answer behind that
+    bool lost;
+    u64 copy_ns, held_ns;                // when the copy of its request comes; of the last held
+} overtakes[SIM_NODES][SIM_NODES];       // [who READs][of whom]
 
 void net_mac(u8 node, u8 mac[6]) {
     static const u8 base[6] = {0x52, 0x54, 0x00, 0x49, 0x53, 0x01};
@@ -122,6 +135,55 @@ void net_fenced(u8 node, u8 peer) {
     k->count = 0;
 }
 
+static u32 bth24(const u8 *b) { return (u32)b[0] << 16 | (u32)b[1] << 8 | b[2]; }
+
+static void later(u8 from, u8 to, const u8 *frame, u32 len_bytes, u64 at_ns) {
+    struct event ev = {.kind = EV_FRAME, .node = to, .from = from, .len_bytes = len_bytes};
+    ev.frame = malloc(len_bytes);
+    memcpy(ev.frame, frame, len_bytes);
+    event_push(&ev, at_ns);
+}
+
+// What can make the answer to a READ younger than the one to a READ behind it, with no request
+// sent again: the network doubles the request, brings the copy after both have been answered,
+// loses the first answer to it (or one packet of that), and holds what was answered behind until
+// the copy has been answered too; of an answer of several packets that of the copy is lost but for
+// the one that is missing. True: this frame is lost, or comes later.
+static bool overtake(u8 from, u8 to, const u8 *frame, u32 len_bytes) {
+    const u8 *bth = frame + ETH_BYTES + 28;
+    if (!sim.overtakes || len_bytes < ETH_BYTES + 40 || frame[12] != 0x08) return false;
+    struct overtake *o = &overtakes[from][to];
+    if (bth[0] == RC_READ && bth24(bth + 25) == PAGE_SIZE && sim.now_ns > o->copy_ns + HELD_NS &&
+        sim_random(OVERTAKEN_ONE_IN) == 0) {
+        const u32 packets = sim.small_packets ? PAGE_SIZE / SMALL_PACKET : 1;
+        const u32 which = (u32)sim_random(packets);
+        *o = (struct overtake){
+            .psn = (bth24(bth + 9) + which) & 0xffffff, .behind = packets - 1 - which,
+            .copy_ns = sim.now_ns + COPY_NS_MIN + sim_random(COPY_NS_MAX - COPY_NS_MIN)};
+        o->held_ns = o->copy_ns + HELD_NS;
+        later(from, to, frame, len_bytes, o->copy_ns);
+        return false;
+    }
+    o = &overtakes[to][from];
+    if (bth[0] < RC_READ_RESP_FIRST || bth[0] > RC_READ_RESP_ONLY ||
+        sim.now_ns >= o->copy_ns + HELD_NS)
+        return false;
+    const u32 ahead = (bth24(bth + 9) - o->psn) & 0xffffff;
+    const bool copied = sim.now_ns >= o->copy_ns;
+    if (!o->lost && ahead == 0 && !copied) {
+        o->lost = true;
+        o->qpn = bth24(bth + 5);
+        trace_frame(from, to, frame, len_bytes, ", lost: the copy's answer is to come");
+        return true;
+    }
+    if (!o->lost || bth24(bth + 5) != o->qpn || ahead == 0 || ahead > 0x7fffff) return false;
+    if (copied) return ahead <= o->behind;
+    sim.stats.overtaken++;
+    trace_frame(from, to, frame, len_bytes, ", held");
+    later(from, to, frame, len_bytes, o->held_ns += 1 + sim_random(2000));
+    return true;
+}
+
 static void wire_send(u8 from, const u8 *frame, u32 len_bytes) {
     sim.stats.frames++;
     for (u8 to = 0; to < sim.nodes; to++) {
@@ -133,6 +195,7 @@ static void wire_send(u8 from, const u8 *frame, u32 len_bytes) {
             trace_frame(from, to, frame, len_bytes, ", cut");
             continue;
         }
+        if (overtake(from, to, frame, len_bytes)) continue;
         if (sim_chance(sim.chaos.loss)) {
             sim.stats.frames_lost++;
             trace_frame(from, to, frame, len_bytes, ", lost");
@@ -174,7 +237,7 @@ static status_t tx_send(struct netdev *dev, const struct net_tx *tx) {
     struct card *c = dev->priv;
     const u32 i = buf_of(c, tx->head);
     if (c->state[i] != BUF_FILLING) sim_fail("a buffer was sent twice");
-    if (tx->head_len + tx->gather_len + tx->tail_len > CARD_MTU + ETH_BYTES) {
+    if (tx->head_len + tx->gather_len + tx->tail_len > dev->mtu + ETH_BYTES) {
         c->state[i] = BUF_FREE;
         dev->counters.tx_drop_too_long++;
         return E_MSGSIZE;
@@ -227,6 +290,7 @@ static bool link_up(struct netdev *dev) {
 // A new seed.
 void net_begin(void) {
     memset(last_ns, 0, sizeof last_ns);
+    memset(overtakes, 0, sizeof overtakes);
     for (u32 a = 0; a < SIM_NODES; a++)
         for (u32 b = 0; b < SIM_NODES; b++) keyed[a][b].count = 0;
 }
@@ -240,8 +304,8 @@ struct netdev *net_card(u8 node) {
     net_drop(node);
     memset(c, 0, sizeof *c);
     c->node = node;
-    c->dev = (struct netdev){.ops = &ops, .name = "eth0", .mtu = CARD_MTU, .mtu_max = CARD_MTU,
-                             .priv = c};
+    const u32 mtu = sim.small_packets ? SMALL_MTU : CARD_MTU;
+    c->dev = (struct netdev){.ops = &ops, .name = "eth0", .mtu = mtu, .mtu_max = mtu, .priv = c};
     net_mac(node, c->dev.mac);
     return &c->dev;
 }

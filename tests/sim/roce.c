@@ -162,9 +162,11 @@ static void changed(void *ctx, u32 peer, bool up) {
     // do not happen.
     if (!up && other->alive && n->up_ns[peer] > other->born_ns + 1 && !cut_may_part())
         sim_fail("node %u lost node %u, which is well", self, peer);
+    if (!up) model_fenced(self, (u8)peer);
     n->up_ns[peer] = up ? sim.now_ns + 1 : 0;
     keys_check(self, (u8)peer, up);
-    if (!up) net_fenced(self, (u8)peer);
+    if (up) drive_joined(self, (u8)peer);
+    else net_fenced(self, (u8)peer);
 }
 
 void roce_boot(u8 node, const struct cluster_host *host) {

@@ -60,9 +60,11 @@ struct sim_node {
     u64 running, held;              // bit p: process p runs here; has a place here
     bool honest;                    // has the cluster's key and a line in the others' conf
     u64 last_packet_ns;             // of a dead node
-    u64 born_ns, incarnation;
+    u64 born_ns, incarnation;       // of the last boot
+    u64 life_ns;                    // when it booted or began to be another incarnation
     u64 down;                       // model: bit n: we have fenced node n
     u64 up_ns[SIM_NODES];           // 0: that node is not up here; else since when, plus 1
+    u64 reaped[SIM_NODES];          // bit p: p ran at that node, as it is now, when we fenced it
     struct cluster_node *cn;
     u8 *memory;                     // address 0 of its frames
     u8 *descs;                      // SIM_PLACES of them
@@ -126,7 +128,7 @@ struct sim_cut {
 struct sim_stats {
     u64 events, migrations, adoptions, lost, kills, boots, fetches, bare, refused, cuts, reborn;
     u64 frames, frames_lost, frames_doubled, frames_late, frames_corrupt, bad_icrc, replays;
-    u64 stale_frames;
+    u64 stale_frames, overtaken;
     u64 drive_seeds, drive_calls, drive_one_sided, drive_lost;
 };
 
@@ -134,6 +136,7 @@ struct sim {
     u64 seed, rng_state, now_ns, seq, events_run;
     u32 nodes, event_count, pids, kills_left, kill_steps;
     bool roce, coherent, words_card, verbose, frames, slow_cards, drives;
+    bool overtakes, small_packets;   // roce: the network as net.c says; a page is four packets
     u32 bursts_left;
     u32 room_max, frame_bytes;
     u64 stuck_ns, wake_lost_ns;
@@ -203,6 +206,7 @@ const struct vm_drive_ops *roce_drive(u8 node);
 void drive_begin(void);                        // a new seed
 void drive_event(const struct event *ev);
 void drive_kill(u8 node);
+void drive_joined(u8 node, u8 peer);            // node counts peer as up from now on
 bool drive_settled(void);                      // every call has ended
 
 // cuts.c: links that carry nothing, nodes that stand still
@@ -216,6 +220,7 @@ void cuts_explain(void);
 void model_boot(u8 node);
 void model_event(const struct event *ev);
 void model_reborn(u8 node);                    // ends all that runs there
+void model_fenced(u8 node, u8 peer);           // node counts what runs at peer as dead
 void model_posted(u8 node, struct chain *c);
 void model_fetched(struct sim_node *n, u32 index, status_t status);
 void model_imm(u8 node, u8 from, u32 imm);

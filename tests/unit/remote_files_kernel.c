@@ -52,7 +52,8 @@ u64 time_now_ns(void) { return now_ns; }
 struct proc *proc_current(void) { return current; }
 bool signal_is_deliverable(const struct proc *p) { return p == procs && signal_now; }
 bool signal_is_deliverable_to(const struct thread *t) { return signal_is_deliverable(t->p); }
-u32 cluster_bulk_resends(u32 node) { return node * 0; }
+u32 cluster_bulk_doubts(u32 node) { return node * 0; }
+u32 cluster_bulk_packet(u32 node) { return PAGE_SIZE + node * 0; }
 // One thread each.
 struct thread *thread_find(struct proc *p, u32 tid) {
     return tid == proc_desc(p)->tid ? p->thread : NULL;

@@ -78,7 +78,7 @@ static void read_frame(struct drive_read *r, u32 i, u32 chance) {
 static enum drive_read_next run(struct drive_read *r, u32 chance) {
     enum drive_read_next next = drive_read_begin(r);
     for (u32 steps = 0; next < DRIVE_READ_HIT; steps++) {
-        r->resent = false;
+        r->doubtful = false;
         ck_assert_uint_le(steps, 2 * DRIVE_READ_TRIES);
         for (u32 i = 0; i < r->page_count; i++) {
             if (next == DRIVE_READ_SETS) {
@@ -90,7 +90,7 @@ static enum drive_read_next run(struct drive_read *r, u32 chance) {
             read_frame(r, i, chance);
             read_entry(&again[i], drive_read_place(r, i), chance);
             if (chance == 0 || dice(20) != 0) continue;
-            r->resent = true;
+            r->doubtful = true;
             maybe(2);
             read_frame(r, i, chance);
         }
