@@ -133,6 +133,7 @@ static status_t serve_execute(void *ctx, struct p9_service *v) {
     (void)ctx;
     if (v->call.object.node != node_id) return E_BADF;
     __atomic_store_n(&parked, true, __ATOMIC_SEQ_CST);
+    if (v->call.type == P9_TCLUNK) holders_clunk(v->node, &v->call);
     const bool user = object_is_user(v->call.object) && !lock_is_call(&v->call);
     const status_t status = user ? serve_user(v) : file_call_foreign(&v->call);
     if (status == S_OK) holders_called(v->node, &v->call);

@@ -1,7 +1,14 @@
 // References on this node's objects that other nodes hold: handles, directories and mapped
 // files of processes there. A node comes to them by calls (what a call made, REF and CLUNK)
 // and by processes that move with theirs. The giver of a process, or its new node for objects
-// of a third, tells; a message that overtakes another makes a count negative for a while.
+// of a third, tells.
+//
+// A node gives back only what it was given: its CLUNK, and a process that leaves it, drop a
+// reference where the books have one of it. Else that is owed: word of a reference that was
+// overtaken comes and settles it; for one that was dropped when its node was fenced (its handle
+// outlived a cut) nothing comes. So nobody drops what others hold, or processes and directories
+// of this node: an object's references are never fewer than those and all counts here.
+//
 // Callers: remote_serve.c, migrate.c, remote_files.c. Lock: files_lock.
 #include "kernel/files/holders.h"
 
@@ -17,10 +24,11 @@ struct holder {
     struct holder *next;
     struct object_id id;
     u32 node;
-    i32 count;
+    u32 count, owed;                 // references; to be dropped once they come
 };
 static struct holder *buckets[BUCKETS];
 static u64 returned;                 // references that the dead held
+static u64 owed_now;
 
 static struct holder **place(struct object_id id, u32 node) {
     const u64 h = (id.generation * 0x9e3779b97f4a7c15ull) ^ ((u64)node * 0x100000001b3ull);
@@ -41,28 +49,60 @@ static bool counted(struct object_id id) {
     return id.generation != 0 && id.generation != OBJECT_GENERATION_ROOT && id.node == node_id;
 }
 
-// `count` more (or fewer) references on the object are that node's. files_lock held.
-static void holders_note(struct object_id id, u32 node, i32 count) {
-    if (!counted(id) || node == node_id) return;
+// The node's entry for the object, made where there is none; NULL: no memory. Then what would be
+// noted is not: what the node holds stays if it dies.
+static struct holder **entry(struct object_id id, u32 node) {
     struct holder **at = place(id, node);
-    if (!*at) {
-        struct holder *h = kmem_alloc(sizeof *h);
-        if (!h) {
-            klog("files: no memory to note what node %u holds; it stays if that dies", node);
-            return;
-        }
-        *h = (struct holder){NULL, id, node, 0};
-        *at = h;
+    if (*at) return at;
+    struct holder *h = kmem_alloc(sizeof *h);
+    if (!h) {
+        klog("files: no memory to note what node %u holds; it stays if that dies", node);
+        return NULL;
     }
-    (*at)->count += count;
-    if ((*at)->count == 0) drop(at);
+    *h = (struct holder){NULL, id, node, 0, 0};
+    *at = h;
+    return at;
+}
+
+// One more of the object's references is that node's.
+static void came(struct object_id id, u32 node) {
+    if (!counted(id) || node == node_id) return;
+    struct holder **at = entry(id, node);
+    if (!at) return;
+    if ((*at)->owed == 0) {
+        (*at)->count++;
+        return;
+    }
+    owed_now--;
+    if (--(*at)->owed == 0 && (*at)->count == 0) drop(at);
+    struct object *o = object_find(id);
+    if (o) object_put(o);
+}
+
+// That node has one less. True: its reference is to be dropped; false: that is owed.
+static bool went(struct object_id id, u32 node) {
+    struct holder **at = entry(id, node);
+    if (!at) return false;
+    const bool has = (*at)->count > 0;
+    if (has) (*at)->count--;
+    else (*at)->owed++;
+    owed_now += !has;
+    if ((*at)->count == 0 && (*at)->owed == 0) drop(at);
+    return has;
 }
 
 void holders_called(u32 node, const struct p9_call *c) {
     spin_lock(&files_lock);
-    if (c->type == P9_TCLUNK) holders_note(c->object, node, -1);
-    else if (c->type == P9_TREF) holders_note(c->object, node, 1);
-    else if (c->made.generation != 0) holders_note(c->made, node, 1);
+    if (c->type == P9_TREF) came(c->object, node);
+    else if (c->type != P9_TCLUNK && c->made.generation != 0) came(c->made, node);
+    spin_unlock(&files_lock);
+}
+
+// One that is owed runs as any, but with a reference of its own to drop.
+void holders_clunk(u32 node, const struct p9_call *c) {
+    spin_lock(&files_lock);
+    struct object *o = object_find(c->object);
+    if (o && counted(c->object) && node != node_id && !went(c->object, node)) object_get(o);
     spin_unlock(&files_lock);
 }
 
@@ -82,18 +122,23 @@ static void refs_walk(const struct proc *p, void (*each)(void *ctx, struct objec
     for (u32 i = 0; i < d->vma_count; i++) each(ctx, vma_at(d, i)->file);
 }
 
-struct note { u32 node; i32 count; };
-
-static void note_one(void *ctx, struct object_id id) {
-    const struct note *n = ctx;
-    holders_note(id, n->node, n->count);
+static void given_one(void *ctx, struct object_id id) {
+    const u32 *node = ctx;
+    came(id, *node);
 }
 
 void holders_given(const struct proc *p, u32 node) {
-    struct note n = {node, 1};
     spin_lock(&files_lock);
-    refs_walk(p, note_one, &n);
+    refs_walk(p, given_one, &node);
     spin_unlock(&files_lock);
+}
+
+// A reference went from node `from` to this node's processes.
+static void taken_one(void *ctx, struct object_id id) {
+    const u32 *from = ctx;
+    if (!counted(id) || *from == node_id) return;
+    struct object *o = object_find(id);
+    if (o && !went(id, *from)) object_get(o);
 }
 
 struct telling { u32 giver, home; u64 homes; struct cluster_msg m; };
@@ -117,10 +162,9 @@ static void tell_one(void *ctx, struct object_id id) {
 }
 
 void holders_taken(const struct proc *p, u32 giver) {
-    struct note n = {giver, -1};
     struct telling t = {.giver = giver, .m = {.type = MSG_REFS}};
     spin_lock(&files_lock);
-    refs_walk(p, note_one, &n);
+    refs_walk(p, taken_one, &giver);
     spin_unlock(&files_lock);
     refs_walk(p, home_add, &t);
     t.m.refs.from = (u8)giver;
@@ -144,9 +188,8 @@ static void holders_receive(u8 to, const struct cluster_msg *m) {
                                      m->refs.entry[i].generation};
         struct object *o = object_find(id);
         if (!o) continue;
-        if (reaped) object_get(o);
-        else holders_note(id, m->refs.from, -1);
-        holders_note(id, to, 1);
+        if (reaped || !went(id, m->refs.from)) object_get(o);
+        came(id, to);
     }
     spin_unlock(&files_lock);
 }
@@ -163,8 +206,8 @@ void holders_peer_down(u32 node) {
             }
             const struct holder h = **at;
             drop(at);
-            // Fewer than noted only if the books are wrong: then nobody else's are dropped.
-            for (i32 i = 0; i < h.count && object_find(h.id); i++) {
+            owed_now -= h.owed;
+            for (u32 i = 0; i < h.count && object_find(h.id); i++) {
                 object_put(object_find(h.id));
                 returned++;
             }
@@ -176,4 +219,5 @@ void holders_peer_down(u32 node) {
 void holders_init(void) {
     cluster_on_refs(holders_receive);
     cluster_status_add_u64("refs_of_dead", &returned);
+    cluster_status_add_u64("refs_owed", &owed_now);
 }

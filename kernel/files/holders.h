@@ -8,6 +8,8 @@ struct cluster_msg;
 
 // A call of that node has ended with S_OK. files_lock not held.
 void holders_called(u32 node, const struct p9_call *c);
+// A CLUNK of that node is about to run. files_lock not held.
+void holders_clunk(u32 node, const struct p9_call *c);
 // p runs at `node` now, and ran here. net_lock held.
 void holders_given(const struct proc *p, u32 node);
 // p has come from `giver`; other nodes that serve what it has open are told. net_lock held.

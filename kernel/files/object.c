@@ -4,6 +4,7 @@
 #include "base/string.h"
 #include "kernel/files/locks.h"
 #include "kernel/placement.h"
+#include "kernel/random.h"
 #include "kernel/x86/cpu.h"
 #include "mm/frame.h"
 #include "mm/kmem.h"
@@ -21,8 +22,11 @@ static struct object *roots[OBJECT_ROOTS];   // of /nodes/N/dev and /nodes/N/pro
 static struct proc *caller;
 static u32 caller_pid;
 
-// Starts generations at a value that an earlier boot did not use.
-void object_init(void) { next_generation = (time_now_ns() << 8) | 1; }
+// Starts generations where no earlier boot of this node had any, but for one chance in 2^30: who
+// still has the name of an object of such a boot finds nothing.
+void object_init(void) {
+    next_generation = (u64)(rng_u32(&kernel_rng) >> 2) << 32 | (OBJECT_GENERATION_ROOT + 1);
+}
 
 // Puts an object into the table with one reference. E_NFILE, E_NOMEM. files_lock held.
 status_t object_add(struct object *o, const struct object_ops *ops) {

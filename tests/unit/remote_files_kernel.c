@@ -147,6 +147,7 @@ void userfs_changed(void) {}
 void userfs_pump(void) {}
 
 void holders_called(u32 node, const struct p9_call *c) { (void)node, (void)c; }
+void holders_clunk(u32 node, const struct p9_call *c) { (void)node, (void)c; }
 void holders_peer_down(u32 node) { (void)node; }
 void locks_peer_down(u32 node) { (void)node; }
 void locks_wait_ended(u32 pid) { (void)pid; }
