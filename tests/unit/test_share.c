@@ -27,10 +27,12 @@ static struct node {
     enum share_right mapped[NODES][PAGES];
     struct op revokes[OPS], fetches[OPS];
     enum share_right revoke_to[OPS];
+    bool revoke_walked[OPS];         // the mappings of then are gone; it waits for the other CPUs
     u32 changes;
 } n[NODES];
 static struct { struct share_msg m[QUEUE]; u32 head, tail; } wire[NODES][NODES];
 static u64 latest[NODES][PAGES], now, state;
+static u32 pages, trim_one_in, die_one_in, slow;     // by the seed: kinds of worlds
 static bool file_gone, lost[NODES][PAGES], may_lose[NODES][PAGES];
 
 static u32 draw(u32 below) {         // splitmix64
@@ -72,6 +74,8 @@ static bool ops_revoke(void *ctx, struct share_page *p, enum share_right keep) {
     struct op *op = op_free(me->revokes);
     *op = (struct op){.p = p, .used = true};
     me->revoke_to[op - me->revokes] = keep;
+    me->revoke_walked[op - me->revokes] = draw(2);
+    if (me->revoke_walked[op - me->revokes]) mapping_down(me, &p->key, keep);
     return false;
 }
 
@@ -147,6 +151,10 @@ static void world_begin(u64 seed) {
     memset(may_lose, 0, sizeof may_lose);
     file_gone = false;
     now = 1000, state = seed;
+    pages = seed % 2 ? PAGES : 2;
+    trim_one_in = seed % 3 ? 8 : 1;
+    die_one_in = seed % 4 < 2 ? 200 : 20;
+    slow = seed % 5 < 3 ? 2 : 8;
     for (u32 i = 0; i < NODES; i++) {
         share_init(&n[i].share, (u8)i, &ops, &n[i]);
         n[i].up = BIT(NODES) - 1;
@@ -228,7 +236,7 @@ static void fetch_step(u32 i, u32 k) {
 static void revoke_step(u32 i, u32 k) {
     struct op *op = &n[i].revokes[k];
     if (n[i].dead || !op->used) return;
-    mapping_down(&n[i], &op->p->key, n[i].revoke_to[k]);
+    if (!n[i].revoke_walked[k]) mapping_down(&n[i], &op->p->key, n[i].revoke_to[k]);
     op->used = false;
     share_revoked(&n[i].share, op->p, now);
 }
@@ -278,19 +286,39 @@ static void trim(u32 i) {
     }
 }
 
+static u32 living(void) {
+    u32 count = 0;
+    for (u32 i = 0; i < NODES; i++) count += !n[i].dead;
+    return count;
+}
+
+// Node i dies, or the home of what node k is about to unmap; k fences the dead. Node 0 lives, and
+// another one.
+static void death(u32 i, u32 k) {
+    const bool often = die_one_in < 100;
+    bool found = false;
+    for (u32 o = 0; often && o < OPS; o++)
+        if (n[k].revokes[o].used && n[k].revoke_to[o] == SHARE_READ) {
+            i = n[k].revokes[o].p->key.home;
+            found = i != k;
+        }
+    if (i != 0 && (found || draw(die_one_in) == 0) && !n[i].dead && living() > 2) die(i);
+    if (found && n[i].dead) fence(k, i);
+    for (u32 d = 1; d < NODES; d++)
+        if (n[d].dead && d != k && draw(often ? 3 : 20) == 0) fence(k, d);
+}
+
 static void step(bool deaths) {
     const u32 i = draw(NODES), k = draw(NODES);
     now += draw(1000) * 1000;
     switch (draw(deaths ? 9 : 8)) {
-    case 0: case 1: (void)use(i, draw(NODES), draw(PAGES), 1 + draw(2)); break;
+    case 0: case 1: (void)use(i, draw(NODES), draw(pages), 1 + draw(2)); break;
     case 2: case 3: if (i != k) wire_step(i, k); break;
     case 4: for (u32 o = 0; o < OPS; o++) if (draw(2)) fetch_step(i, o); break;
-    case 5: for (u32 o = 0; o < OPS; o++) if (draw(2)) revoke_step(i, o); break;
+    case 5: for (u32 o = 0; o < OPS; o++) if (draw(slow) == 0) revoke_step(i, o); break;
     case 6: if (!n[i].dead) share_tick(&n[i].share, now); break;
-    case 7: if (draw(8) == 0) trim(i); break;
-    default:
-        if (i != 0 && draw(200) == 0 && !n[i].dead && !n[3 - i].dead) die(i);
-        if (n[k].dead && i != k && draw(20) == 0) fence(i, k);
+    case 7: if (draw(trim_one_in) == 0) trim(i); break;
+    default: death(i, k);
     }
     check();
 }
@@ -317,11 +345,23 @@ static void finish_all(void) {
     }
 }
 
+// Of a home that is gone nothing is left, once all mappings are gone.
+static void check_orphans(void) {
+    for (u32 i = 0; i < NODES; i++)
+        for (u32 b = 0; !n[i].dead && b < SHARE_BUCKETS; b++)
+            LIST_FOR_EACH(it, &n[i].share.buckets[b]) {
+                const struct share_page *p = LIST_ENTRY(it, struct share_page, link);
+                ck_assert_msg(!n[p->key.home].dead, "node %u keeps a page of dead node %u", i,
+                              p->key.home);
+            }
+}
+
 static void many_seeds(bool deaths) {
     for (u64 seed = 1; seed <= SEEDS; seed++) {
         world_begin(seed);
         for (u32 i = 0; i < STEPS; i++) step(deaths);
         finish_all();
+        check_orphans();
         world_end();
     }
 }
@@ -353,6 +393,56 @@ START_TEST(all_comes_back) {
         ck_assert_uint_eq(n[i].frames, 0);
     }
     world_end();
+}
+END_TEST
+
+// A writer dies when it has written, before its home has word that it may: what it wrote is lost,
+// and nobody gets what was there before.
+START_TEST(a_writer_dies_before_its_word_comes) {
+    for (u64 seed = 1; seed <= 20; seed++) {
+        world_begin(seed);
+        (void)use(1, 0, 0, SHARE_WRITE);
+        wire_step(1, 0);                         // ASK; DONE stays on the way
+        for (u32 round = 0; n[1].mapped[0][0] != SHARE_WRITE; round++) {
+            ck_assert_uint_lt(round, 100);
+            now += SHARE_HOLD_NS;
+            for (u32 o = 0; o < OPS; o++) revoke_step(0, o), fetch_step(1, o);
+            share_tick(&n[0].share, now);
+            share_tick(&n[1].share, now);
+            wire_step(0, 1);
+            (void)use(1, 0, 0, SHARE_WRITE);
+        }
+        die(1);
+        for (u32 i = 0; i < NODES; i++) fence(i, 1);
+        ck_assert(lost[0][0]);
+        for (u32 round = 0; !use(2, 0, 0, SHARE_READ); round++) {
+            ck_assert_uint_lt(round, 100);
+            settle_wire();
+        }
+        ck_assert_uint_eq(n[2].mapped[0][0], SHARE_NONE);
+        world_end();
+    }
+}
+END_TEST
+
+// A home dies while its writer takes its mappings down to reading: they go whole.
+START_TEST(a_home_dies_while_a_right_goes) {
+    for (u64 seed = 1; seed <= 20; seed++) {
+        world_begin(seed);
+        while (!use(2, 1, 0, SHARE_WRITE)) settle_wire();
+        (void)use(3, 1, 0, SHARE_READ);
+        wire_step(3, 1);                         // ASK
+        wire_step(1, 2);                         // RECALL
+        now += SHARE_HOLD_NS;
+        share_tick(&n[2].share, now);
+        die(1);
+        for (u32 i = 0; i < NODES; i++) fence(i, 1);
+        for (u32 i = 0; i < NODES; i++)
+            for (u32 o = 0; o < OPS; o++) fetch_step(i, o), revoke_step(i, o);
+        ck_assert_uint_eq(n[2].mapped[1][0], SHARE_NONE);
+        check_orphans();
+        world_end();
+    }
 }
 END_TEST
 
@@ -445,6 +535,8 @@ int main(void) {
     tcase_add_test(tc, coherent);
     tcase_add_test(tc, coherent_with_deaths);
     tcase_add_test(tc, all_comes_back);
+    tcase_add_test(tc, a_writer_dies_before_its_word_comes);
+    tcase_add_test(tc, a_home_dies_while_a_right_goes);
     tcase_add_test(tc, a_right_is_held);
     tcase_add_test(tc, a_file_goes);
     tcase_add_test(tc, a_file_is_cut);
