@@ -11,6 +11,10 @@
 
 struct p9_client remote_client;
 u32 remote_calls_live;
+// Nodes whose reply buffers somebody has asked for in vain since one was given back; and how many
+// looks have found it so.
+static u64 replies_wanted;
+static u8 replies_looks[NODES_MAX];
 
 static u32 ops_put(struct p9_call *c, u64 at, const void *from, u32 len_bytes) {
     return data_put(c, at, from, len_bytes);
@@ -35,7 +39,10 @@ static void frames_hold(struct p9_call *c, bool hold) {
 
 // Gives back what the request held: the reply buffer, the frames, the message.
 void remote_call_release(struct remote_call *r) {
-    if (r->reply.at) cluster_reply_free(r->call.object.node, r->reply.slot);
+    if (r->reply.at) {
+        cluster_reply_free(r->call.object.node, r->reply.slot);
+        replies_wanted &= ~BIT(r->call.object.node);
+    }
     r->reply.at = NULL;
     frames_hold(&r->call, false);
     r->call.data.seg_count = 0;
@@ -99,6 +106,7 @@ static status_t call_name_data(struct remote_call *r) {
         status_t status = cluster_reply_alloc(c->object.node, &r->reply);
         if (status != S_OK) {
             r->reply.at = NULL;
+            if (status == E_AGAIN) replies_wanted |= BIT(c->object.node);
             return status;
         }
         q->seg[0] = (struct p9_seg){r->reply.address, r->reply.key,
@@ -112,6 +120,22 @@ static status_t call_name_data(struct remote_call *r) {
         q->seg[i] = (struct p9_seg){c->data.seg[i].pa.v, key, c->data.seg[i].len};
     q->seg_count = c->data.seg_count;
     return S_OK;
+}
+
+// Calls that wait for long, reads of pipes or of servers that do not answer, may have all buffers
+// of a node, and others, on which they may even depend, wait for one. So as with credits
+// (p9_client_relieve): where that goes on for P9_STALL_LOOKS looks, one of them is to be flushed.
+// One look; a bit for each node of which one is.
+u64 remote_call_replies_stalled(void) {
+    u64 stalled = 0;
+    for (u32 node = 0; node < NODES_MAX; node++) {
+        const bool wanted = (replies_wanted & BIT(node)) != 0;
+        replies_looks[node] = wanted ? (u8)(replies_looks[node] + 1) : 0;
+        if (replies_looks[node] < P9_STALL_LOOKS) continue;
+        replies_looks[node] = 0;
+        stalled |= BIT(node);
+    }
+    return stalled;
 }
 
 // A page of a file is read into a frame of its own, which the fault gets.

@@ -453,8 +453,11 @@ static void user_flush(struct remote_call *r) {
     }
 }
 
-// Flushes what signals and freezes wait for, and drops journals of calls that ended.
+// Flushes what signals and freezes wait for, and one call that is out longest where others wait
+// for its reply buffer; drops journals of calls that ended.
 static void scan(void) {
+    struct remote_call *oldest[NODES_MAX] = {NULL};
+    const u64 stalled = remote_call_replies_stalled();
     bool polls = false;
     for (u32 i = 0; i < proc_count && remote_calls_live != 0; i++) {
         struct list_node *journal = &journals[i];
@@ -469,8 +472,14 @@ static void scan(void) {
             if (flush && r->req) p9_client_flush(&remote_client, r->req);
             if (flush && r->user) user_flush(r);
             polls |= r->done && asks_state(&r->call);
+            if (!r->req || !r->reply.at || r->done || !(stalled & BIT(r->call.object.node)))
+                continue;
+            struct remote_call **first = &oldest[r->call.object.node];
+            if (!*first || r->begun_ns < (*first)->begun_ns) *first = r;
         }
     }
+    for (u32 node = 0; node < NODES_MAX; node++)
+        if (oldest[node]) p9_client_flush(&remote_client, oldest[node]->req);
     for (u64 left = peers_up; left != 0; left &= left - 1)
         p9_client_relieve(&remote_client, (u32)__builtin_ctzll(left));
     // A poll of another node's object is asked again, for no event comes from there.

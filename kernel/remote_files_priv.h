@@ -42,6 +42,7 @@ struct remote_call *remote_call_new(struct proc *p, const struct p9_call *c);
 status_t remote_call_take_data(struct remote_call *r, struct p9_call *c);
 status_t remote_call_submit(struct remote_call *r);
 void remote_call_release(struct remote_call *r);
+u64 remote_call_replies_stalled(void);
 void remote_call_free(struct remote_call *r);
 void remote_call_done(struct remote_call *r);
 void remote_call_tell(struct remote_call *r);

@@ -15,6 +15,7 @@
 #include "kernel/net.h"
 #include "kernel/netpoll.h"
 #include "kernel/placement.h"
+#include "kernel/remote_files.h"
 #include "kernel/remote_files_priv.h"
 #include "kernel/signal.h"
 #include "kernel/trap.h"
@@ -421,6 +422,33 @@ START_TEST(a_blocked_read_lets_its_process_leave) {
 }
 END_TEST
 
+// Both reply buffers belong to reads that may never end: a third read gets one all the same.
+START_TEST(blocked_reads_do_not_keep_the_reply_buffers) {
+    static u8 buffer[3][4096];
+    struct p9_call reads[3];
+    for (u32 i = 0; i < 3; i++)
+        reads[i] = (struct p9_call){.type = P9_TREAD, .object = {1, i < 2 ? 50 : 12, 1},
+                                    .count = 4096, .data.buffer = buffer[i]};
+    for (u32 i = 0; i < 2; i++) {
+        io = reads[i];
+        ck_assert_int_eq(syscall_run(&procs[i], 0, sys_io), S_RESTART);
+    }
+    io = reads[2];
+    ck_assert_int_eq(syscall_run(&procs[2], 0, sys_io), S_OK);
+    ck_assert_uint_eq(buffer[2][4095], file_byte(4095));
+    ck_assert_uint_eq(executed[P9_TREAD], 1);
+    pipe_full = true;
+    file_hooks.changed();
+    for (u32 i = 0; i < 2; i++) {
+        io = reads[i];
+        ck_assert_int_eq(syscall_run(&procs[i], 0, sys_io), S_OK);   // nothing of it was lost
+        ck_assert_uint_eq(buffer[i][4095], file_byte(4095));
+    }
+    ck_assert_uint_eq(executed[P9_TREAD], 3);
+    check_clean();
+}
+END_TEST
+
 START_TEST(a_blocked_read_goes_on) {
     static u8 buffer[16];
     io = (struct p9_call){.type = P9_TREAD, .object = {1, 50, 1}, .count = 8,
@@ -553,6 +581,7 @@ int main(void) {
     tcase_add_test(t, two_equal_calls_of_one_system_call_are_two);
     tcase_add_test(t, a_blocked_read_waits_and_a_signal_ends_it);
     tcase_add_test(t, a_blocked_read_lets_its_process_leave);
+    tcase_add_test(t, blocked_reads_do_not_keep_the_reply_buffers);
     tcase_add_test(t, a_blocked_read_goes_on);
     tcase_add_test(t, a_dead_peer_is_an_error);
     tcase_add_test(t, what_a_dead_process_made_is_clunked);
