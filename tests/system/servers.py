@@ -112,9 +112,10 @@ def steps_end(run):
              "on 1 preads /mnt/q/big 60 & preads /mnt/q/big 400 & c=$!; migrate $c 1 2>/dev/null; "
              "migrate $c 0 2>/dev/null; wait); kill -9 $(pidof p9tree); unmount /mnt/q",
              "right\n" * 4)
+    # EIO; or wrong bytes: a second answer may pass for that of the next call with this tag.
     run.step("and of servers that are hostile, or die",
              mounts.START + "for m in twice long size exit; do start q $m 40; "
-             "(preads /mnt/q/big 400 & preads /mnt/q/big 400; wait) 2>&1 | io_errors; "
+             "(preads /mnt/q/big 400 & preads /mnt/q/big 400; wait) 2>&1 | grep -vc right; "
              "kill -9 $(pidof p9tree) 2>/dev/null; unmount /mnt/q; done; ls /mnt",
              "2\n2\n2\n2\nkv\n")
     run.step("it is unmounted, and ends", "umount /mnt/kv; ls /mnt; pidof kvd p9tree",
