@@ -1,7 +1,7 @@
 # The ext4 file server: a static glibc program with Debian's libext2fs; and Debian's e2fsck,
 # unmodified, which tools/mkinitrd.py puts beside it.
 EXT4D_C := $(wildcard user/ext4d/*.c) proto/p9/p9_codec.c
-EXT4D_FLAGS := -std=gnu11 -D_GNU_SOURCE -I. $(WARNINGS)
+EXT4D_FLAGS := -pthread -std=gnu11 -D_GNU_SOURCE -I. $(WARNINGS)
 USER_PROGRAMS += $(BUILD)/user/ext4d
 
 $(BUILD)/user/ext4d: $(EXT4D_C) $(wildcard user/ext4d/*.h proto/p9/*.h base/*.h) | $(BUILD)/.installed

@@ -1,5 +1,5 @@
-// The drive as libext2fs sees it: an I/O manager over one file, with a cache of blocks that
-// is written back at a commit and nowhere else. A commit writes in phases with a flush of the
+// The drive as libext2fs sees it: an I/O manager over one file, with a cache of blocks (cache.c)
+// that is written back at a commit and nowhere else. A commit writes in phases with a flush of the
 // drive after each that has anything to write (enum phase). So whenever the power is cut, an
 // inode on the drive names only blocks whose content is there, as far as it was committed; and
 // a block of an extent tree that was there before is changed after the inode: e2fsck takes
@@ -14,12 +14,9 @@
 #include <unistd.h>
 
 #include "base/bits.h"
-#include "user/ext4d/ext4d.h"
+#include "user/ext4d/drive_priv.h"
 
-#define BUCKETS 4096u
-#define CLEAN_MAX 2048u                  // blocks kept that are not changed
 #define RUN_BYTES (256u << 10)           // written by one call, at most
-#define READ_BYTES (48u << 10)           // read by one: what goes one-sided from another node
 
 enum phase {
     PHASE_NEW,                           // data, directories, new blocks of extent trees
@@ -30,100 +27,7 @@ enum phase {
 };
 #define EXTENT_MAGIC 0xf30au             // of a block of an extent tree; Source: ext4 layout
 
-struct block {
-    struct block *next;                  // of its bucket
-    struct block *newer, *older;         // clean ones, by use
-    u64 number;
-    bool dirty;
-    u8 bytes[];
-};
-
-struct drive {
-    int fd;
-    struct block *buckets[BUCKETS];
-    struct block *newest, *oldest;
-    u32 clean, dirty;
-    u8 *last;                            // bit per block: written in PHASE_INODES
-    u64 last_blocks;
-    u8 *used;                            // bit per block from first_block: in use on the drive
-    u64 first_block;
-    u8 *run;
-};
-
-static struct drive *drive_of(io_channel c) { return c->private_data; }
-
-// --- the cache ---
-
-static struct block **slot_of(struct drive *d, u64 number) {
-    struct block **at = &d->buckets[number % BUCKETS];
-    while (*at && (*at)->number != number) at = &(*at)->next;
-    return at;
-}
-
-static void clean_unlink(struct drive *d, struct block *b) {
-    *(b->newer ? &b->newer->older : &d->newest) = b->older;
-    *(b->older ? &b->older->newer : &d->oldest) = b->newer;
-    d->clean--;
-}
-
-static void clean_link(struct drive *d, struct block *b) {
-    b->newer = NULL;
-    b->older = d->newest;
-    *(d->newest ? &d->newest->newer : &d->oldest) = b;
-    d->newest = b;
-    d->clean++;
-}
-
-static void block_drop(struct drive *d, struct block *b) {
-    struct block **at = slot_of(d, b->number);
-    *at = b->next;
-    if (b->dirty) d->dirty--;
-    else clean_unlink(d, b);
-    free(b);
-}
-
-static void cache_drop(struct drive *d) {
-    for (u32 i = 0; i < BUCKETS; i++)
-        while (d->buckets[i]) block_drop(d, d->buckets[i]);
-}
-
-static struct block *block_add(io_channel c, u64 number, const void *bytes) {
-    struct drive *d = drive_of(c);
-    if (d->clean >= CLEAN_MAX) block_drop(d, d->oldest);
-    struct block *b = malloc(sizeof *b + (size_t)c->block_size);
-    if (!b) return NULL;
-    b->number = number;
-    b->dirty = false;
-    b->next = d->buckets[number % BUCKETS];
-    d->buckets[number % BUCKETS] = b;
-    memcpy(b->bytes, bytes, (size_t)c->block_size);
-    clean_link(d, b);
-    return b;
-}
-
-static struct block *block_find(struct drive *d, u64 number) {
-    struct block *b = *slot_of(d, number);
-    if (b && !b->dirty && b != d->newest) {
-        clean_unlink(d, b);
-        clean_link(d, b);
-    }
-    return b;
-}
-
 // --- the file ---
-
-static errcode_t file_read(struct drive *d, u64 at, u64 len, void *to) {
-    u8 *bytes = to;
-    answers_send();
-    while (len) {
-        const ssize_t n = pread(d->fd, bytes, MIN(len, READ_BYTES), (off_t)at);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return errno;
-        if (n == 0) return EXT2_ET_SHORT_READ;
-        bytes += n, at += (u64)n, len -= (u64)n;
-    }
-    return 0;
-}
 
 static errcode_t file_write(struct drive *d, u64 at, u64 len, const void *from) {
     const u8 *bytes = from;
@@ -148,9 +52,18 @@ static errcode_t read_blocks(io_channel c, u64 block, u32 count, u8 *to, bool ke
             i++;
             continue;
         }
+        const struct fetch *f = fetch_find(d, block + i);
+        if (f) {
+            if (f->code) return f->code;
+            memcpy(to + i * size, f->bytes + (block + i - f->first) * size, size);
+            i++;
+            continue;
+        }
         u32 run = 1;
-        while (i + run < count && !*slot_of(d, block + i + run)) run++;
-        errcode_t code = file_read(d, (block + i) * size, run * size, to + i * size);
+        while (i + run < count && !block_is_cached(d, block + i + run)) run++;
+        if (d->call) return fetch_want(c, block + i, run, keep);
+        answers_send();
+        const errcode_t code = bytes_read(d->fd, (block + i) * size, run * size, to + i * size);
         if (code) return code;
         for (u32 k = 0; keep && k < run; k++)
             if (!block_add(c, block + i + k, to + (i + k) * size)) return ENOMEM;
@@ -166,11 +79,8 @@ static errcode_t write_block(io_channel c, u64 block, const u8 *from) {
     if (b) memcpy(b->bytes, from, (size_t)c->block_size);
     else b = block_add(c, block, from);
     if (!b) return ENOMEM;
-    if (!b->dirty) {
-        clean_unlink(d, b);
-        b->dirty = true;
-        d->dirty++;
-    }
+    block_make_dirty(d, b);
+    fetches_spoil(d, block);
     return 0;
 }
 
@@ -225,13 +135,9 @@ static errcode_t write_phase(io_channel c, enum phase phase) {
             if (b->dirty && phase_of(d, b) == phase) list[count++] = b;
     qsort(list, count, sizeof *list, by_number);
     const errcode_t code = write_runs(c, list, count);
-    for (u32 i = 0; !code && i < count; i++) {
-        list[i]->dirty = false;
-        d->dirty--;
-        clean_link(d, list[i]);
-    }
+    for (u32 i = 0; !code && i < count; i++) block_make_clean(d, list[i]);
     free(list);
-    while (d->clean > CLEAN_MAX) block_drop(d, d->oldest);
+    cache_trim(d);
     return code;
 }
 

@@ -1,8 +1,10 @@
 // The ext4 file server: what its files share. One process serves one drive: main.c starts
-// it and carries messages, serve.c answers them, tree.c changes names, data.c moves bytes,
-// drive.c is the drive as libext2fs sees it. One thread, no lock.
+// it, calls.c carries messages and what waits, serve.c answers them, tree.c changes names, data.c
+// moves bytes, drive.c is the drive as libext2fs sees it. One lock, that of calls.c, is held by
+// whoever does anything with the file system; threads read the drive without it (fetch.c).
 #pragma once
 
+#include <errno.h>
 #include <ext2fs/ext2fs.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,6 +14,7 @@
 #define EXT4D_FIDS_MAX 65536u
 #define EXT4D_MSIZE (P9_DATA_MAX + 64u)  // what we agree to
 #define EXT4D_BUFFER_BYTES (EXT4D_MSIZE + 2 * P9_PATH_MAX)
+#define EXT4D_LACKS ((errcode_t)EINPROGRESS)   // a call is to be asked again: fetch.c
 #define EXT4D_DIRTY_MAX 1024u            // blocks that wait for the drive between two calls
 
 struct fid {
@@ -32,13 +35,19 @@ struct ext4d {
     u8 data[P9_DATA_MAX];            // payload of the reply
 };
 
-void answers_send(void);             // main.c: before anything that takes time
+// calls.c
+void calls_serve(struct ext4d *s, int from, int to, bool in_turn);
+bool calls_make_fid(u32 fid);
+void answers_send(void);             // before anything that takes time
 
 // Linux errnos, negated, as base/status.h has them; 0: done.
 status_t status_of(struct ext4d *s, errcode_t code);
 
-// serve.c: the answer to one whole message, into out (EXT4D_BUFFER_BYTES). Bytes of it.
-u32 serve_message(struct ext4d *s, u8 *in, u32 len, u8 *out);
+// serve.c
+bool serve_may_restart(const struct p9_call *c);
+void serve_unpack(struct ext4d *s, u8 *message, u32 len, struct p9_call *c, struct p9_parsed *p);
+void serve_run(struct ext4d *s, struct p9_call *c, const u8 *payload);
+u32 serve_pack(struct ext4d *s, struct p9_call *c, u16 tag, u8 *out);
 void serve_end(struct ext4d *s);     // gives up all fids
 bool fid_refers(const struct ext4d *s, ext2_ino_t ino);
 
@@ -76,3 +85,12 @@ errcode_t drive_data_read(ext2_filsys fs, u64 block, u32 count, void *to);
 errcode_t drive_commit(ext2_filsys fs);              // all that is changed is on the drive
 u32 drive_dirty(ext2_filsys fs);
 errcode_t fs_commit(struct ext4d *s);                // the same, libext2fs's own caches first
+
+// fetch.c
+struct fetch;
+struct fetch_list { struct fetch *lacks, *held; };   // of a call: to be read; have been read
+void fetch_begin(ext2_filsys fs, struct fetch_list *call);
+void fetch_end(ext2_filsys fs);
+void fetch_read(ext2_filsys fs, struct fetch *f);
+void fetch_done(ext2_filsys fs, struct fetch_list *call);
+void fetch_drop(ext2_filsys fs, struct fetch_list *call);

@@ -4,10 +4,10 @@
 //
 // A dirty file system is repaired by Debian's e2fsck first. While it is mounted for writing
 // its drive is claimed and its superblock says that it is in use.
-// With -i FILE it serves the messages in a file instead of a mount, for tests on the host.
+// With -i FILE it serves the messages in a file instead of a mount, each after the one before is
+// answered, for tests on the host.
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,14 +22,10 @@
 #include "user/ext4d/ext4d.h"
 
 #define E2FSCK "/sbin/e2fsck.static"
-#define IDLE_COMMIT_MS 2000              // changes reach the drive after that long without calls
 #define BLOCKS_SUPPORTED (1ull << 32)
 #define LAST_MOUNTED "ext4d"             // in the superblock: who left it as it is
 
 static const char *drive_name;
-// What came and is not answered yet; answers that are not sent yet.
-static struct { int fd; u32 at, len; u8 bytes[2 * EXT4D_BUFFER_BYTES]; } in;
-static struct { int fd; u32 len; bool bad; u8 bytes[2 * EXT4D_BUFFER_BYTES]; } out;
 
 void panic(const char *format, ...) {
     va_list args;
@@ -67,6 +63,7 @@ static const char *reason(errcode_t code) {
 status_t status_of(struct ext4d *s, errcode_t code) {
     if (code == 0) return S_OK;
     switch (code) {
+    case EXT4D_LACKS: return S_RESTART;
     case EXT2_ET_FILE_NOT_FOUND: return E_NOENT;
     case EXT2_ET_NO_DIRECTORY: return E_NOTDIR;
     case EXT2_ET_BLOCK_ALLOC_FAIL: case EXT2_ET_INODE_ALLOC_FAIL: case EXT2_ET_DIR_NO_SPACE:
@@ -204,71 +201,7 @@ static bool end(struct ext4d *s) {
     return code == 0 && closed == 0;
 }
 
-// --- messages ---
-
-// Where the pipes are another node's each call on them is a message, so what is there is read
-// at once, and answers go together: but never later than the next thing that takes time.
-void answers_send(void) {
-    for (u32 done = 0; done < out.len && !out.bad;) {
-        const ssize_t n = write(out.fd, out.bytes + done, out.len - done);
-        if (n < 0 && errno == EINTR) continue;
-        out.bad = n <= 0;
-        done += (u32)n;
-    }
-    out.len = 0;
-}
-
-// The whole message that is next in what came; *size 0: none yet. False: it cannot be one.
-static bool message_here(u32 *size) {
-    *size = 0;
-    if (in.len - in.at < 4) return true;
-    struct p9_buf b = {.bytes = in.bytes + in.at, .size = 4};
-    const u32 bytes = (u32)p9_get(&b, 4);
-    if (bytes < P9_HEAD_BYTES || bytes > EXT4D_BUFFER_BYTES) return false;
-    if (in.len - in.at >= bytes) *size = bytes;
-    return true;
-}
-
-static bool input_read(void) {
-    memmove(in.bytes, in.bytes + in.at, in.len - in.at);
-    in.len -= in.at;
-    in.at = 0;
-    for (;;) {
-        const ssize_t n = read(in.fd, in.bytes + in.len, sizeof in.bytes - in.len);
-        if (n < 0 && errno == EINTR) continue;
-        if (n > 0) in.len += (u32)n;
-        return n > 0;
-    }
-}
-
-// Commits what is changed where no call comes for a while.
-static void wait_for_call(struct ext4d *s) {
-    if (s->read_only || (drive_dirty(s->fs) == 0 && !(s->fs->flags & EXT2_FLAG_DIRTY))) return;
-    struct pollfd p = {.fd = in.fd, .events = POLLIN};
-    if (poll(&p, 1, IDLE_COMMIT_MS) == 0) (void)status_of(s, fs_commit(s));
-}
-
-static void serve(struct ext4d *s, int from, int to) {
-    in.fd = from;
-    out.fd = to;
-    for (u32 size; !out.bad && message_here(&size);) {
-        if (size == 0) {
-            answers_send();
-            wait_for_call(s);
-            if (!input_read()) return;
-            continue;
-        }
-        static u8 answer[EXT4D_BUFFER_BYTES];     // those before it may be sent meanwhile
-        const u32 len = serve_message(s, in.bytes + in.at, size, answer);
-        memcpy(out.bytes + out.len, answer, len);
-        out.len += len;
-        in.at += size;
-        if (out.len > EXT4D_BUFFER_BYTES) answers_send();
-        if (!s->read_only && !s->refused && drive_dirty(s->fs) > EXT4D_DIRTY_MAX)
-            (void)status_of(s, fs_commit(s));
-    }
-    answers_send();
-}
+// --- the mount ---
 
 // Makes the pipes and mounts. to_serve: where to read and write.
 static bool attach(const char *target, bool read_only, int to_serve[2]) {
@@ -320,7 +253,7 @@ static int run(struct ext4d *s, const char *target) {
     const u8 good = 0;
     if (write(said[1], &good, 1) != 1) return 1;
     close(said[1]);
-    serve(s, pipes[0], pipes[1]);
+    calls_serve(s, pipes[0], pipes[1], false);
     const bool whole = end(s);
     return whole ? 0 : 1;
 }
@@ -343,6 +276,6 @@ int main(int argc, char **argv) {
     if (!input) return run(&server, target);
     const int from = open(input, O_RDONLY), to = open("/dev/null", O_WRONLY);
     if (from < 0 || !begin(&server)) return 1;
-    serve(&server, from, to);
+    calls_serve(&server, from, to, true);
     return end(&server) ? 0 : 1;
 }

@@ -1,6 +1,6 @@
-// The answer to one 9P2000.L message: fids, and which call of tree.c and data.c it is. What
+// What one 9P2000.L message means: fids, and which call of tree.c and data.c it is. What
 // comes is judged here: sizes, fids that are not there, names, calls in the wrong state.
-// Called by main.c, tests and fuzzers. Spec: 9P2000.L; Plan 9 intro(5).
+// Called by calls.c. Spec: 9P2000.L; Plan 9 intro(5).
 #include <stdlib.h>
 #include <string.h>
 
@@ -214,6 +214,16 @@ static bool is_change(const struct p9_call *c) {
     }
 }
 
+// May it be asked again after an EXT4D_LACKS? It changes nothing before it has read all it needs.
+bool serve_may_restart(const struct p9_call *c) {
+    switch (c->type) {
+    case P9_TLOPEN: return !is_change(c);
+    case P9_TWALK: return !c->name || strlen(c->name) <= EXT2_NAME_LEN;
+    case P9_TGETATTR: case P9_TREAD: case P9_TREADDIR: case P9_TREADLINK: return true;
+    default: return false;
+    }
+}
+
 static status_t do_call(struct ext4d *s, struct p9_call *c, const u8 *payload) {
     if (c->type == P9_TVERSION) return do_version(s, c);
     if (c->type == P9_TATTACH) {
@@ -221,10 +231,10 @@ static status_t do_call(struct ext4d *s, struct p9_call *c, const u8 *payload) {
         s->attached |= status == S_OK;
         return status == S_OK ? attr_of(s, EXT2_ROOT_INO, &c->attr) : status;
     }
-    if (c->type == P9_TFLUSH) return S_OK;       // all before it is answered
+    if (c->type == P9_TFLUSH) return S_OK;       // calls.c has seen to it
     if (s->refused && is_change(c) && fs_commit(s) != 0) return E_ROFS;
     struct fid *f = *fid_slot(s, c->object.index);
-    if (!f) return E_BADF;
+    if (!f) return serve_may_restart(c) && calls_make_fid(c->object.index) ? S_RESTART : E_BADF;
     switch (c->type) {
     case P9_TWALK: return do_walk(s, f, c);
     case P9_TGETATTR: return attr_of(s, f->ino, &c->attr);
@@ -253,22 +263,32 @@ static void count_limit(const struct ext4d *s, struct p9_call *c) {
     if (c->type == P9_TREAD || c->type == P9_TREADDIR) c->count = MIN(c->count, most);
 }
 
-u32 serve_message(struct ext4d *s, u8 *in, u32 len, u8 *out) {
-    struct p9_call c = {0};
-    struct p9_parsed parsed = {.tag = P9_NOTAG};
+// Reads a message: c->status says what is wrong with it. c and p point into it then.
+void serve_unpack(struct ext4d *s, u8 *message, u32 len, struct p9_call *c, struct p9_parsed *p) {
+    *c = (struct p9_call){0};
+    *p = (struct p9_parsed){.tag = P9_NOTAG};
     if (s->msize == 0) s->msize = EXT4D_MSIZE;
-    c.status = p9_request_unpack(in, len, &c, &parsed);
-    if (c.status == S_OK && c.type == P9_TWRITE && c.count && !parsed.payload) c.status = E_PROTO;
-    count_limit(s, &c);
-    if (c.status == S_OK) c.status = do_call(s, &c, parsed.payload);
+    c->status = p9_request_unpack(message, len, c, p);
+    if (c->status == S_OK && c->type == P9_TWRITE && c->count && !p->payload) c->status = E_PROTO;
+    count_limit(s, c);
+}
+
+// Answers the call in *c, and what it reads in s->data; payload: the bytes of a write. c->status
+// S_RESTART, only where serve_may_restart: it lacks something yet, and has changed nothing.
+void serve_run(struct ext4d *s, struct p9_call *c, const u8 *payload) {
+    c->status = do_call(s, c, payload);
+}
+
+// The reply as bytes, EXT4D_BUFFER_BYTES at most. How many.
+u32 serve_pack(struct ext4d *s, struct p9_call *c, u16 tag, u8 *out) {
     struct p9_buf b = {.bytes = out, .size = EXT4D_BUFFER_BYTES};
-    if (p9_reply_pack(&b, &c, parsed.tag) != S_OK || b.len + p9_reply_payload(&c) > s->msize) {
-        c.status = E_IO;
+    if (p9_reply_pack(&b, c, tag) != S_OK || b.len + p9_reply_payload(c) > s->msize) {
+        c->status = E_IO;
         b.len = 0;
         b.bad = false;
-        (void)p9_reply_pack(&b, &c, parsed.tag);
+        (void)p9_reply_pack(&b, c, tag);
     }
-    const u32 payload = p9_reply_payload(&c);
+    const u32 payload = p9_reply_payload(c);
     memcpy(out + b.len, s->data, payload);
     return b.len + payload;
 }
