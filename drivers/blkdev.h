@@ -64,6 +64,19 @@ struct blkdev {
     void *priv;
 };
 
+// What every driver checks of a request that moves data. E_INVAL: beyond the end, or frames that
+// are too few, too many or more than dev's; E_ROFS.
+static inline status_t blk_check(const struct blkdev *dev, const struct blk_request *r) {
+    if (r->block_count == 0 || r->block_count > dev->block_count ||
+        r->block > dev->block_count - r->block_count)
+        return E_INVAL;
+    if (r->frame_count == 0 || r->frame_count > dev->frames_max) return E_INVAL;
+    const u64 bytes = (u64)r->block_count << dev->block_shift;
+    if (bytes > r->frame_count * PAGE_SIZE || bytes <= (r->frame_count - 1) * PAGE_SIZE)
+        return E_INVAL;
+    return r->op == BLK_WRITE && dev->read_only ? E_ROFS : S_OK;
+}
+
 // What every driver counts of a request that it has taken, and of one that ends.
 static inline void blk_begun(struct blkdev *dev) {
     dev->counters.requests++;

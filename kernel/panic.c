@@ -144,13 +144,19 @@ static _Noreturn void speak(const char *cause, const struct user_regs *r, u64 ri
     stop();
 }
 
-// Stops this node. See base/assert.h.
-_Noreturn void panic(const char *format, ...) {
+// In this CPU's own place: nothing can be allocated any more.
+static const char *cause_text(const char *format, va_list args) {
     static char cause[CPU_MAX][TEXT_MAX];
     char *text = cause[cpu_this()->index];
+    kvsnprintf(text, TEXT_MAX, format, args);
+    return text;
+}
+
+// Stops this node. See base/assert.h.
+_Noreturn void panic(const char *format, ...) {
     va_list args;
     va_start(args, format);
-    kvsnprintf(text, TEXT_MAX, format, args);
+    const char *text = cause_text(format, args);
     va_end(args);
     speak(text, NULL, (u64)__builtin_return_address(0),
           *(const u64 *)__builtin_frame_address(0));
@@ -159,11 +165,9 @@ _Noreturn void panic(const char *format, ...) {
 // Stops this node for a trap in the kernel.
 //   r: the registers of the trap
 _Noreturn void panic_trap(const struct user_regs *r, const char *format, ...) {
-    static char cause[CPU_MAX][TEXT_MAX];
-    char *text = cause[cpu_this()->index];
     va_list args;
     va_start(args, format);
-    kvsnprintf(text, TEXT_MAX, format, args);
+    const char *text = cause_text(format, args);
     va_end(args);
     speak(text, r, r->rip, r->rbp);
 }

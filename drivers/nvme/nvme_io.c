@@ -15,6 +15,7 @@ void nvme_push(struct nvme *n, struct nvme_queue *q, const struct nvme_sqe *e) {
     ring_produce(&q->out);
 }
 
+// One doorbell for all entries that were written to the queue.
 void nvme_bell(struct nvme *n, struct nvme_queue *q) {
     dma_to_device();
     nvme_set(n, q->sq_bell, ring_tail_index(&q->out));
@@ -49,22 +50,10 @@ static void prps_fill(struct nvme *n, u32 slot, const struct blk_request *r,
     e->prp2 = n->prp_list_pa[slot].v;
 }
 
-static status_t request_check(const struct blkdev *dev, const struct blk_request *r) {
-    if (r->op == BLK_FLUSH) return S_OK;
-    if (r->block_count == 0 || r->block_count > dev->block_count ||
-        r->block > dev->block_count - r->block_count)
-        return E_INVAL;
-    if (r->frame_count == 0 || r->frame_count > dev->frames_max) return E_INVAL;
-    const u64 bytes = (u64)r->block_count << dev->block_shift;
-    if (bytes > r->frame_count * PAGE_SIZE || bytes <= (r->frame_count - 1) * PAGE_SIZE)
-        return E_INVAL;
-    return r->op == BLK_WRITE && dev->read_only ? E_ROFS : S_OK;
-}
-
 static status_t submit(struct blkdev *dev, struct blk_request *r) {
     struct nvme *n = nvme_of(dev);
     if (n->state != NVME_RUNS) return E_IO;
-    status_t status = request_check(dev, r);
+    status_t status = r->op == BLK_FLUSH ? S_OK : blk_check(dev, r);
     if (status != S_OK) return status;
     u32 slot = 0;
     while (slot < NVME_SLOTS && n->slot[slot].request != NULL) slot++;

@@ -40,18 +40,6 @@ static bool supports(const struct pci_dev *dev) {
            (dev->device == VIRTIO_DEVICE_BLK || dev->device == VIRTIO_DEVICE_BLK_OLD);
 }
 
-static status_t request_check(const struct blkdev *dev, const struct blk_request *r) {
-    if (r->op == BLK_FLUSH) return dev->write_cache ? S_OK : E_INVAL;
-    if (r->block_count == 0 || r->block_count > dev->block_count ||
-        r->block > dev->block_count - r->block_count)
-        return E_INVAL;
-    if (r->frame_count == 0 || r->frame_count > dev->frames_max) return E_INVAL;
-    const u64 bytes = (u64)r->block_count << dev->block_shift;
-    if (bytes > r->frame_count * PAGE_SIZE || bytes <= (r->frame_count - 1) * PAGE_SIZE)
-        return E_INVAL;
-    return r->op == BLK_WRITE && dev->read_only ? E_ROFS : S_OK;
-}
-
 static void desc_set(struct virtio_blk *b, u32 index, u64 pa, u32 len, u32 flags) {
     b->v.desc[index] = (struct virtq_desc){.pa = pa, .len = len, .flags = (u16)flags,
                                            .next = (u16)(index + 1)};
@@ -80,7 +68,8 @@ static void chain_fill(struct virtio_blk *b, u32 slot, const struct blk_request 
 static status_t submit(struct blkdev *dev, struct blk_request *r) {
     struct virtio_blk *b = blk_of(dev);
     if (b->state != RUNS) return E_IO;
-    const status_t status = request_check(dev, r);
+    const status_t status = r->op != BLK_FLUSH ? blk_check(dev, r)
+                            : dev->write_cache ? S_OK : E_INVAL;
     if (status != S_OK) return status;
     u32 slot = 0;
     while (slot < b->slots && b->slot[slot].request != NULL) slot++;

@@ -7,22 +7,13 @@
 #include "base/assert.h"
 #include "proto/p9/p9_client.h"
 #include "proto/p9/p9_server.h"
+#include "tests/unit/p9_data.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static u8 service_data[2][P9_DATA_MAX], client_data[P9_DATA_MAX];
 static struct p9_move last_move;
 static u32 completed;
-
-static u32 to_data(struct p9_call *c, u64 at, const void *from, u32 len) {
-    memcpy((u8 *)c->data.buffer + at, from, len);
-    return len;
-}
-static u32 from_data(struct p9_call *c, u64 at, void *to, u32 len) {
-    memcpy(to, (u8 *)c->data.buffer + at, len);
-    return len;
-}
-static const struct p9_data_ops data_ops = {to_data, from_data};
 
 static status_t send_none(void *ctx, u32 node, const void *bytes, u32 len) {
     (void)ctx, (void)node, (void)bytes;

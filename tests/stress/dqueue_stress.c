@@ -3,12 +3,12 @@
 // of the threads act as the home node, half as another node that READs windows and posts
 // chains (run here by the CPU as a coherent card would). Prints TAP.
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/assert.h"
 #include "sched/dqueue.h"
+#include "tests/unit/cpu_words.h"
 
 #define PLACES 96
 #define THREADS 8
@@ -20,30 +20,6 @@ static shared64_t owner[PLACES];
 static u32 taken[PLACES], queued_count[PLACES];   // by the place's own taker or putter
 static u32 takes;
 static u32 wrong;
-
-void panic(const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    abort();
-}
-
-static u64 w_read(void *ctx, const shared64_t *w) {
-    (void)ctx;
-    return __atomic_load_n((const u64 *)(const void *)w, __ATOMIC_SEQ_CST);
-}
-static u64 w_cas(void *ctx, shared64_t *w, u64 expected, u64 desired) {
-    (void)ctx;
-    __atomic_compare_exchange_n((u64 *)(void *)w, &expected, desired, false, __ATOMIC_SEQ_CST,
-                                __ATOMIC_SEQ_CST);
-    return expected;
-}
-static u64 w_add(void *ctx, shared64_t *w, u64 v) {
-    (void)ctx;
-    return __atomic_fetch_add((u64 *)(void *)w, v, __ATOMIC_SEQ_CST);
-}
-static const struct word_ops words = {true, w_read, w_cas, w_add, NULL};
 
 static void fill(void *ctx, void *to, size_t len) {
     u64 *x = ctx;

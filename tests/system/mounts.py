@@ -33,7 +33,8 @@ def server_build():
     path = os.path.join(rig.BUILD, "p9tree")
     subprocess.run(["musl-gcc", "-static", "-std=gnu11", "-O1", "-I", rig.ROOT, "-o", path,
                     os.path.join(rig.HERE, "prog", "p9tree.c"),
-                    os.path.join(rig.ROOT, "proto", "p9", "p9_codec.c")], check=True)
+                    os.path.join(rig.ROOT, "proto", "p9", "p9_codec.c"),
+                    os.path.join(rig.ROOT, "user", "lib", "panic.c")], check=True)
     return path
 
 

@@ -9,6 +9,7 @@
 #include "base/bits.h"
 #include "proto/p9/p9_client.h"
 #include "proto/p9/p9_server.h"
+#include "tests/unit/p9_data.h"
 #include "tests/unit/p9_random.h"
 #include "tests/unit/suite_run.h"
 
@@ -39,16 +40,6 @@ static struct {
 
 // A byte of file `index` at `offset`.
 static u8 file_byte(u32 index, u64 offset) { return (u8)(index * 31 + offset * 7 + (offset >> 8)); }
-
-static u32 to_data(struct p9_call *c, u64 at, const void *from, u32 len) {
-    memcpy((u8 *)c->data.buffer + at, from, len);
-    return len;
-}
-static u32 from_data(struct p9_call *c, u64 at, void *to, u32 len) {
-    memcpy(to, (u8 *)c->data.buffer + at, len);
-    return len;
-}
-static const struct p9_data_ops data_ops = {to_data, from_data};
 
 static bool no_room(void) { return random_below(100) < w.no_room_percent; }
 

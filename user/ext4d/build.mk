@@ -1,6 +1,6 @@
 # The ext4 file server: a static glibc program with Debian's libext2fs; and Debian's e2fsck,
 # unmodified, which tools/mkinitrd.py puts beside it.
-EXT4D_C := $(wildcard user/ext4d/*.c) proto/p9/p9_codec.c
+EXT4D_C := $(wildcard user/ext4d/*.c) proto/p9/p9_codec.c user/lib/panic.c
 EXT4D_FLAGS := -pthread -std=gnu11 -D_GNU_SOURCE -I. $(WARNINGS)
 USER_PROGRAMS += $(BUILD)/user/ext4d
 

@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "node.h"
+
 #define CHILDREN 6
 
 static int nodes, turn;
@@ -23,15 +25,9 @@ static void say(int good, const char *what) {
 
 // To another node than the last time; nothing without NODES.
 static void go(void) {
-    char text[8];
-    if (!nodes) return;
-    int length = snprintf(text, sizeof text, "%d", ++turn % nodes);
-    int fd = open("/proc/self/node", O_WRONLY);
-    if (fd < 0 || write(fd, text, (size_t)length) != length) {
-        perror("family: /proc/self/node");
-        _exit(99);
-    }
-    close(fd);
+    if (!nodes || (errno = node_go(++turn % nodes)) == 0) return;
+    perror("family: /proc/self/node");
+    _exit(99);
 }
 
 // A child that goes to node number `to` and runs f.

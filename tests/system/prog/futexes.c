@@ -20,6 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "node.h"
+
 // As in Linux's futex.h, which musl's headers are without.
 enum { FUTEX_WAIT, FUTEX_WAKE, FUTEX_REQUEUE = 3, FUTEX_CMP_REQUEUE, FUTEX_WAKE_OP,
        FUTEX_WAIT_BITSET = 9, FUTEX_WAKE_BITSET };
@@ -327,14 +329,11 @@ static _Atomic int moves_end;
 static void *mover(void *arg) {
     (void)arg;
     for (int n = 1; !moves_end; n++) {
-        char text[8];
-        int length = snprintf(text, sizeof text, "%d", n % nodes);
-        int fd = open("/proc/self/node", O_WRONLY);
-        if (fd < 0 || (write(fd, text, (size_t)length) != length && errno != EBUSY)) {
+        errno = node_go(n % nodes);
+        if (errno != 0 && errno != EBUSY) {
             perror("futexes: /proc/self/node");
             exit(2);
         }
-        close(fd);
         usleep(MOVE_EVERY_US);
     }
     return NULL;

@@ -11,6 +11,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "node.h"
+
 #define PAGE 4096u
 #define PAGE_WORDS (PAGE / sizeof(uint64_t))
 
@@ -32,25 +34,12 @@ static void page_visit(uint64_t *page, uint64_t *hash, uint64_t *state) {
     page[random_next(state) % PAGE_WORDS] ^= *hash;
 }
 
-static int node_now(void) {
-    char text[16] = "";
-    int fd = open("/proc/self/node", O_RDONLY);
-    if (fd < 0) return -1;
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    return n > 0 ? atoi(text) : -1;
-}
-
 static void move_to(int node) {
-    char text[16];
-    int length = snprintf(text, sizeof text, "%d", node);
-    int fd = open("/proc/self/node", O_WRONLY);
-    if (fd < 0 || write(fd, text, (size_t)length) != length) {
+    if ((errno = node_go(node)) != 0) {
         perror("hashset: /proc/self/node");
         exit(3);
     }
-    close(fd);
-    int got = node_now();
+    int got = node_here();
     if (got != node) {
         fprintf(stderr, "hashset: asked for node %d, running on %d\n", node, got);
         exit(4);
@@ -67,7 +56,7 @@ int main(int argc, char **argv) {
     size_t visits = strtoul(argv[2], NULL, 0) * pages;
     uint64_t state = strtoul(argv[3], NULL, 0), hash = 0xcbf29ce484222325u;
     size_t moves = argc == 6 ? strtoul(argv[4], NULL, 0) : 0;
-    int nodes = argc == 6 ? atoi(argv[5]) : 1, node = moves ? node_now() : 0;
+    int nodes = argc == 6 ? atoi(argv[5]) : 1, node = moves ? node_here() : 0;
 
     uint64_t *set = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
                          -1, 0);

@@ -8,7 +8,6 @@
 //                                (answers to nothing, without end)
 // The tree: hello (a line), big (BIG_BYTES, byte i is i * 7 + i / 256), dir/, dir/inner.
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,13 +35,6 @@ static int fids[FIDS_MAX];
 static u8 request[MESSAGE_MAX];
 static _Alignas(4096) u8 reply[MESSAGE_MAX];
 static u8 data[P9_DATA_MAX];
-
-void panic(const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    exit(3);
-}
 
 static void attr_fill(int file, struct p9_attr *a) {
     *a = (struct p9_attr){.valid = 0x7ff, .mode = files[file].mode, .nlink = 1, .blksize = 4096,

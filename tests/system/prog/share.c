@@ -16,6 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "node.h"
+
 #define PAGE 4096u
 #define ADDS 200
 enum { FUTEX_WAIT_WORD, FUTEX_WAKE_WORD };   // not private: the word is in shared memory
@@ -40,11 +42,8 @@ static void fail(const char *what, long a, long b) {
 }
 
 static void go(int node) {
-    char text[8];
-    const int fd = open("/proc/self/node", O_WRONLY);
-    const int len = snprintf(text, sizeof text, "%d", node);
-    if (fd < 0 || write(fd, text, (size_t)len) != len) fail("move", node, errno);
-    close(fd);
+    const int error = node_go(node);
+    if (error) fail("move", node, error);
 }
 
 static void meet(void) {

@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "node.h"
+
 #define THREADS 32
 #define ROUNDS 200
 #define TIMES_MAX 100
@@ -229,14 +231,11 @@ static _Atomic int moves_end;
 static void *mover(void *arg) {
     (void)arg;
     for (int n = 1; !moves_end; n++) {
-        char text[8];
-        int length = snprintf(text, sizeof text, "%d", n % nodes);
-        int fd = open("/proc/self/node", O_WRONLY);
-        if (fd < 0 || (write(fd, text, (size_t)length) != length && errno != EBUSY)) {
+        errno = node_go(n % nodes);
+        if (errno != 0 && errno != EBUSY) {
             perror("threads: /proc/self/node");
             exit(2);
         }
-        close(fd);
         const clock_t until = clock() + MOVE_EVERY;
         while (!moves_end && clock() < until) usleep(10000);
     }

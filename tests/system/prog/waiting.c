@@ -17,16 +17,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "node.h"
+
 static const char *places[2];        // NULL: it stays
 
 static void go(int there) {
-    if (!places[0]) return;
-    int fd = open("/proc/self/node", O_WRONLY);
-    if (fd < 0 || write(fd, places[there], strlen(places[there])) < 0) {
-        printf("did not move to %s: %s\n", places[there], strerror(errno));
-        exit(1);
-    }
-    close(fd);
+    const int error = places[0] ? node_go(atoi(places[there])) : 0;
+    if (error == 0) return;
+    printf("did not move to %s: %s\n", places[there], strerror(error));
+    exit(1);
 }
 
 static const char *why(long result) { return result < 0 ? strerror(errno) : "fine"; }
