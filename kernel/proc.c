@@ -62,7 +62,9 @@ void proc_init(void) {
     paddr_t table = frame_alloc_contiguous(proc_count, FRAME_DESC);
     u64 shadow_frames = (proc_count * sizeof(struct proc) + PAGE_MASK) / PAGE_SIZE;
     paddr_t shadows = frame_alloc_contiguous(shadow_frames, FRAME_KERNEL);
-    ASSERT(table.v && shadows.v);
+    if (!table.v || !shadows.v)
+        panic("%lu MiB of memory are too little for %u processes: add some, or set proc.max=16",
+              (u64)(frame_count_total() * PAGE_SIZE / MIB), proc_count);
     aspace_kernel_root = kmap_root();
     if (net_own()) node_id = net_own()->node;
     proc_descs = phys_to_virt(table);

@@ -24,8 +24,9 @@ class OptionsTest(unittest.TestCase):
         self.assertEqual((mode, parsed.nodes, parsed.command), ("run", 3, "echo x"))
 
     def test_bad_values(self):
-        for words in (["--nodes", "0"], ["--smp", "0"], ["--mem", "x"], ["--join", "80"],
-                      ["--timeout", "0"], ["--add", "/no/such/file"], ["--deb", "No_Package"]):
+        for words in (["--nodes", "0"], ["--smp", "0"], ["--mem", "x"], ["--mem", "16M"],
+                      ["--join", "80"], ["--timeout", "0"], ["--add", "/no/such/file"],
+                      ["--deb", "No_Package"]):
             with self.assertRaises(UsageError, msg=words):
                 options.parse(["up", *words])
 
@@ -207,6 +208,14 @@ class FakeCluster:
 
     options = options.Options(nodes=2)
     said = ""
+    refused = []
+
+    @property
+    def machines(self):
+        return [self]
+
+    def options_refused(self):
+        return self.refused
 
     def say(self, text):
         self.said += text
@@ -251,6 +260,20 @@ class RunChannelTest(unittest.TestCase):
             self.assertEqual(asked.getvalue(), "printf 'ä'\n".encode())
 
 
+    def test_a_refused_option_ends_the_run(self):
+        with tempfile.TemporaryDirectory() as directory:
+            channel = run_channel.RunChannel(directory + "/run", "x")
+            cluster = FakeCluster(directory)
+            cluster.refused = ["unknown kernel option 'plaze=off'"]
+            end = socket.socket(socket.AF_UNIX)
+            end.connect(directory + "/run")
+            end.sendall(struct.pack("<BII", 4, 4, 2))
+            with self.assertRaisesRegex(UsageError, "--append: unknown kernel option 'plaze=off'"):
+                channel.serve(cluster)
+            channel.close()
+            end.close()
+
+
 class WatchTest(unittest.TestCase):
     def test_what_ends_a_wait(self):
         with tempfile.TemporaryDirectory() as directory, watch.Watch(directory) as files:
@@ -287,6 +310,16 @@ class MachineTest(unittest.TestCase):
                 log.flush()
                 self.assertEqual(machine.panic_line(), "PANIC: bad thing")
                 self.assertIsNone(machine.panic_line())
+
+    def test_refused_options_are_found_on_the_console(self):
+        with tempfile.TemporaryDirectory() as directory:
+            machine = self.machine(directory)
+            with open(machine.log_path, "wb") as log:
+                log.write(b"[    0.001] unknown kernel option 'a=1'\r\n[    0.002] isthmus: up\r\n"
+                          b"[    0.003] kernel option 'panic=x' is malformed: panic takes halt\r\n")
+            self.assertEqual(machine.options_refused(), [
+                "unknown kernel option 'a=1'",
+                "kernel option 'panic=x' is malformed: panic takes halt"])
 
     def test_identity(self):
         words = " ".join(self.machine("/d", nic="e1000e").words())

@@ -116,7 +116,10 @@ class Cluster:
         self.deadline = None         # of the run: set when its machines start
         self.logs = os.path.abspath(options.logs) if options.logs else tempfile.mkdtemp(
             prefix="run-", dir=self._logs_root())
-        os.makedirs(self.logs, exist_ok=True)
+        try:
+            os.makedirs(self.logs, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--logs {self.logs}: {error.strerror}") from error
         self.sockets = tempfile.mkdtemp(prefix="isthmus-")
         self.machines = [Machine(n, options, f"{self.sockets}/image.iso", self.sockets, self.logs)
                          for n in range(options.nodes)]

@@ -175,6 +175,12 @@ class Machine:
         except FileNotFoundError:
             return b""
 
+    def options_refused(self):
+        """What the node said of kernel options that it does not know, as lines of text."""
+        lines = re.findall(rb"^\[ *[0-9.]+\] ((?:unknown )?kernel option '[^\r\n]*)",
+                           self.console(), re.MULTILINE)
+        return [line.decode(errors="replace") for line in lines]
+
     def panic_line(self):
         """The node's PANIC line as text if a new one appeared on its console, else None.
         Reads only what was added since the last call."""

@@ -11,6 +11,7 @@ from .errors import NotYet, UsageError
 MODES = ("up", "run")
 NODES_MAX = 32
 SMP_MAX = 64
+MEM_MIB_MIN = 32     # below, GRUB itself may not end
 TIMEOUT_SECONDS_DEFAULT = 300.0
 
 
@@ -179,6 +180,8 @@ def check(options):
         raise UsageError(f"--smp {options.smp}: must be from 1 to {SMP_MAX}")
     if not re.fullmatch(r"[1-9][0-9]*[MG]?", options.mem):
         raise UsageError(f"--mem {options.mem}: must be a size like 256M or 1G")
+    if int(options.mem.strip("MG")) * (1024 if options.mem.endswith("G") else 1) < MEM_MIB_MIN:
+        raise UsageError(f"--mem {options.mem}: must be at least {MEM_MIB_MIN}M")
     if options.timeout <= 0:
         raise UsageError(f"--timeout {options.timeout}: must be more than 0 seconds")
     for port in options.join:
