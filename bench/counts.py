@@ -1,6 +1,6 @@
 """Instructions of requester and responder per operation, from the card's interrupt to the
 doorbell of the answer, both drivers included: one machine with two cards under icount, one CPU,
-interrupt mode, one operation outstanding, median of 1,000 (DESIGN 5)."""
+interrupt mode, one operation outstanding, median of 1,000 (docs/reference/bench.md)."""
 import rig
 
 # name: request, first aim for the responder (None: none set)

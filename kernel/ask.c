@@ -1,7 +1,7 @@
 // A machine without a line in cluster.conf: it claims an address, asks the listed nodes one
 // by one for an id until one gives it or join.wait is over, and only then becomes a node.
 // Boot, one CPU; the network is polled by hand. The members' side: kernel/cluster_roster.c.
-// DESIGN 2 "cluster.conf"; rules: docs/reference/join.md.
+// Rules: docs/reference/join.md.
 #include "kernel/ask.h"
 
 #include "base/string.h"

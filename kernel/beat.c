@@ -1,6 +1,6 @@
 // The heartbeat: each CPU's housekeeping in turn advances the word, at the edge and never in
 // an interrupt handler, so a CPU that hangs in the kernel stops it for all to see. A panic
-// marks it DEAD. Called by cluster.c's tick and by the edge. DESIGN 3 "Membership".
+// marks it DEAD. Called by cluster.c's tick and by the edge. docs/reference/join.md.
 #include "kernel/beat.h"
 
 #include "kernel/cluster_priv.h"

@@ -1,6 +1,6 @@
 // A pair of queue pairs between two cards of one machine, joined by hand: requester on
 // one, responder on the other. For counting instructions of both sides in one virtual
-// machine (DESIGN 5). net_lock held.
+// machine (docs/reference/bench.md). net_lock held.
 #include "base/bits.h"
 #include "base/string.h"
 #include "drivers/rdma/soft.h"

@@ -1,4 +1,4 @@
-// Forks of a process whose pages are still away (DESIGN idea 2). The child gets the same entries,
+// Forks of a process whose pages are still away. The child gets the same entries,
 // names of frames in its lenders' images, and reads for itself what it uses; nobody waits. The
 // agreement with the lenders stays with the process that moved, the holder: it reports its drain,
 // moves on, and gives up its place only when no child that borrowed through it has anything left

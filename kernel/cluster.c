@@ -1,6 +1,6 @@
 // This node as a member: boot, the poll that netpoll runs in every round, who is up and
 // what happens when somebody dies. Lock: net_lock for all but what cluster.h says.
-// DESIGN 3 "Membership and failure": a death is noticed by traffic, once a second at least;
+// docs/reference/join.md: a death is noticed by traffic, once a second at least;
 // pairs and keys are destroyed first, then the machines are told.
 #include "kernel/cluster.h"
 

@@ -38,11 +38,13 @@ static void room(struct peer *p) {
     if (cluster.bulk.room) cluster.bulk.room(cluster.bulk.ctx, p->node);
 }
 
+// The oldest message has been taken by the peer: room for another. net_lock held, as below.
 void bulk_msg_done(struct peer *p) {
     ring_consume(&p->bulk_msgs);     // RC completes in order
     room(p);
 }
 
+// A message of the peer lies in receive buffer `index`; handed up only once the peer is a member.
 void bulk_received(struct peer *p, u32 index, u32 len_bytes) {
     cluster.counters.bulk_in++;
     if (index < LINK_BULK_MSGS && p->member.state == MEMBER_UP && cluster.bulk.receive)
@@ -94,12 +96,14 @@ static void moved(struct peer *p, u32 index, status_t status) {
     if (cluster.bulk.moved) cluster.bulk.moved(cluster.bulk.ctx, p->move_cookie[index], status);
 }
 
+// A READ or WRITE of data has completed; its maker is told.
 void bulk_move_done(struct peer *p, u32 index) {
     if (index >= CLUSTER_BULK_MOVES_MAX) return;
     moved(p, index, S_OK);
     room(p);
 }
 
+// The peer is gone: every READ and WRITE that is out ends with E_HOSTUNREACH.
 void bulk_fail_all(struct peer *p) {
     for (u32 i = 0; i < CLUSTER_BULK_MOVES_MAX; i++) moved(p, i, E_HOSTUNREACH);
     p->replies_used = 0;

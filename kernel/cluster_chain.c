@@ -65,6 +65,7 @@ static status_t post_now(struct peer *p, u32 index) {
     return rdma_post_send(p->qp[QP_CONTROL], wr);
 }
 
+// Posts the chains that waited for room, in their order. net_lock held, as below.
 void chain_flush(struct peer *p) {
     while (!ring_empty(&p->chains_ring)) {
         const u32 index = p->chains_wait[ring_peek_index(&p->chains_ring, 0)];
@@ -106,6 +107,7 @@ static void give_back(struct peer *p, u32 index, status_t status) {
     if (!load_posted(c)) cluster_node_posted(cluster.node, c);
 }
 
+// The last operation of a chain has completed.
 void chain_done(struct peer *p, u32 index) {
     if (index < LINK_CHAINS) give_back(p, index, S_OK);
 }
@@ -129,6 +131,7 @@ void probe_post(struct peer *p) {
     cluster.counters.probes++;
 }
 
+// The peer's word that shows it alive has been read.
 void probe_done(struct peer *p) {
     pulse_answered(&p->pulse, p->memory->words[WORD_PROBE], cluster.now_ns);
 }
@@ -180,6 +183,8 @@ static void page_end(struct peer *p, u32 index, status_t status) {
     r.done(r.ctx, status);
 }
 
+// A page READ and the READ of the owner word behind it have completed. The page counts only where
+// the word is still the expected one; else its reader gets E_IO.
 void page_done(struct peer *p, u32 index) {
     if (index >= CLUSTER_FRAME_READS_MAX) return;
     const bool same = p->memory->words[WORD_PAGE + index] == p->page[index].r.expected ||
@@ -191,6 +196,7 @@ void page_done(struct peer *p, u32 index) {
     page_end(p, index, same ? S_OK : E_IO);
 }
 
+// The peer is gone: every page READ that is out ends with E_HOSTUNREACH.
 void page_fail_all(struct peer *p) {
     for (u32 i = 0; i < CLUSTER_FRAME_READS_MAX; i++) page_end(p, i, E_HOSTUNREACH);
 }

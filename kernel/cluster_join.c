@@ -1,7 +1,7 @@
 // The join: calling the other nodes of cluster.conf, answering their calls, proving on both
 // sides that the other has the cluster's key. Nothing is registered for a peer and its pair
 // answers nothing before the proof. Called by cluster.c's tick and, inside soft_rx and
-// soft_tick, by the CM; under net_lock. DESIGN 3 "Membership".
+// soft_tick, by the CM; under net_lock. docs/reference/join.md.
 #include "base/string.h"
 #include "kernel/cluster_priv.h"
 #include "kernel/hmac.h"

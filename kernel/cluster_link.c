@@ -1,8 +1,8 @@
 // One peer's queue pairs, keys and messages. Three pairs: control (messages and chains),
 // paging (page READs), bulk (file data); the control pair comes from the CM, the caller
 // offers the other two over it. Under net_lock; called by the poll and the join.
-// DESIGN 3 "Verbs": three keys a peer, new for every incarnation: frames to READ, shared
-// words to READ and change by atomics, its inbox and reply buffers to WRITE.
+// Three keys a peer, new for every incarnation (docs/ARCHITECTURE.md, "Joining"): frames to READ,
+// shared words to READ and change by atomics, its inbox and reply buffers to WRITE.
 #include "base/string.h"
 #include "kernel/clock.h"
 #include "kernel/cluster_priv.h"
@@ -58,6 +58,7 @@ static void *shared_page(void *ctx, u64 iova, u32 access, bool *stable, paddr_t 
     return p->memory->bench + (iova - bench_at());
 }
 
+// What the peer may do through a queue pair of this purpose (RDMA_ACCESS_*).
 u32 link_access(enum qp_purpose purpose) {
     switch (purpose) {
     case QP_CONTROL: return RDMA_ACCESS_REMOTE_READ | RDMA_ACCESS_REMOTE_WRITE |
@@ -86,6 +87,7 @@ status_t link_prepare(struct peer *p) {
     return S_OK;
 }
 
+// A queue pair to the peer for this purpose, in RESET. NULL: no memory.
 struct rdma_qp *link_create_qp(struct peer *p, enum qp_purpose purpose) {
     static const u32 sends[QP_PURPOSES] = {LINK_SQ, 2 * CLUSTER_FRAME_READS_MAX,
                                            LINK_BULK_MSGS + CLUSTER_BULK_MOVES_MAX,
@@ -474,6 +476,8 @@ static void complete(struct peer *p, const struct rdma_wc *wc) {
     }
 }
 
+// Handles what has completed on the peer's queue pairs, at most POLL_ROUNDS batches; with more the
+// poll comes again. net_lock held.
 void link_poll(struct peer *p) {
     struct rdma_wc wc[POLL_BATCH];
     for (u32 round = 0; round < POLL_ROUNDS && !p->failing; round++) {

@@ -1,7 +1,7 @@
 // The words by which placement knows other nodes: how many CPU-bound processes each has
 // room for and has, and its CPUs, in one READ; a unit is taken by one fetch-and-add on the
 // same word (sched/place.h). Called by kernel/placement.c. Lock: net_lock. This node's own
-// word: cluster_self.c. Spec: DESIGN 3 "Verbs", the shared words.
+// word: cluster_self.c. Spec: docs/ARCHITECTURE.md, "Joining".
 #include "kernel/cluster_priv.h"
 #include "kernel/placement.h"
 #include "kernel/x86/cpu.h"

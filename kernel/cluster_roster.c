@@ -1,6 +1,6 @@
 // Nodes that have no line in cluster.conf, at the members: the lowest listed one that is up
 // gives ids; all tell each other. The asking side is kernel/ask.c. Called by the CM's events
-// and the links, under net_lock. DESIGN 2 "cluster.conf"; rules: docs/reference/join.md.
+// and the links, under net_lock. Rules: docs/reference/join.md.
 #include "base/string.h"
 #include "drivers/rdma/soft.h"
 #include "kernel/cluster_priv.h"

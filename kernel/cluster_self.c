@@ -3,7 +3,7 @@
 // does, and completes later. The boot option words=card selects this. A hardware provider would
 // take these chains on a queue pair to itself; soft RoCE's card is netpoll, so there the ring below
 // is that pair, and the provider's own table, which its responder uses, is what carries them out.
-// Lock: net_lock, but for cluster_capacity_own and _add_own. Spec: DESIGN 3 "Verbs".
+// Lock: net_lock, but for cluster_capacity_own and _add_own. Spec: docs/ARCHITECTURE.md, "Joining".
 //
 // Words that no peer's atomic can change at the time stay with the CPU: the heartbeat, which
 // peers only READ, and owner words outside QUEUED and ADOPTING (a compare-and-swap that fails

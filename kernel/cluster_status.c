@@ -164,6 +164,7 @@ static void gather(u64 *word) {
     for (u32 i = 0; i < figure_count; i++) word[i] = figures[i].get(figures[i].ctx);
 }
 
+// Sends this node's figures to a peer that asked. net_lock held.
 void status_answer(struct peer *p) {
     struct cluster_msg m = {.type = MSG_STATUS, .status = S_OK};
     m.stat.count = figure_count;
@@ -171,6 +172,7 @@ void status_answer(struct peer *p) {
     link_send(p, &m);
 }
 
+// A peer's figures have come: they stand in its snapshot.
 void status_take(struct peer *p, const struct cluster_msg *m) {
     store(p->node, m->stat.word, m->stat.count);
 }

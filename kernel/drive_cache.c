@@ -6,7 +6,7 @@
 // Nothing blocks: who needs a page that is not here waits on `cache_wait` and asks again.
 // An entry's version is odd from before its key, frame or bytes change until after.
 // Stamps number the writes; a sync waits until the drive's durable stamp reaches its own.
-// Spec: DESIGN 3 "Remote drives".
+// Spec: docs/reference/drives.md.
 #include "base/string.h"
 #include "kernel/drives.h"
 #include "kernel/files/object.h"

@@ -49,6 +49,7 @@ struct build {
     u8 head[ELF_HEADER_BYTES];
 };
 
+// Room for the words of one exec. E_NOMEM.
 status_t exec_args_alloc(struct exec_args *a) {
     *a = (struct exec_args){.bytes = kmem_alloc(EXEC_ARGS_BYTES), .size = EXEC_ARGS_BYTES};
     return a->bytes ? S_OK : E_NOMEM;

@@ -93,6 +93,7 @@ status_t object_ref(struct object_id id) {
     return file_call(&c);
 }
 
+// The process's paths, in its descriptor's auxiliary frame.
 struct proc_paths *paths_of(const struct proc *p) {
     return phys_to_virt(paddr(proc_desc(p)->aux[PROC_AUX_PATHS]));
 }
@@ -197,6 +198,7 @@ void dirs_init(struct proc *p) {
     memcpy(paths_of(p)->cwd, "/", 2);
 }
 
+// Gives back its root, its working directory and the file of its program: it ends.
 void dirs_put(struct proc *p) {
     struct proc_desc *d = proc_desc(p);
     object_clunk(d->root);

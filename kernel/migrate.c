@@ -1,4 +1,4 @@
-// Moving processes (DESIGN ideas 1, 3, 4): a request freezes a process at the edge of
+// Moving processes (docs/ARCHITECTURE.md): a request freezes a process at the edge of
 // user mode, the machines of proto/cluster give it away, and what they ask of the kernel
 // on either side is done here. Callers: procfs (requests, files_lock held), the edge
 // (freeze), netpoll (migrate_poll and the host's table, net_lock held).

@@ -1,5 +1,5 @@
 // The owner words of this node's descriptor table: the truth about who may run the
-// process in each place (base/owner.h, DESIGN idea 4).
+// process in each place (base/owner.h, docs/ARCHITECTURE.md).
 #pragma once
 
 #include "base/owner.h"

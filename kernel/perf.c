@@ -1,8 +1,8 @@
 // Instruction counts from a card's interrupt to the doorbell of the answer: TSC at the trap,
 // TSC after the doorbell, the halts between them taken off, the trap's own entry added; the
-// last PERF_SAMPLES of each card are kept. Meant for one CPU under -icount (DESIGN 5): there
-// TSC ticks are instructions. With two cards in one machine the first is the requester, the
-// second the responder. Lock: none; written by the one CPU that runs the benchmark.
+// last PERF_SAMPLES of each card are kept. Meant for one CPU under -icount, where TSC ticks are
+// instructions (docs/reference/bench.md). With two cards in one machine the first is the
+// requester, the second the responder. Lock: none; written by the one CPU that runs the benchmark.
 #include "kernel/perf.h"
 
 #include "base/bits.h"
@@ -31,8 +31,10 @@ void perf_init(void) {
     klog("bench.count: %u ticks from an interrupt to its handler", entry_ticks);
 }
 
+// Whether times are taken (docs/reference/bench.md).
 bool perf_is_on(void) { return perf_on; }
 
+// Counts begin anew.
 void perf_reset(void) {
     for (u32 i = 0; i < PERF_CARDS; i++) cards[i].count = cards[i].irq_tsc = 0;
 }

@@ -148,6 +148,7 @@ void placement_exec_told(const struct cluster_msg *m) {
     spin_unlock(&proc_lock);
 }
 
+// Boot: its figures in /nodes/N/status.
 void placement_exec_init(void) {
     cluster_status_add_u64("exec_stay", &counters.stay);
     cluster_status_add_u64("exec_move", &counters.move);

@@ -98,6 +98,7 @@ static void show_decision(struct text *t, const char *title, const struct place_
     text_add_bytes(t, bytes, len);
 }
 
+// /proc/PID/why: the figures of the last move and of the last decision. E_SRCH: no such process.
 status_t placement_show_why(u64 pid, struct text *t) {
     if (!take_copy((u32)pid)) return E_SRCH;
     show_decision(t, "last move", &copy.move);

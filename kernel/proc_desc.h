@@ -1,5 +1,5 @@
 // The process descriptor: all that makes a process, in frames that another node
-// understands by reading them (DESIGN idea 1). It holds no pointer: other things are
+// understands by reading them (docs/ARCHITECTURE.md). It holds no pointer: other things are
 // named by id. One table of these lies in registered memory on each node, so
 // (node, index) is an address. What needs pointers is `struct proc` (kernel/proc.h).
 //

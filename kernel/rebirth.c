@@ -1,7 +1,7 @@
 // What a node's processes owe to a cut: its side is the smaller one, which the others count as
 // dead as a whole, so nothing of it runs on when it joins as new. Only init stays, which is a
 // part of the node as its kernel is, and starts its shell anew. Called by cluster.c under
-// net_lock. DESIGN 3 "Membership and failure": a new incarnation, as one boot of a node.
+// net_lock. docs/reference/join.md: a new incarnation, as one boot of a node.
 #include "kernel/rebirth.h"
 
 #include "kernel/cluster.h"

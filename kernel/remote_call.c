@@ -1,7 +1,7 @@
 // One file call to another node, or to a user-space server of this one: the memory that it
 // holds while it is out, how it is sent, how it is freed. Called by remote_files.c, which
 // decides what a call means to its process, and remote_orphans.c. Lock: net_lock.
-// Spec: DESIGN 3 "Messages between nodes".
+// Spec: docs/ARCHITECTURE.md, the walk of a system call.
 #include "base/string.h"
 #include "kernel/files/userfs.h"
 #include "kernel/remote_files_priv.h"

@@ -4,7 +4,7 @@
 // page's be taken, and then the first one to the entry's. Where the pair has seen that an answer
 // was made too late the read is begun again; in the middle packets of a page, on a path of small
 // packets, it cannot see it: there the entries' READs begin once the pages are here.
-// Called by remote_files.c. Lock: net_lock for all of it. Spec: DESIGN 3 "Remote drives".
+// Called by remote_files.c. Lock: net_lock for all of it. Spec: docs/reference/drives.md.
 #include "kernel/remote_drive.h"
 
 #include "base/string.h"
@@ -151,6 +151,8 @@ static void go_on(struct read *r, enum drive_read_next next) {
     if (next == DRIVE_READ_PAGES) post_pages(r);
 }
 
+// Begins a read of another node's cached drive, by READ alone; x->done is called at its end.
+// E_AGAIN: not possible this way, or too many are out: the caller asks by message. net_lock held.
 status_t remote_drive_start(const struct remote_drive_read *x) {
     if (x->offset >= x->map->bytes || x->count > x->map->bytes - x->offset) return E_AGAIN;
     const u64 at = x->map->first_byte + x->offset;

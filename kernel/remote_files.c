@@ -13,7 +13,7 @@
 // A signal, a kill or a wish to freeze flushes a request that is out and takes whichever
 // comes first; p->reply_waits makes the call run once more before signals are delivered,
 // so that a reply is never lost. CLUNK and REF are sent and not waited for.
-// Spec: DESIGN idea 1 and 3 "Messages between nodes".
+// Spec: docs/ARCHITECTURE.md, ideas and the walk of a system call.
 #include "base/string.h"
 #include "kernel/files/events.h"
 #include "kernel/files/holders.h"
@@ -148,6 +148,7 @@ static status_t client_send(void *ctx, u32 node, const void *bytes, u32 len_byte
     return cluster_bulk_send(node, bytes, len_bytes);
 }
 
+// A call's reply has come, or there will be none: its process runs again and finds it. net_lock.
 void remote_call_done(struct remote_call *r) {
     r->done = true;
     r->done_ns = time_now_ns();

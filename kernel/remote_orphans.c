@@ -69,6 +69,7 @@ void remote_orphan_submit(struct remote_call *r) {
     else remote_call_free(r);                     // the peer is gone, and its objects with it
 }
 
+// Whether any waits for a tag.
 bool remote_orphans_deferred(void) { return !list_empty(&deferred); }
 
 // Sends the deferred ones as far as there are tags, in their order.

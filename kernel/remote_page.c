@@ -1,4 +1,4 @@
-// Fetches what an adopted process left behind (DESIGN idea 2). A fault asks for one page
+// Fetches what an adopted process left behind (docs/ARCHITECTURE.md). A fault asks for one page
 // or table and the process waits; a drain walks the tables and asks for the rest, at most
 // DRAIN_WINDOW at a time. A page READ lands in a frame of its own and is installed only
 // where the entry still names the same remote frame: "drop the lock, do I/O, look again".

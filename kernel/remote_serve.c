@@ -1,7 +1,7 @@
 // The answering half of file calls between nodes: gives proto/p9/p9_server.c its memory,
 // runs the calls on this node's servers through the same file_call as local callers, and
 // moves data by READ and WRITE. Called by remote_files.c. Lock: net_lock; files_lock is
-// taken inside while a call runs. Spec: DESIGN 3 "Messages between nodes".
+// taken inside while a call runs. Spec: docs/ARCHITECTURE.md, the walk of a system call.
 #include "kernel/files/holders.h"
 #include "kernel/files/locks.h"
 #include "kernel/files/userfs.h"
@@ -182,6 +182,7 @@ void remote_serve_peer(u32 node, bool up) {
     }
 }
 
+// A message for this node's server half has come from a member. net_lock held.
 void remote_serve_receive(u32 node, const u8 *bytes, u32 len_bytes) {
     p9_server_receive(&server, node, bytes, len_bytes);
 }

@@ -199,6 +199,7 @@ void signal_raise_thread_locked(struct thread *t, u32 sig, struct signal_info in
     (void)raise_to(t->p, t, sig, info);
 }
 
+// signal_raise_locked for a caller without proc_lock.
 void signal_raise(struct proc *p, u32 sig, struct signal_info info) {
     spin_lock(&proc_lock);
     signal_raise_locked(p, sig, info);

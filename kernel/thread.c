@@ -60,6 +60,7 @@ struct thread_entry *thread_entry(const struct proc_desc *d, u32 slot) {
     return (struct thread_entry *)phys_to_virt(paddr(frame)) + slot % THREADS_PER_FRAME;
 }
 
+// The thread of p with that number; NULL: it has none. proc_lock held.
 struct thread *thread_find(struct proc *p, u32 tid) {
     LIST_FOR_EACH(it, &p->threads) {
         struct thread *t = LIST_ENTRY(it, struct thread, link);
@@ -86,6 +87,7 @@ bool thread_tid_used(const struct proc *p, u32 tid) {
 
 static bool runs(const struct thread *t) { return t->p->thread == t; }
 
+// The signals that t blocks, bit n - 1 for signal n. proc_lock held.
 u64 thread_mask(const struct thread *t) {
     const struct proc_desc *d = proc_desc(t->p);
     return runs(t) ? d->signal_mask : thread_entry(d, t->slot)->signal_mask;

@@ -34,6 +34,7 @@ u64 time_now_ns(void) {
     return time_ns_of(tsc_read());
 }
 
+// How fast the TSC counts, as measured at boot.
 u64 time_tsc_hz(void) { return tsc_hz; }
 u64 time_rtc_ns(void) { return wall_start_ns; }
 

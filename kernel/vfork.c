@@ -46,6 +46,7 @@ void vfork_done_locked(struct proc *child) {
     wait_wake_all_locked(&child->vfork_wait);
 }
 
+// vfork_done_locked for a caller without proc_lock.
 void vfork_done(struct proc *child) {
     spin_lock(&proc_lock);
     vfork_done_locked(child);

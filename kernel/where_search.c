@@ -1,7 +1,7 @@
 // Asks the members for children whose node died: it may have given them on before, and then
 // they live. proto/cluster/where.c decides; the parent's node asks and, when all have said
 // "not here", has the exit record written. Callers: whereabouts.c, under net_lock.
-// Lock: searches under proc_lock; sending under net_lock. Spec: DESIGN 3 "Migration", "ask all".
+// Lock: searches under proc_lock; sending under net_lock. Spec: docs/ARCHITECTURE.md.
 #include "kernel/where_search.h"
 
 #include "kernel/cluster.h"

@@ -1,5 +1,5 @@
 // Which node a process is on, and what is told across nodes about one: moved, ended,
-// signalled. Truth is the owner word; what is kept here are hints (DESIGN 3).
+// signalled. Truth is the owner word; what is kept here are hints (docs/ARCHITECTURE.md).
 #pragma once
 
 #include "kernel/proc.h"

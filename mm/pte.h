@@ -1,6 +1,6 @@
 // Page-table entries: the hardware's bits, our software bits in present entries, and
 // the encoding of not-present ones, which can name a frame of another node
-// (DESIGN idea 2). All levels use the same encoding.
+// (docs/ARCHITECTURE.md). All levels use the same encoding.
 // Spec: SDM Vol. 3A 4.5 (4-level paging), table 4-15..4-20.
 #pragma once
 

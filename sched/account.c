@@ -1,7 +1,7 @@
-// Counts what a process uses of which node and keeps the measured prices (DESIGN: part
-// sched/). Called on every file call and context switch of a process by kernel/placement.c,
-// so an event is a short search and a few adds. No lock of its own: an account belongs to
-// whoever the descriptor belongs to, the prices to net_lock.
+// Counts what a process uses of which node and keeps the measured prices (rules:
+// docs/reference/placement.md). Called on every file call and context switch of a process by
+// kernel/placement.c, so an event is a short search and a few adds. No lock of its own: an
+// account belongs to whoever the descriptor belongs to, the prices to net_lock.
 #include "sched/account.h"
 
 #define AVERAGE_SHIFT 3              // a sample counts for an eighth

@@ -95,6 +95,7 @@ bool runq_any(void) {
     return false;
 }
 
+// How many are ready for that CPU. Any context; a hint.
 u32 runq_length(u32 cpu_index) { return length_of(cpu_index); }
 
 u32 runq_running_count(void) {

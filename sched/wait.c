@@ -10,6 +10,7 @@ static struct list_node deadlines = {&deadlines, &deadlines};   // sorted by at_
 // Not later than the first deadline; read without the lock, made exact when it is due.
 static u64 deadline_hint = ~0ull;
 
+// An empty list.
 void wait_list_init(struct wait_list *w) { list_init(&w->head); }
 
 // The thread of p that runs waits, unless it was woken since it said so first. The process

@@ -81,6 +81,8 @@ def under(path, prefix):
 
 def check_includes():
     table = dependencies()
+    unused = {(folder, allowed) for folder in table for allowed in table[folder]
+              if allowed not in ("base", folder)}
     for name in files(".c", ".h"):
         folder = max((f for f in table if under(name, f)), key=len, default=None)
         if folder is None:
@@ -94,8 +96,11 @@ def check_includes():
             target = found.group(1)
             if "/" not in target:
                 target = f"{own}/{target}"
+            unused -= {(folder, a) for a in table[folder] if under(target, a)}
             if not any(under(target, a) for a in table[folder] + [own]):
                 yield f"{name}:{number}: may not include {target} (tools/deps.txt, {folder})"
+    for folder, allowed in sorted(unused):
+        yield f"tools/deps.txt: {folder}: nothing there includes {allowed}; take it out"
 
 
 def check_headers():
@@ -133,9 +138,45 @@ def check_sizes():
                 yield f"{name}:{start}: {length} lines in one function; split it or say why"
 
 
+NAMED_PATH = re.compile(r"(?<![\w/.-])((?:kernel|proto|mm|sched|drivers|user|tests|tools|base|abi|"
+                        r"bench|docs|grub)/[\w./-]*\w\.(?:c|h|S|py|md|sh|mk|txt|tbl))\b")
+NAMED_FUNCTION = re.compile(r"`(?:[\w/]+/)?(\w+\.[cS]):\s+(\w+)`")
+
+
+def check_named():
+    """What a comment or a page names is there: files, and in pages `file.c: function`."""
+    here = files("")
+    for name in files(".c", ".h", ".S", ".py", ".mk", ".md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for found in NAMED_PATH.finditer(text):
+            path = found.group(1)
+            if path not in here and not re.search(r"NAME|/x\.c$", path):
+                number = text.count("\n", 0, found.start()) + 1
+                yield f"{name}:{number}: there is no {path}"
+        for found in NAMED_FUNCTION.finditer(text) if name.endswith(".md") else ():
+            owners = [path for path in here if path.split("/")[-1] == found.group(1)]
+            if not any(re.search(rf"\b{found.group(2)}\b", "\n".join(lines_of(path)))
+                       for path in owners):
+                number = text.count("\n", 0, found.start()) + 1
+                yield f"{name}:{number}: no {found.group(2)} in {found.group(1)}"
+
+
+def check_options():
+    """Each kernel option stands in its page, and the page has no other."""
+    source = "\n".join(lines_of("kernel/options.c"))
+    there = set(re.findall(r'^    \{"([a-z.0-9]+)",', source, re.M))
+    text = "\n".join(lines_of("docs/reference/options.md"))
+    page = set(re.findall(r"^\| `([a-z.0-9]+)` \|", text, re.M))
+    for name in sorted(there ^ page):
+        yield f"docs/reference/options.md: {name}: " + (
+            "is missing" if name in there else "is no option of kernel/options.c")
+
+
 RULES = [("lines are narrow and clean", check_width), ("no banned call", check_banned),
          ("nothing names one machine", check_private), ("includes point down", check_includes),
-         ("headers and file heads", check_headers), ("files and functions are short", check_sizes)]
+         ("headers and file heads", check_headers), ("files and functions are short", check_sizes),
+         ("what comments and pages name is there", check_named),
+         ("every kernel option is in its page", check_options)]
 
 
 def main():

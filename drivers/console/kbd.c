@@ -80,6 +80,7 @@ bool kbd_init(void) {
     return config_write(wanted | CONFIG_IRQ);
 }
 
+// The ISA line of the keyboard.
 u8 kbd_irq_line(void) { return 1; }
 u64 kbd_dropped(void) { return dropped; }
 

@@ -158,6 +158,7 @@ static void cursor_show(bool on) {
     if (!screen.text) draw_glyph(column, row, shadow[row][column], on);
 }
 
+// Shows bytes at the cursor; with no screen nothing. Lock: the console's.
 void screen_write(const char *text, u64 len_bytes) {
     if (!screen_on || len_bytes == 0) return;
     cursor_show(false);

@@ -62,6 +62,7 @@ static const struct e1000_hw *hw_find(const struct pci_dev *dev) {
     return NULL;
 }
 
+// Whether it is a card of the family that this driver knows (the table above).
 bool e1000_supports(const struct pci_dev *dev) { return hw_find(dev) != NULL; }
 
 // 8254x 14.3: reset, then wait until the card has read its EEPROM (13.4.1: RST).

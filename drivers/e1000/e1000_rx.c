@@ -54,6 +54,7 @@ status_t e1000_rx_setup(struct e1000 *e) {
     return S_OK;
 }
 
+// Whether a frame has come that rx_batch has not taken.
 bool e1000_rx_waiting(const struct e1000 *e) {
     const volatile struct e1000_rx_desc *d = &e->rx_desc[rx_index(e->rx_next)];
     return d->status & E1000_RXD_DD;

@@ -53,6 +53,7 @@ u8 *e1000_tx_buf(struct netdev *dev) {
     return e->tx_buf[e->tx_free[--e->tx_free_count]];
 }
 
+// Gives back a buffer of tx_alloc that is not sent after all.
 void e1000_tx_cancel(struct netdev *dev, u8 *head) {
     struct e1000 *e = e1000_of(dev);
     u16 slot = slot_of(e, head);

@@ -3,7 +3,7 @@
 // computed, or gathered by the card where the page cannot change. Called by soft.c under
 // the device's lock; never recurses, stops where the card's ring is full and goes on from
 // there next time.
-// Spec: IBTA Vol. 1 9.7; DESIGN 3 "Verbs".
+// Spec: IBTA Vol. 1 9.7; docs/ARCHITECTURE.md, "Joining".
 #include "drivers/rdma/soft_priv.h"
 
 #include "base/string.h"

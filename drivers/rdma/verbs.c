@@ -4,6 +4,7 @@
 
 #include "drivers/rdma/provider.h"
 
+// A protection domain, as ibv_alloc_pd. NULL: none is left.
 struct rdma_pd *rdma_alloc_pd(struct rdma_dev *dev) { return dev->ops->alloc_pd(dev); }
 
 // E_BUSY while an MR or QP belongs to it.
@@ -50,15 +51,20 @@ u32 rdma_poll_cq(struct rdma_cq *cq, u32 max_wc, struct rdma_wc *wc) {
     return cq->dev->ops->poll_cq(cq, max_wc, wc);
 }
 
+// A queue pair in RESET, as ibv_create_qp. NULL: a queue is missing or too long, or none is left.
 struct rdma_qp *rdma_create_qp(struct rdma_pd *pd, const struct rdma_qp_init_attr *attr) {
     if (attr->send_cq == NULL || attr->recv_cq == NULL || attr->max_send_wr == 0) return NULL;
     return pd->dev->ops->create_qp(pd, attr);
 }
 
+// The next state and what it needs, as ibv_modify_qp.
+//   mask  which fields of attr are meant
+// E_INVAL: no such transition, or a field is missing or out of range; the queue pair is unchanged.
 status_t rdma_modify_qp(struct rdma_qp *qp, const struct rdma_qp_attr *attr, u32 mask) {
     return qp->dev->ops->modify_qp(qp, attr, mask);
 }
 
+// Its state and attributes, as ibv_query_qp.
 void rdma_query_qp(const struct rdma_qp *qp, struct rdma_qp_attr *attr) {
     qp->dev->ops->query_qp(qp, attr);
 }

@@ -22,10 +22,12 @@ struct mount_list {
     u8 bytes[LIST_BYTES];            // entries of Rreaddir
 };
 
+// The mount with that number; NULL: there is none. files_lock held.
 struct user_mount *mount_of(u32 number) {
     return number < MOUNTS_MAX ? user_mounts[number] : NULL;
 }
 
+// Whether its server may still answer.
 bool mount_alive(const struct user_mount *m) {
     return m->state >= MOUNT_VERSION && m->state <= MOUNT_READY;
 }

@@ -36,6 +36,7 @@ void text_add(struct text *t, const char *format, ...) {
     t->len += (u32)n;
 }
 
+// Appends bytes; what does not fit is left out, and t->full says so.
 void text_add_bytes(struct text *t, const void *bytes, u32 len) {
     u32 n = MIN(len, t->size - t->len - 1);
     memcpy(t->bytes + t->len, bytes, n);

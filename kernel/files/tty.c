@@ -187,6 +187,7 @@ bool tty_readable(const struct tty *t) {
     return t->head != t->tail || t->termios.cc[VMIN] == 0;
 }
 
+// How many bytes a read gets now; 0 while a line is not ended (ICANON).
 u32 tty_bytes_ready(const struct tty *t) {
     return has(t, ICANON) && !t->lines ? 0 : t->tail - t->head;
 }

@@ -8,6 +8,7 @@
 #include "kernel/x86/cpu.h"
 #include "kernel/x86/msr.h"
 
+// A lock that is free.
 void spin_init(struct spinlock *l, enum lock_rank rank, const char *name) {
     *l = (struct spinlock)SPINLOCK_INIT(rank, name);
 }
@@ -37,6 +38,7 @@ bool spin_trylock(struct spinlock *l) {
     return true;
 }
 
+// Gives it back. ASSERT: this CPU does not hold it.
 void spin_unlock(struct spinlock *l) {
     struct cpu *c = cpu_this();
     ASSERT(c->locks_held & l->bit);

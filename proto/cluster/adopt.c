@@ -1,7 +1,7 @@
 // The two machines of a hand-over. Owner: proto/cluster/node.c, one adopt_out for each
 // image this node keeps and one adopt_in for each process it took. No locks, no time.
 //
-// Who dies when (DESIGN idea 4; every line is a case of tests/unit/test_adopt.c, of the
+// Who dies when (docs/ARCHITECTURE.md; every line is a case of tests/unit/test_adopt.c, of the
 // SPIN model handover.pml and of the simulator):
 //   taker, word QUEUED           nothing happened; the entry is offered again
 //   taker, word ADOPTING(taker)  no instruction ran: fence, then take the word back
@@ -468,6 +468,7 @@ void adopt_out_peer_down(struct adopt_out *out, u8 node, u64 word_now) {
 // A new incarnation of `node` has joined; what named the old one has been settled.
 void adopt_out_peer_up(struct adopt_out *out, u8 node) { out->gone &= ~BIT(node); }
 
+// For logs.
 const char *adopt_in_state_name(enum adopt_in_state s) {
     static const char *const name[IN_STATES] = {
         "CLAIM", "CLAIMED", "PREPARE", "FETCH", "OWN", "START", "HELD", "REFUSE", "DROP", "ENDED",
@@ -475,6 +476,7 @@ const char *adopt_in_state_name(enum adopt_in_state s) {
     return s < IN_STATES ? name[s] : "?";
 }
 
+// For logs.
 const char *adopt_out_state_name(enum adopt_out_state s) {
     static const char *const name[OUT_STATES] = {
         "FREEZE", "OFFER", "QUEUED", "TAKE_BACK", "THAW", "GIVEN", "LENT", "LOST", "FREEING",

@@ -18,6 +18,7 @@
 static u64 magnitude(i64 v) { return v < 0 ? (u64)-v : (u64)v; }
 static i64 scale(u64 ns, i64 q32) { return (i64)(((__int128)(i64)ns * q32) >> 32); }
 
+// The cluster's time at a time of this node's clock, by that line.
 u64 clock_at(const struct clock_line *line, u64 local_ns) {
     const u64 since = local_ns - line->local_ns;
     return line->cluster_ns + since + (u64)scale(since, line->rate_q32);
@@ -31,6 +32,9 @@ u64 clock_local_span(const struct clock_line *line, u64 cluster_ns) {
     return span + 1;
 }
 
+// A node that has just booted: its own clock is the cluster's until it joins one.
+//   id  a random number: which cluster's clock it is
+//   wall_ns  what the wall clock is ahead of it
 void clock_begin(struct cluster_clock *c, u8 self, u64 id, u64 wall_ns, u64 local_ns) {
     *c = (struct cluster_clock){.self = self, .id = id, .wall_ns = wall_ns,
                                 .line = {local_ns, local_ns, 0},
@@ -42,17 +46,21 @@ static bool is_reference(const struct cluster_clock *c, u64 up) {
     return (u8)__builtin_ctzll(up | BIT(c->self)) == c->self;
 }
 
+// How far its line may be from the cluster's clock now: at the last measurement, and
+// what may have drifted since.
 u64 clock_error_ns(const struct cluster_clock *c, u64 local_ns) {
     if (c->anchor_local_ns == 0) return 0;       // its own, or the one that the others follow
     const u64 since_us = (local_ns - c->error_at_ns) / 1000;
     return c->error_ns + since_us * c->drift_ppm / 1000;
 }
 
+// A member whose clock may be another one: it is asked at the next tick.
 void clock_member_up(struct cluster_clock *c, u8 node, u64 local_ns) {
     c->differ |= BIT(node);
     c->next_ns = local_ns;
 }
 
+// It is asked no more; a measurement with it ends.
 void clock_member_down(struct cluster_clock *c, u8 node) {
     c->differ &= ~BIT(node);
     if (c->left != 0 && c->peer == node) c->left = 0;

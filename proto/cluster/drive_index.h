@@ -1,7 +1,7 @@
 // The index of an owner's cache of its drives, as other nodes READ it: sets of ways, each
 // naming a page of a drive, the frame that holds it, and a version that is odd while the
 // entry or its frame may change. All fields are the owner's to write; readers have READ only.
-// Spec: DESIGN 3 "Remote drives".
+// Spec: docs/reference/drives.md.
 #pragma once
 
 #include "base/bits.h"

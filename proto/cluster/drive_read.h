@@ -2,7 +2,7 @@
 // frame and READ entry again, take the bytes only if both are equal and even, and the entry's
 // answer cannot be older than the frame's. A pure machine: it says what to READ next; its host
 // fills `sets`, the pages and `again`.
-// Spec: DESIGN 3 "Remote drives".
+// Spec: docs/reference/drives.md.
 #pragma once
 
 #include "proto/cluster/drive_index.h"

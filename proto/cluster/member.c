@@ -1,5 +1,5 @@
 // The join's proof and its policy. Called by kernel/cluster_join.c, tests and the simulator
-// under the caller's lock. DESIGN 3 "Membership": REQ {version, id, incarnation, nonce}, REP
+// under the caller's lock. docs/reference/join.md: REQ {version, id, incarnation, nonce}, REP
 // the same and a MAC, RTU a MAC; both MACs cover both sides whole (ids, incarnations,
 // nonces, GIDs, QPNs, start PSNs) under labels of their own, so that neither can be
 // replayed, reflected or used for another queue pair.
@@ -134,6 +134,7 @@ bool member_is_smaller(const struct member_side *us, const struct member_side *t
 
 // --- one peer ----------------------------------------------------------------------------
 
+// A peer that nothing is known of yet: it is called at once.
 void member_peer_init(struct member_peer *p, u64 now_ns) {
     memset(p, 0, sizeof *p);
     p->call_at_ns = now_ns;

@@ -404,6 +404,7 @@ static void run(struct share *s) {
 
 // --- what the host calls -------------------------------------------------------------------
 
+// Empty books. ops and ctx: the host, which lives as long.
 void share_init(struct share *s, u8 self, const struct share_ops *ops, void *ctx) {
     *s = (struct share){.self = self, .ops = ops, .ctx = ctx};
     for (u32 i = 0; i < SHARE_BUCKETS; i++) list_init(&s->buckets[i]);

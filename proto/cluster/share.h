@@ -1,4 +1,4 @@
-// Shared writable pages of files, coherent over the cluster (DESIGN 3 "Migration"): a page
+// Shared writable pages of files, coherent over the cluster (docs/reference/moves.md): a page
 // has one writable copy, or any number that are read, found through its home, the node that
 // serves the file. The home keeps for each page that another node uses who has which right,
 // and serves requests one after the other: it recalls the rights that are in the way, takes

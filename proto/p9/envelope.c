@@ -9,7 +9,7 @@
 //            umask[4] count * {address[8] key[4] length[4]}
 //   reply: made{node[4] index[4] generation[8]}, with count=1 the body of Rgetattr
 //   then the 9P message up to length.
-// Spec: DESIGN 3 "Messages between nodes".
+// Spec: docs/ARCHITECTURE.md, the walk of a system call.
 #include "proto/p9/envelope.h"
 
 // Bytes that a list of pieces holds.

@@ -8,7 +8,7 @@
 // request that is flushed ends at the Rflush: its reply, where that came first, stands;
 // else it is E_INTR and had no effect. A request whose peer died ends with E_IO and is
 // never repeated.
-// Spec: DESIGN 3 "Messages between nodes"; Plan 9 flush(5).
+// Spec: docs/ARCHITECTURE.md, the walk of a system call; Plan 9 flush(5).
 #include "proto/p9/p9_client.h"
 
 #include "base/string.h"

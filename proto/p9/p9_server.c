@@ -10,7 +10,7 @@
 // the reply is sent. A flush of a request that has had no effect yet (FETCH, PARKED)
 // drops it: Rflush alone. Later than that, and for a call that execute has handed to a
 // server which may already have done it, the reply goes out first, then the Rflush.
-// Spec: DESIGN 3 "Messages between nodes"; Plan 9 flush(5).
+// Spec: docs/ARCHITECTURE.md, the walk of a system call; Plan 9 flush(5).
 #include "proto/p9/p9_server.h"
 
 #include "base/assert.h"

@@ -13,6 +13,9 @@
 #define CM_MRA_MAX_CODE 24          // a peer may make us wait a minute, not an hour
 #define SRC_PORT 18515              // in the IP CM header; nobody listens there
 
+// An instance with no listener and no connection.
+//   local_ip  of this node
+//   rng  makes ids and starting PSNs; copied, as ops is
 void cm_init(struct cm *cm, u32 local_ip, u64 ca_guid, const struct rng *rng,
              const struct cm_ops *ops) {
     memset(cm, 0, sizeof *cm);
