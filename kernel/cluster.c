@@ -389,6 +389,7 @@ static void rebirth(void) {
 static void tick(u64 now_ns) {
     if (now_ns < cluster.tick_at_ns) return;
     cluster.tick_at_ns = now_ns + CLUSTER_TICK_NS;
+    cluster.counters.ticks++;
     cluster_node_tick(cluster.node, now_ns);
     look_again();
     placement_tick();

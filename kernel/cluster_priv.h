@@ -108,7 +108,7 @@ struct peer {
 
 struct cluster_counters {
     u64 joins, refused, downs, stood_still, rebirths, page_reads, page_stale, probes, msgs_out,
-        msgs_in, msgs_bad, chains, bulk_out, bulk_in, moves;
+        msgs_in, msgs_bad, chains, bulk_out, bulk_in, moves, ticks;
 };
 
 // This node's words that members reach by READ and atomics: one frame.

@@ -57,6 +57,18 @@ void cluster_on_status(void (*changed)(void *ctx), void *ctx) {
 }
 
 static u64 get_cpus(const void *ctx) { (void)ctx; return cpu_count; }
+static u64 get_interrupts(const void *ctx) {
+    u64 sum = 0;
+    (void)ctx;
+    for (u32 i = 0; i < cpu_count; i++) sum += cpus[i].interrupts;
+    return sum;
+}
+static u64 get_halts(const void *ctx) {
+    u64 sum = 0;
+    (void)ctx;
+    for (u32 i = 0; i < cpu_count; i++) sum += cpus[i].halts;
+    return sum;
+}
 static u64 get_mem(const void *ctx) { (void)ctx; return frame_count_total(); }
 static u64 get_free(const void *ctx) { (void)ctx; return frame_count_free(); }
 static u64 get_heap(const void *ctx) { (void)ctx; return kmem_frames(); }
@@ -90,7 +102,7 @@ static void add_machines(void) {
     ADD("", c, joins); ADD("joins_", c, refused); ADD("", c, downs); ADD("", c, page_reads);
     ADD("", c, page_stale); ADD("", c, probes); ADD("", c, msgs_out); ADD("", c, msgs_in);
     ADD("", c, msgs_bad); ADD("", c, chains); ADD("", c, bulk_out); ADD("", c, bulk_in);
-    ADD("bulk_", c, moves);
+    ADD("bulk_", c, moves); ADD("", c, ticks);
 }
 
 static void add_rdma(const struct soft_counters *r) {
@@ -139,6 +151,8 @@ void status_init(void) {
     cluster_status_add("members", get_members, NULL);
     cluster_status_add("console_lost", get_console_lost, NULL);     // keys, overruns of UARTs
     cluster_status_add("direct_switches", get_direct, NULL);     // kernel/direct.h
+    cluster_status_add("interrupts", get_interrupts, NULL);
+    cluster_status_add("halts", get_halts, NULL);    // how often a CPU woke from its rest
     add_machines();
     add_rdma(card ? soft_counters(card->rdma) : &no_rdma);
     add_cm(card ? &soft_cm(card->rdma)->counters : &no_cm);

@@ -151,6 +151,7 @@ static void idle_once(void) {
         __asm__ volatile("sti; hlt; cli" : : : "memory");
         c->hlt_tsc += tsc_read() - start_tsc;
         c->idle_ns += time_now_ns() - start_ns;
+        c->halts++;
     }
     __atomic_store_n(&c->idle, false, __ATOMIC_RELAXED);
 }

@@ -21,7 +21,7 @@ struct cpu {
     u32 locks_held;                  // bit per rank
     bool idle;
     u64 idle_ns, hlt_tsc;            // halted time
-    u64 interrupts;
+    u64 interrupts, halts;
     u64 direct_switches;             // kernel/direct.h
     void *trap_stack;                // where the TSS says where a trap from user mode saves
     u64 irq_tsc;                     // at the entry of the last one

@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Scheduling on a node: an idle node takes no interrupt but those of its ticks and heartbeats,
+by its own counts; nice values give shares of a CPU; a free CPU takes work of its neighbour's
+before another node is asked for any. Prints TAP."""
+import re
+
+import rig
+
+TICKS = 60 if not rig.LONG else 600  # of node 1, on which nothing runs
+# A tick: one interrupt of the timer, one of another CPU whose turn it is to advance the
+# heartbeat; once a second the peer asks for it and is asked, some frames each, and every other
+# second it asks for the figures. With a periodic interrupt of 1 ms there would be 100.
+PER_TICK, ONCE = 4, 60
+WORK = 300                           # pieces, of both processes together
+
+IDLE = f"""
+of() {{ sed -n "s/^$1: //p" /nodes/1/status; }}
+echo before $(of ticks) $(of interrupts) $(of halts)
+t=$(of ticks)
+until [ $(($(of ticks) - t)) -ge {TICKS} ]; do sleep 2; done
+echo after $(of ticks) $(of interrupts) $(of halts)
+"""
+
+
+def idle_judge(output, status):
+    """Node 0 counts; node 1 is idle."""
+    m = re.fullmatch(r"before (\d+) (\d+) (\d+)\nafter (\d+) (\d+) (\d+)\n", output)
+    if status != 0 or not m:
+        return False
+    ticks, irqs, halts = (int(m[k + 3]) - int(m[k]) for k in (1, 2, 3))
+    print(f"# {irqs} interrupts and {halts} halts in {ticks} ticks")
+    return ticks >= TICKS and max(irqs, halts) <= PER_TICK * ticks + ONCE
+
+
+def shares(output):
+    m = re.fullmatch(r"(\d+) (\d+) cpus (\d+) (\d+)\n", output)
+    return [int(n) for n in m.groups()] if m else None
+
+
+def nice_judge(output, status):
+    """Nice 5 weighs a third of nice 0 (335 to 1,024)."""
+    got = shares(output)
+    return status == 0 and got is not None and 1.5 * got[1] < got[0] < 8 * got[1]
+
+
+def fair_judge(output, status):
+    got = shares(output)
+    return status == 0 and got is not None and 0.5 * got[1] < got[0] < 2 * got[1]
+
+
+def both_judge(output, status):
+    counts = "taken 0 moved 0\n"
+    got = shares(output.replace(counts, ""))
+    return status == 0 and got is not None and counts in output and got[2] != got[3]
+
+
+def main():
+    tap = rig.Tap()
+    files = [(rig.program("shares"), "/bin/shares")]
+    run = rig.Run(tap, "one CPU", 2, 1, files)
+    run.step("an idle node wakes up for its ticks alone", IDLE, idle_judge)
+    run.step("two processes have the same share of a CPU", f"shares 0 {WORK}", fair_judge)
+    run.step("nice 5 has a third of the share of nice 0", f"shares 5 {WORK}", nice_judge)
+    run.go()
+    run = rig.Run(tap, "two CPUs", 2, 2, files, place="auto")
+    run.step("an idle node wakes up for its ticks alone", IDLE, idle_judge)
+    run.step("a free CPU takes work before another node does",
+             f"shares 0 {WORK}; echo taken $(sum_of takes_remote) moved $(moves_in)", both_judge)
+    run.go()
+    tap.end()
+
+
+if __name__ == "__main__":
+    main()
