@@ -19,9 +19,11 @@ LONG = bool(os.environ.get("ISTHMUS_LONG"))
 SEED = int(os.environ.get("SEED", "1"))
 SWEEP = 6200                             # all numbers six times
 CALLS = 250000 if LONG else 44000        # of one boot, beside the sweep
+FAR_CALLS = 60000 if LONG else 4000      # from the other node, and moved between both
 BOOTS = 20 if LONG else 1                # 5,000,000 calls at full size
 MUTANTS = 2000 if LONG else 150
-FREE_SLACK_KB = 256                  # what caches of the kernel may keep
+FREE_SLACK_KB = 128                  # what caches of the kernel may keep
+HEAP_SLACK_KB = 1024                 # and its heap, which gives no frame back
 ENOEXEC, ENOMEM, EACCES = 8, 12, 13
 PAGE = 4096
 CODE_VA, DATA_VA = 0x400000, 0x600000
@@ -138,22 +140,36 @@ def build_programs():
                         f"tests/system/prog/{name}.c"], check=True)
 
 
-def node_run(command, files, smp):
+def node_run(command, files, smp, nodes=1):
     adds = [word for file, path in files for word in ("--add", f"{file}:{path}")]
-    done = subprocess.run(["./isthmus", "run", "--nodes", "1", "--smp", str(smp), "--timeout",
-                           str(TIMEOUT_S), *adds, "--logs", f"{BUILD}/bad-logs", "--", command],
+    done = subprocess.run(["./isthmus", "run", "--nodes", str(nodes), "--smp", str(smp),
+                           "--timeout", str(TIMEOUT_S), *adds, "--logs", f"{BUILD}/bad-logs",
+                           "--", command],
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
                           errors="replace")
-    with open(f"{BUILD}/bad-logs/node0.log", encoding="utf-8", errors="replace") as file:
-        console = file.read()
+    console = ""
+    for node in range(nodes):
+        with open(f"{BUILD}/bad-logs/node{node}.log", encoding="utf-8", errors="replace") as file:
+            console += file.read()
     return done.returncode, done.stdout, done.stderr, console
 
 
-FREE = "grep MemFree /proc/meminfo"
+# Free frames, and those that the kernel's heap has taken and keeps.
+FREE = "echo frames $(sed -n 's/^free: //p; s/^heap: //p' /nodes/0/status)"
+SERVER = "kvd /mnt/bad"              # a user program, whose files workers hold as well
 
 
-def frees(out):
-    return [int(n) for n in re.findall(r"^MemFree:\s+(\d+) kB", out, re.M)]
+def frames_back(tap, name, out, report, slack_kb=FREE_SLACK_KB):
+    """Whether the frames of the first count are free again at the second one, or the heap's, and
+    that has not grown much."""
+    counts = [(int(free) * 4, int(heap) * 4)
+              for free, heap in re.findall(r"^frames (\d+) (\d+)$", out, re.M)]
+    good = len(counts) == 2
+    if good:
+        (free, heap), (free_after, heap_after) = counts
+        good = free_after + heap_after >= free + heap - slack_kb
+        good = good and heap_after <= heap + HEAP_SLACK_KB
+    tap.result(good, f"{name}: memory comes back: {counts} kB free, in the heap", report)
 
 
 def test_executables(tap):
@@ -177,28 +193,42 @@ def test_executables(tap):
                console)
     tap.result(len([n for n in how if "mutant" in n]) == MUTANTS,
                f"executables: all of {MUTANTS} mutants ended", report)
-    free = frees(out)
-    tap.result(len(free) == 2 and free[1] >= free[0] - FREE_SLACK_KB,
-               f"executables: free memory comes back: {free} kB", report)
+    frames_back(tap, "executables", out, report)
 
 
 def test_calls(tap, seed):
     """Three programs of one boot, with seeds from `seed` on: the first one as root."""
     half = CALLS // 2
-    command = (f"badcalls {seed} {SWEEP} root; rm -r /tmp/bad; {FREE}; "
-               f"badcalls {seed + 1} {half}; rm -r /tmp/bad; "
-               f"badcalls {seed + 2} {half}; rm -r /tmp/bad; {FREE}; echo alive")
+    command = (f"{SERVER}; badcalls {seed} {SWEEP} root; umount /mnt/bad; rm -r /tmp/bad; {FREE}; "
+               f"{SERVER}; badcalls {seed + 1} {half}; rm -r /tmp/bad; "
+               f"badcalls {seed + 2} {half}; rm -r /tmp/bad; umount /mnt/bad; {FREE}; echo alive")
     code, out, err, console = node_run(command, [(f"{BUILD}/badcalls", "/bin/badcalls")], 2)
-    report = f"SEED={seed} repeats it\n{out}\n{err}\n{console}"
+    report = f"{console}\n{err}\n{out}\nSEED={seed} repeats it"
     tap.result(code == 0 and "alive" in out, f"calls, seed {seed}: the node lives", report)
     made = re.findall(r"^calls (\d+) workers (\d+).* witness (\d+)$", out, re.M)
     total = sum(int(m[0]) for m in made)
     tap.result(len(made) == 3 and total >= CALLS + SWEEP, f"calls: {total} hostile calls", report)
     tap.result(len(made) == 3 and all(m[2] == "0" for m in made),
-               "calls: another process's memory is whole", report)
-    free = frees(out)
-    tap.result(len(free) == 2 and free[1] >= free[0] - FREE_SLACK_KB,
-               f"calls: free memory comes back: {free} kB", report)
+               "calls: another process's memory, file and children are whole", report)
+    frames_back(tap, "calls", out, report)
+
+
+def test_far_calls(tap, seed):
+    """On two nodes: by a process of the other one, whose files are all here; and by processes
+    that are moved there and back while they make them."""
+    command = (f"{SERVER}; on 1 badcalls {seed} {FAR_CALLS // 2}; "
+               f"rm -r /tmp/bad; badcalls {seed + 1} {FAR_CALLS // 2} move; "
+               "sed -n 's/^moves_in: /moves /p' /nodes/1/status; on 1 echo alive")
+    code, out, err, console = node_run(command, [(f"{BUILD}/badcalls", "/bin/badcalls")], 1, 2)
+    report = f"{console}\n{err}\n{out}\nSEED={seed} repeats it"
+    tap.result(code == 0 and "alive" in out, f"far calls, seed {seed}: both nodes live", report)
+    made = re.findall(r"^calls (\d+) workers (\d+).* witness (\d+)$", out, re.M)
+    total = sum(int(m[0]) for m in made)
+    tap.result(len(made) == 2 and total >= FAR_CALLS, f"far calls: {total} hostile calls", report)
+    tap.result(len(made) == 2 and all(m[2] == "0" for m in made),
+               "far calls: another process's memory, file and children are whole", report)
+    moves = re.search(r"^moves (\d+)$", out, re.M)
+    tap.result(moves is not None and int(moves[1]) > 0, "far calls: workers were moved", report)
 
 
 def test_giants(tap):
@@ -209,9 +239,7 @@ def test_giants(tap):
     for line in out.splitlines():
         if line.startswith(("ok ", "FAIL ")):
             tap.result(line.startswith("ok "), f"giants: {line.split(' ', 1)[1]}", report)
-    free = frees(out)
-    tap.result(len(free) == 2 and free[1] >= free[0] - FREE_SLACK_KB - 1024,
-               f"giants: free memory comes back: {free} kB", report)
+    frames_back(tap, "giants", out, report, FREE_SLACK_KB + 1024)
 
 
 def main():
@@ -222,6 +250,8 @@ def main():
     test_giants(tap)
     for boot in range(BOOTS):
         test_calls(tap, SEED + 3 * boot)
+    for boot in range(2 if LONG else 1):
+        test_far_calls(tap, SEED + 1000 + 2 * boot)
     print(f"1..{tap.count}")
     return 1 if tap.failed else 0
 
