@@ -26,6 +26,7 @@ SCRIPTS = os.path.join(HERE, "debian")     # PACKAGE.commands and the files they
 TABLE = os.path.join(ROOT, "docs", "reference", "programs.md")
 SEPARATOR = "---isthmus-command-"
 ROWS = 100000
+PREPARE = "mkdir part; split -b 4000 in part/\n"     # for coreutils' commands
 BUSYBOX = "/bin/busybox"                     # Debian's busybox-static, the one of the image
 APPLETS_MIN = 60
 ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC0", "TERM": "vt100", "HOME": "/",
@@ -112,9 +113,8 @@ def keys_make(host):
 
 def script(commands):
     """One script of all commands: each one's output between separators, with its status."""
-    prepare = "mkdir part; split -b 4000 in part/\n"
-    return prepare + "".join(f"echo '{SEPARATOR}{i}'\n({command}\n) 2>&1; echo \"status $?\"\n"
-                             for i, command in enumerate(commands))
+    return "".join(f"echo '{SEPARATOR}{i}'\n({command}\n) 2>&1; echo \"status $?\"\n"
+                   for i, command in enumerate(commands))
 
 
 def outputs(text):
@@ -170,7 +170,7 @@ def main():
     commands = selection()
     for name, path in files.items():
         shutil.copy(path, f"{WORK}/{name}")
-    text = script([command for _, command in commands])
+    text = PREPARE + script([command for _, command in commands])
     path = os.path.join(BUILD, "debian.sh")
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)

@@ -17,13 +17,13 @@ from rig import BUILD, LONG, ONLY, Tap, input_file, program
 
 MOVES_MIN = 30
 NODES = 2
-GENERATIONS, ROWS, TEXT_BYTES = (1200, 30000, 400000) if LONG else (400, 15000, 160000)
+GENERATIONS, ROWS, TEXT_BYTES = (1200, 30000, 400000) if LONG else (300, 13000, 130000)
 # name: (the process that must have moved, as /proc/PID/comm has it; the command). Those of SHORT
 # run in `make test`. What they do takes some seconds of a node's CPU. The storm begins where @storm
 # stands, or with the command; what stands behind @there stays on node 1.
 PROGRAMS = {
     "python3-minimal": ("python3", f"python3 life.py {GENERATIONS}"),
-    "sqlite3": ("sqlite3", "rm -f db; sqlite3 db <storm.sql; rm db"),
+    "sqlite3": ("sqlite3", "sqlite3 db <storm.sql; busybox rm db"),
     "busybox": ("busybox", "busybox awk -f storm.awk text | busybox gzip -9 | busybox md5sum"),
     "bash": ("bash", "bash -c 'for ((i = s = 0; i < 100000; i++)); do ((s += i * i % 7)); done; "
              "echo $s; . ./shell.bash'"),
@@ -36,12 +36,11 @@ PROGRAMS = {
                 "-S 0102030405060708 -in libc | openssl dgst -sha3-512"),
     "threads-glibc": ("threads-glibc", "./threads-glibc 0 20; echo $?"),
     "threads-musl": ("threads-musl", "./threads-musl 0 20; echo $?"),
-    "asleep": ("asleep", "./asleep 800000000"),
+    "asleep": ("asleep", "./asleep 1600000000"),
 }
 SHORT = ("python3-minimal", "sqlite3", "busybox")
-PACKAGES = debian.PACKAGES if LONG else ("libc-bin", "bash", "coreutils", "python3-minimal",
-                                         "sqlite3")
-MOVES_MAX = 150 if LONG else 40      # of each process: on a loaded machine it would be thousands
+PACKAGES = debian.PACKAGES if LONG else ("libc-bin", "bash", "python3-minimal", "sqlite3")
+MOVES_MAX = 80 if LONG else 36       # of each process: on a loaded machine it would be thousands
 
 
 def seed_given():
@@ -78,6 +77,10 @@ def on_nodes(command):
     return text.replace("@storm ", begin).replace("@there ", "on 1 ")
 
 
+def script(rows, where):
+    return debian.script([where(command) for _, _, command in rows])
+
+
 def inputs():
     """The files of debian.py, a smaller table for sqlite3, and programs of our own."""
     files = debian.inputs_make()
@@ -102,10 +105,10 @@ def main():
     for name, path in files.items():
         shutil.copy(path, f"{debian.WORK}/{name}")
     rows = selection()
-    wanted = debian.outputs(host.run(debian.script([on_host(row[2]) for row in rows]), debian.WORK))
+    wanted = debian.outputs(host.run(script(rows, on_host), debian.WORK))
     path = os.path.join(BUILD, "storm.sh")
     with open(path, "w", encoding="utf-8") as file:
-        file.write(debian.script([on_nodes(row[2]) for row in rows]))
+        file.write(script(rows, on_nodes))
     logs = os.path.join(BUILD, "logs-storm")
     words = debian.node_words(files, path, "--nodes", str(NODES), "--logs", logs, "--accel", "tcg",
                               "--append", f"storm={seed} storm.moves={MOVES_MAX} place=off",

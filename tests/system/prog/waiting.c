@@ -11,7 +11,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/select.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -300,6 +302,38 @@ static void test_select(void) {
     close(a[0]), close(a[1]), close(event);
 }
 
+static long word_wait(uint32_t *word, const struct timespec *time) {
+    return syscall(SYS_futex, word, 0 /* FUTEX_WAIT */, 0, time, NULL, 0);
+}
+
+// A word that processes of several nodes share is looked at now and then: neither ends a wait
+// before its time, nor one that has none.
+static void test_shared_word(void) {
+    uint32_t *word = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (word == MAP_FAILED) return;
+    struct timespec before, after, time = {0, 90000000};
+    go(1);
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    say("no wake", word_wait(word, &time));
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    printf("its whole time %d\n", (after.tv_sec - before.tv_sec) * 1000000000ll + after.tv_nsec -
+                                      before.tv_nsec >= time.tv_nsec);
+    pid_t pid = fork();
+    if (pid == 0) {
+        go(0);
+        nanosleep(&time, NULL);
+        __atomic_store_n(word, 1, __ATOMIC_SEQ_CST);
+        syscall(SYS_futex, word, 1 /* FUTEX_WAKE */, 1, NULL, NULL, 0);
+        _exit(0);
+    }
+    while (__atomic_load_n(word, __ATOMIC_SEQ_CST) == 0)
+        if (word_wait(word, NULL) < 0 && errno != EAGAIN && errno != EINTR) say("wake", -1);
+    waitpid(pid, NULL, 0);
+    printf("woken\n");
+    go(0);
+    munmap(word, 4096);
+}
+
 int main(int argc, char **argv) {
     if (argc == 3) places[0] = argv[1], places[1] = argv[2];
     test_eventfd();
@@ -309,6 +343,7 @@ int main(int argc, char **argv) {
     test_wait_for_child();
     test_timerfd();
     test_select();
+    test_shared_word();
     printf("end\n");
     return 0;
 }
