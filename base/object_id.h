@@ -20,7 +20,8 @@ static inline bool object_id_equal(struct object_id a, struct object_id b) {
 #define OBJECT_ROOT_DEV 0u
 #define OBJECT_ROOT_PROC 1u
 #define OBJECT_ROOT_MOUNTS 2u
-#define OBJECT_ROOTS 3u
+#define OBJECT_ROOT_PTS 3u
+#define OBJECT_ROOTS 4u
 static inline struct object_id object_root_id(u32 node, u32 root) {
     return (struct object_id){node, root, OBJECT_GENERATION_ROOT};
 }

@@ -5,6 +5,7 @@
 
 #include "base/string.h"
 #include "kernel/files/nodesfs.h"
+#include "kernel/files/pty.h"
 #include "kernel/files/userfs.h"
 #include "kernel/klog.h"
 #include "kernel/options.h"
@@ -256,9 +257,18 @@ static struct object_id step_mount(struct proc *p, struct path *w, const char *n
     return none;
 }
 
-// `..` of a node's /nodes/N/dev leads to this node's /nodes/N.
+static bool is_pts(struct object_id o) {
+    return o.generation == OBJECT_GENERATION_ROOT && o.index == OBJECT_ROOT_PTS;
+}
+
+// `..` of a node's /nodes/N/dev leads to this node's /nodes/N, that of /dev/pts to /dev.
 static struct p9_call walk_call(const struct path *w, const char *name, char number[4]) {
     struct p9_call c = {.type = P9_TWALK, .object = w->object, .name = name};
+    if (is_pts(w->object) && !strcmp(name, "..")) {
+        c.object = mounts[0].root;
+        c.name = ".";
+        return c;
+    }
     if (w->object.generation == OBJECT_GENERATION_ROOT && !object_is_mounts(w->object) &&
         !strcmp(name, "..")) {
         ksnprintf(number, 4, "%u", w->object.node);
@@ -396,6 +406,17 @@ static status_t step_away(const struct proc *p, const struct path *w, struct p9_
     return s;
 }
 
+// c: a walk from /dev/pts that found nothing here: its number says which node has it.
+static status_t pts_elsewhere(struct p9_call *c) {
+    const u32 node = pty_node(c->name);
+    if (node == node_id || node >= NODES_MAX) return E_NOENT;
+    if (!(nodes_provider.member && nodes_provider.member(node))) return E_NOENT;
+    *c = (struct p9_call){.type = P9_TWALK, .object = object_root_id(node, OBJECT_ROOT_PTS),
+                          .name = c->name};
+    const status_t s = file_call(c);
+    return s == E_HOSTUNREACH ? E_NOENT : s;
+}
+
 // One name from w->object on; w->link holds the text of a symbolic link where it is one
 // that is to be followed.
 static status_t step(struct proc *p, struct path *w, const char *name, bool follow, bool *is_link) {
@@ -417,6 +438,7 @@ static status_t step(struct proc *p, struct path *w, const char *name, bool foll
         struct p9_call c = walk_call(w, name, number);
         status_t s = file_call(&c);
         if (s == S_OK && is_proc(w) && proc_path_is_away(&c)) s = step_away(p, w, &c);
+        if (s == E_NOENT && is_pts(w->object)) s = pts_elsewhere(&c);
         if (s != S_OK) return s;
         if (w->attr_known && w->attr.mode == PROC_DIR_AWAY)
             c.attr.uid = w->attr.uid, c.attr.gid = w->attr.gid;
@@ -565,7 +587,20 @@ void path_put(struct path *path) {
     kmem_free(path, sizeof *path);
 }
 
+// /dev/tty: the caller's controlling terminal, wherever that is.
+static status_t to_own_terminal(struct proc *p, struct path *w) {
+    const struct object_id own = proc_desc(p)->tty;
+    if (!own.generation) return E_NXIO;
+    const status_t s = object_ref(own);
+    if (s == S_OK) move_to(w, own);
+    return s == E_BADF ? E_NXIO : s;             // it has ended
+}
+
 static status_t open_object(struct proc *p, struct path *w, u32 flags, struct object_id *made) {
+    if (object_id_equal(w->object, tty_device_id())) {
+        const status_t found = to_own_terminal(p, w);
+        if (found != S_OK) return found;
+    }
     struct p9_call c = {.type = P9_TLOPEN, .object = w->object, .flags = flags,
                         .pid = proc_desc(p)->pid};
     status_t s = object_is_mounts(w->object) ? open_mounts(&c)

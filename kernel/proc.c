@@ -8,6 +8,7 @@
 #include "kernel/exec.h"
 #include "kernel/file.h"
 #include "kernel/futex.h"
+#include "kernel/groups.h"
 #include "kernel/files/object.h"
 #include "kernel/klog.h"
 #include "kernel/net.h"
@@ -390,6 +391,7 @@ void proc_exit(struct proc *p, i32 wait_status) {
     spin_lock(&proc_lock);
     thread_end_all_locked(p);
     vfork_done_locked(p);
+    groups_parent_ends_locked(p);
     reparent_children(p);
     c->current = NULL;
     p->on_cpu = false;

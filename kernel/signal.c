@@ -7,6 +7,7 @@
 
 #include "base/string.h"
 #include "kernel/futex.h"
+#include "kernel/groups.h"
 #include "kernel/syscall/time.h"
 #include "kernel/thread.h"
 #include "kernel/timers.h"
@@ -422,6 +423,9 @@ bool signal_deliver(struct proc *p) {
             (handler == SIG_DFL && ((SIGNAL_BIT(sig) & IGNORED) ||
                                     (init && signals_of(p)->info[sig - 1].code <= 0)))) {
             clear_pending(p, sig);
+        } else if (handler == SIG_DFL && (SIGNAL_BIT(sig) & STOPS) && sig != SIGSTOP &&
+                   group_is_orphaned(d->pgid)) {
+            clear_pending(p, sig);               // nobody could continue it
         } else if (handler == SIG_DFL && (SIGNAL_BIT(sig) & STOPS)) {
             stop(p, sig);
             if (p->state != PROC_RUNNING) return false;

@@ -1,6 +1,7 @@
-// /dev: null, zero, full, random, urandom, console, tty, com2, bench (kernel/bench.c), and
-// links into /proc/self/fd. The console is COM1, the keyboard and the screen under the line
-// discipline (tty.c); com2 is the second serial port, raw; run is the same port, there only
+// /dev: null, zero, full, random, urandom, console, tty, ptmx, pts (pty.c), com2, bench
+// (kernel/bench.c), and links into /proc/self/fd. The console is COM1, the keyboard and the screen
+// as one terminal (terminal.c); tty stands for the controlling one of who opens it (path_open);
+// com2 is the second serial port, raw; run is the same port, there only
 // where the option run=com2 and this node being node 0 make it the run channel. Called through
 // file_call and at the edge for input; lock: files_lock.
 #include "base/string.h"
@@ -9,7 +10,8 @@
 #include "kernel/file.h"
 #include "kernel/files/events.h"
 #include "kernel/files/nodedev.h"
-#include "kernel/files/tty.h"
+#include "kernel/files/pty.h"
+#include "kernel/files/terminal.h"
 #include "kernel/klog.h"
 #include "kernel/options.h"
 #include "kernel/random.h"
@@ -22,8 +24,8 @@
 // devices are for all.
 #define DEV_MODE_ROOT (S_IFCHR | 0600u)
 
-enum dev_kind { DEV_DIR, DEV_NULL, DEV_ZERO, DEV_FULL, DEV_RANDOM, DEV_TTY, DEV_COM2, DEV_LINK,
-                DEV_BENCH };
+enum dev_kind { DEV_DIR, DEV_NULL, DEV_ZERO, DEV_FULL, DEV_RANDOM, DEV_CONSOLE, DEV_TTY, DEV_PTMX,
+                DEV_PTS, DEV_COM2, DEV_LINK, DEV_BENCH };
 
 struct dev_node {
     struct object object;
@@ -40,8 +42,10 @@ static struct dev_node nodes[] = {
     {.name = "full", .kind = DEV_FULL, .rdev = 0x107},
     {.name = "random", .kind = DEV_RANDOM, .rdev = 0x108},
     {.name = "urandom", .kind = DEV_RANDOM, .rdev = 0x109},
-    {.name = "console", .kind = DEV_TTY, .rdev = 0x501},
+    {.name = "console", .kind = DEV_CONSOLE, .rdev = 0x501},
     {.name = "tty", .kind = DEV_TTY, .rdev = 0x500},
+    {.name = "ptmx", .kind = DEV_PTMX, .rdev = 0x502},
+    {.name = "pts", .kind = DEV_PTS},
     {.name = "com2", .kind = DEV_COM2, .rdev = 0x441},
     {.name = "run", .kind = DEV_COM2, .rdev = 0x442},
     {.name = "bench", .kind = DEV_BENCH, .rdev = 0xf001},
@@ -51,10 +55,11 @@ static struct dev_node nodes[] = {
     {.name = "stderr", .kind = DEV_LINK, .target = "/proc/self/fd/2"},
 };
 #define DEV_COUNT ARRAY_COUNT(nodes)
+#define NODE_CONSOLE 6
+#define NODE_TTY 7
 
-static struct tty console_tty;
-static u32 console_changes;              // input that came, for edge-triggered waits
-static struct wait_list console_readers, com2_readers;
+static struct terminal console;
+static struct wait_list com2_readers;
 #define COM2_PENDING_MAX 4096u
 static u8 com2_bytes[COM2_PENDING_MAX];
 static u32 com2_head, com2_tail;
@@ -79,42 +84,17 @@ static void console_edge(void) {
     bool ready = false, raw = false;
     int c;
     spin_lock(&files_lock);
-    while (tty_has_room(&console_tty) && (c = console_byte()) >= 0)
-        ready |= tty_input(&console_tty, (u8)c);
+    while (tty_has_room(&console.tty) && (c = console_byte()) >= 0) {
+        terminal_input(&console, (u8)c);
+        ready = true;
+    }
     while (com2_tail - com2_head < COM2_PENDING_MAX && (c = serial_read(SERIAL_COM2)) >= 0) {
         com2_bytes[com2_tail++ % COM2_PENDING_MAX] = (u8)c;
         raw = true;
     }
-    console_changes += ready;
-    if (ready) file_wake(&console_readers);
+    if (ready) terminal_input_end(&console);
     if (raw) file_wake(&com2_readers);
     spin_unlock(&files_lock);
-}
-
-static bool background(const struct proc *p) {
-    return p && console_tty.pgid && proc_desc(p)->sid == console_tty.sid &&
-           proc_desc(p)->pgid != console_tty.pgid;
-}
-
-static status_t tty_do_read(struct p9_call *c) {
-    struct proc *p = proc_current();
-    if (background(p)) {
-        if (signal_ignored(p, SIGTTIN) || (proc_desc(p)->signal_mask & SIGNAL_BIT(SIGTTIN)))
-            return E_IO;
-        signal_raise_group(proc_desc(p)->pgid, SIGTTIN, (struct signal_info){.code = SI_KERNEL});
-        return S_RESTART;
-    }
-    if (c->count == 0) return S_OK;
-    if (!tty_readable(&console_tty)) {
-        if (c->flags & O_NONBLOCK) return E_AGAIN;
-        file_wait(&console_readers);
-        return S_RESTART;
-    }
-    u8 bytes[512];
-    u32 n = tty_read(&console_tty, bytes, (u32)MIN(c->count, sizeof bytes));
-    c->result = data_put(c, 0, bytes, n);
-    edge_request(EDGE_CONSOLE);                  // there may be more in the driver's ring
-    return S_OK;
 }
 
 static status_t com2_read(struct p9_call *c) {
@@ -160,13 +140,12 @@ static status_t dev_page(const struct dev_node *n, struct p9_call *c) {
 static status_t do_write(const struct dev_node *n, struct p9_call *c) {
     u8 bytes[512];
     if (n->kind == DEV_BENCH) return bench_call(c);
+    if (n->kind == DEV_CONSOLE) return terminal_write(&console, c);
     if (n->kind == DEV_FULL) return E_NOSPC;
     if (n->kind == DEV_COM2 && !serial_present(SERIAL_COM2)) return E_NXIO;
-    bool line = n->kind == DEV_TTY || n->kind == DEV_COM2;
-    while (line && c->result < c->count) {
+    while (n->kind == DEV_COM2 && c->result < c->count) {
         u32 len = data_get(c, c->result, bytes, MIN(sizeof bytes, c->count - c->result));
-        if (n->kind == DEV_TTY) tty_write(&console_tty, bytes, len);
-        else serial_write(SERIAL_COM2, (const char *)bytes, len);
+        serial_write(SERIAL_COM2, (const char *)bytes, len);
         c->result += len;
     }
     c->result = c->count;
@@ -188,100 +167,28 @@ static status_t do_read(const struct dev_node *n, struct p9_call *c) {
             c->result += data_put(c, c->result, bytes, len);
         }
         return S_OK;
-    case DEV_TTY: return tty_do_read(c);
+    case DEV_CONSOLE: return terminal_read(&console, c);
     case DEV_COM2: return com2_read(c);
     case DEV_BENCH: return bench_call(c);
     default: return E_ISDIR;
     }
 }
 
-// Terminal requests. Source of numbers: Linux asm-generic/ioctls.h.
-enum {
-    TCGETS = 0x5401, TCSETS = 0x5402, TCSETSW = 0x5403, TCSETSF = 0x5404, TCSBRK = 0x5409,
-    TCXONC = 0x540a, TCFLSH = 0x540b, TIOCSCTTY = 0x540e, TIOCGPGRP = 0x540f, TIOCSPGRP = 0x5410,
-    TIOCGWINSZ = 0x5413, TIOCSWINSZ = 0x5414, FIONREAD = 0x541b, TIOCNOTTY = 0x5422,
-    TIOCGSID = 0x5429,
-};
-
-static status_t tty_control(struct proc *p, struct p9_call *c) {
-    struct tty *t = &console_tty;
-    switch (c->flags) {
-    case TIOCSCTTY:
-        if (proc_desc(p)->sid != proc_desc(p)->pid) return E_PERM;
-        t->sid = proc_desc(p)->sid;
-        t->pgid = proc_desc(p)->pgid;
-        proc_desc(p)->tty = object_id_of(&nodes[7].object);
-        return S_OK;
-    case TIOCNOTTY:
-        proc_desc(p)->tty = (struct object_id){0};
-        return S_OK;
-    case TIOCGPGRP: data_put(c, 0, &t->pgid, 4); return t->sid ? S_OK : E_NOTTY;
-    case TIOCGSID: data_put(c, 0, &t->sid, 4); return t->sid ? S_OK : E_NOTTY;
-    case TIOCSPGRP:
-        if (!t->sid || proc_desc(p)->sid != t->sid) return E_NOTTY;
-        data_get(c, 0, &t->pgid, 4);
-        return S_OK;
-    default: return E_NOTTY;
-    }
-}
-
-// A caller of another node, of whose session nothing is known here but that it holds the
-// terminal open: a shell that moved away goes on giving it to its jobs.
-static status_t tty_control_foreign(struct p9_call *c) {
-    struct tty *t = &console_tty;
-    if (!t->sid) return E_NOTTY;
-    switch (c->flags) {
-    case TIOCGPGRP: data_put(c, 0, &t->pgid, 4); return S_OK;
-    case TIOCGSID: data_put(c, 0, &t->sid, 4); return S_OK;
-    case TIOCSPGRP: data_get(c, 0, &t->pgid, 4); return S_OK;
-    default: return E_NOTTY;
-    }
-}
-
-static status_t tty_set(struct p9_call *c) {
-    struct tty_termios to = console_tty.termios;
-    data_get(c, 0, &to, sizeof to);
-    tty_set_termios(&console_tty, &to);
-    file_wake(&console_readers);
-    edge_request(EDGE_CONSOLE);
-    return S_OK;
-}
-
-static status_t tty_ioctl(struct p9_call *c) {
-    struct tty *t = &console_tty;
-    u32 n;
-    switch (c->flags) {
-    case TCGETS: data_put(c, 0, &t->termios, sizeof t->termios); return S_OK;
-    case TCSETSF: tty_flush_input(t); return tty_set(c);
-    case TCSETS: case TCSETSW: return tty_set(c);
-    case TIOCGWINSZ: data_put(c, 0, &t->winsize, sizeof t->winsize); return S_OK;
-    case TIOCSWINSZ: data_get(c, 0, &t->winsize, sizeof t->winsize); return S_OK;
-    case TCFLSH: tty_flush_input(t); edge_request(EDGE_CONSOLE); return S_OK;
-    case TCSBRK: case TCXONC: return S_OK;
-    case FIONREAD:
-        n = tty_bytes_ready(t);
-        data_put(c, 0, &n, sizeof n);
-        return S_OK;
-    default: return proc_current() ? tty_control(proc_current(), c) : tty_control_foreign(c);
-    }
-}
-
 static status_t do_poll(const struct dev_node *n, struct p9_call *c) {
-    u32 ready = POLLIN | POLLOUT;
-    if (n->kind == DEV_TTY && !tty_readable(&console_tty)) ready = POLLOUT;
+    u32 ready = n->kind == DEV_CONSOLE ? terminal_poll(&console) : POLLIN | POLLOUT;
     if (n->kind == DEV_COM2 && com2_head == com2_tail) ready = POLLOUT;
-    c->result = (ready & c->flags) | (n->kind == DEV_TTY ? POLL_CHANGE(console_changes) : 0);
+    c->result = (ready & c->flags) | (n->kind == DEV_CONSOLE ? POLL_CHANGE(console.changes) : 0);
     return S_OK;
 }
 
 static void fill_attr(const struct dev_node *n, struct p9_attr *a) {
-    u32 mode = n->kind == DEV_DIR ? S_IFDIR | 0755 : n->kind == DEV_LINK ? S_IFLNK | 0777
-                                                                        : S_IFCHR | 0666;
-    if (n->kind == DEV_BENCH || n->kind == DEV_COM2 || !strcmp(n->name, "console"))
+    const bool dir = n->kind == DEV_DIR || n->kind == DEV_PTS;
+    u32 mode = dir ? S_IFDIR | 0755 : n->kind == DEV_LINK ? S_IFLNK | 0777 : S_IFCHR | 0666;
+    if (n->kind == DEV_BENCH || n->kind == DEV_COM2 || n->kind == DEV_CONSOLE)
         mode = DEV_MODE_ROOT;
     *a = (struct p9_attr){.valid = P9_GETATTR_BASIC, .qid_path = (u64)(n - nodes) + 1, .mode = mode,
-        .nlink = 1, .rdev = n->rdev, .qid_type = n->kind == DEV_DIR ? 0x80 : 0,
-        .blksize = n->kind == DEV_TTY || n->kind == DEV_COM2 ? 1 : PAGE_SIZE,
+        .nlink = 1, .rdev = n->rdev, .qid_type = dir ? 0x80 : 0,
+        .blksize = n->kind == DEV_CONSOLE || n->kind == DEV_COM2 ? 1 : PAGE_SIZE,
         .size = n->target ? strlen(n->target) : 0};
 }
 
@@ -297,9 +204,13 @@ static status_t do_walk(struct dev_node *n, struct p9_call *c) {
         for (i = 1; i < DEV_COUNT && strcmp(nodes[i].name, c->name); i++) continue;
     }
     if (i == DEV_COUNT || !visible(&nodes[i])) return E_NOENT;
+    fill_attr(&nodes[i], &c->attr);
+    if (nodes[i].kind == DEV_PTS) {
+        c->made = object_root_id(node_id, OBJECT_ROOT_PTS);
+        return S_OK;
+    }
     object_get(&nodes[i].object);
     c->made = object_id_of(&nodes[i].object);
-    fill_attr(&nodes[i], &c->attr);
     return S_OK;
 }
 
@@ -319,14 +230,9 @@ static status_t do_open(struct dev_node *n, struct p9_call *c) {
     if (n->kind == DEV_DIR && (c->flags & O_ACCMODE)) return E_ISDIR;
     if (n->kind != DEV_DIR && (c->flags & O_DIRECTORY)) return E_NOTDIR;
     if (n->kind == DEV_COM2 && !serial_present(SERIAL_COM2)) return E_NXIO;
-    struct proc *p = proc_current();
-    if (n == &nodes[7] && p && !proc_desc(p)->tty.generation) return E_NXIO;   // it has none
-    bool leader = p && proc_desc(p)->sid == proc_desc(p)->pid;
-    if (n->kind == DEV_TTY && leader && !console_tty.sid && !(c->flags & O_NOCTTY)) {
-        console_tty.sid = proc_desc(p)->sid;
-        console_tty.pgid = proc_desc(p)->pgid;
-        proc_desc(p)->tty = object_id_of(&nodes[7].object);
-    }
+    if (n->kind == DEV_TTY) return E_NXIO;       // who opens it has none, or it is elsewhere
+    if (n->kind == DEV_PTMX) return pty_open(c->flags, c);
+    if (n->kind == DEV_CONSOLE) terminal_opened(&console, c->flags);
     return ofd_open(&n->object, c->flags, c);
 }
 
@@ -345,7 +251,7 @@ static status_t dev_call(struct object *o, struct p9_call *c) {
         c->result = data_put(c, 0, n->target, MIN(strlen(n->target), c->count));
         return S_OK;
     case P9_TPOLL: return do_poll(n, c);
-    case P9_TIOCTL: return n->kind == DEV_TTY ? tty_ioctl(c) : E_NOTTY;
+    case P9_TIOCTL: return n->kind == DEV_CONSOLE ? terminal_ioctl(&console, c) : E_NOTTY;
     case P9_TSTATFS:
         c->statfs = (struct p9_statfs){.type = 0x1373, .bsize = PAGE_SIZE};
         return S_OK;
@@ -357,22 +263,15 @@ static status_t dev_call(struct object *o, struct p9_call *c) {
 static void dev_release(struct object *o) { (void)o; }   // the table's own reference stays
 static const struct object_ops dev_ops = {"dev", dev_call, dev_release};
 
-// The leader of the terminal's session ended: its foreground group is told.
-void tty_session_ended(struct proc *p) {
-    spin_lock(&files_lock);
-    u32 pgid = console_tty.sid == proc_desc(p)->sid ? console_tty.pgid : 0;
-    if (pgid) console_tty.sid = console_tty.pgid = 0;
-    spin_unlock(&files_lock);
-    if (pgid) signal_raise_group(pgid, SIGHUP, (struct signal_info){.code = SI_KERNEL});
-}
-
 // The console in /nodes/N/dev. Boot.
 void tty_share(void) {
     spin_lock(&files_lock);
-    (void)nodedev_add(nodes[6].name, &nodes[6].object);
+    (void)nodedev_add(nodes[NODE_CONSOLE].name, &nodes[NODE_CONSOLE].object);
     spin_unlock(&files_lock);
 }
 
+struct object_id tty_console_id(void) { return object_id_of(&nodes[NODE_CONSOLE].object); }
+struct object_id tty_device_id(void) { return object_id_of(&nodes[NODE_TTY].object); }
 
 struct object *devfs_init(void) {
     spin_lock(&files_lock);
@@ -380,11 +279,13 @@ struct object *devfs_init(void) {
         status_t s = object_add(&nodes[i].object, &dev_ops);
         ASSERT(s == S_OK);
     }
+    pty_init();
+    terminal_init(&console, &nodes[NODE_CONSOLE].object);
+    console.tty.termios.iflag |= TTY_IUTF8;
+    console.tty.winsize = (struct tty_winsize){24, 80, 0, 0};
+    console.tty.out = console_out;
+    console.tty.signal = console_signal;
     spin_unlock(&files_lock);
-    tty_init(&console_tty);
-    console_tty.out = console_out;
-    console_tty.signal = console_signal;
-    wait_list_init(&console_readers);
     wait_list_init(&com2_readers);
     edge_hook_set(EDGE_CONSOLE, console_edge);
     return &nodes[0].object;

@@ -7,6 +7,7 @@
 #include "kernel/clock.h"
 #include "kernel/file.h"
 #include "kernel/files/procfs.h"
+#include "kernel/files/pty.h"
 #include "kernel/files/ramfs.h"
 #include "kernel/klog.h"
 #include "kernel/placement_show.h"
@@ -60,7 +61,7 @@ static bool snapshot(u64 pid, struct snapshot *s) {
             .pgid = d->pgid, .sid = d->sid, .cpu = p->cpu,
             .uid = {d->uid, d->euid, d->suid, d->euid}, .gid = {d->gid, d->egid, d->sgid, d->egid},
             .nice = d->nice,
-            .tty = d->tty.generation ? 0x501 : 0, .handles = d->handle_max,
+            .tty = pty_device(d->tty), .handles = d->handle_max,
             .threads = MAX(d->thread_count, 1u),
             .cpu_ns = d->account.cpu_ns, .children_ns = d->account.children_ns,
             .start_ns = clock_of_local(d->start_ns), .resident = d->pages_resident,

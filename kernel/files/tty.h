@@ -1,5 +1,5 @@
 // A terminal's line discipline as a machine: bytes from the line in, bytes to the reader,
-// echo and signals out. Pure: no lock, no waiting; devfs drives it under files_lock.
+// echo and signals out. Pure: no lock, no waiting; terminal.c drives it under files_lock.
 #pragma once
 
 #include "base/status.h"
@@ -7,7 +7,9 @@
 
 #define TTY_LINE_MAX 4096u           // with its end, as Linux
 #define TTY_QUEUE_MAX 8192u
+#define TTY_HELD_MAX 256u
 #define TTY_CC_COUNT 19
+#define TTY_IUTF8 040000u            // of iflag
 
 struct tty_termios {                 // Linux's struct termios
     u32 iflag, oflag, cflag, lflag;
@@ -20,7 +22,12 @@ struct tty {
     struct tty_termios termios;
     struct tty_winsize winsize;
     u32 pgid, sid;                   // foreground group, session; 0: none
-    bool column_zero;
+    u32 column, line_column;         // of the cursor; where the line that is typed began
+    bool lnext;                      // the next byte stands for itself
+    bool stopped;                    // by VSTOP: output waits
+    bool throttled;                  // the other end was told to stop
+    u32 held_len;
+    u8 held[TTY_HELD_MAX];           // echo of a stopped line
     u32 line_len;                    // canonical: not yet ended
     u8 line[TTY_LINE_MAX];
     u32 head, tail;                  // of queue: what a read may take
@@ -28,17 +35,28 @@ struct tty {
     u16 queue[TTY_QUEUE_MAX];        // TTY_EOF_MARK or a byte
     u64 dropped;
     void (*out)(void *ctx, const u8 *bytes, u32 len_bytes);
+    u32 (*room)(void *ctx);          // bytes that `out` takes now; NULL: any number
+    void (*flush)(void *ctx);        // forgets what is on its way out; NULL: nothing ever is
     void (*signal)(void *ctx, u32 pgid, u32 sig);
     void *ctx;
 };
 #define TTY_EOF_MARK 0x100u
 
+// TIMED: for a byte or a time-out.
+enum tty_read_state { TTY_READ_NOW, TTY_READ_WAIT, TTY_READ_TIMED };
+
 void tty_init(struct tty *t);
 bool tty_has_room(const struct tty *t);      // false: leave the next byte on the line
 bool tty_input(struct tty *t, u8 byte);      // true: a reader may have something now
 bool tty_readable(const struct tty *t);
-u32 tty_read(struct tty *t, u8 *to, u32 len_bytes);   // call only where readable
-void tty_write(struct tty *t, const u8 *from, u32 len_bytes);
+enum tty_read_state tty_read_look(const struct tty *t, u32 len_bytes, u64 waited_ns, u64 *left_ns);
+u32 tty_read(struct tty *t, u8 *to, u32 len_bytes);   // where tty_read_look says NOW
+u32 tty_write(struct tty *t, const u8 *from, u32 len_bytes);
+bool tty_writable(const struct tty *t);
 u32 tty_bytes_ready(const struct tty *t);
 void tty_flush_input(struct tty *t);
+void tty_stop(struct tty *t);
+void tty_start(struct tty *t);
+void tty_send_flow(struct tty *t, bool stop);
+bool tty_stops_background(const struct tty *t);       // TOSTOP
 void tty_set_termios(struct tty *t, const struct tty_termios *to);

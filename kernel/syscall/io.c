@@ -250,14 +250,17 @@ SYSCALL(fcntl) {
     }
 }
 
+#define TIOCSCTTY 0x540eu
+
 // Bytes that a request carries in and out.
 static void ioctl_size(u32 request, u32 *in, u32 *out) {
     *in = *out = 0;
     switch (request) {
     case 0x5401: *out = 36; break;                        // TCGETS
     case 0x5402: case 0x5403: case 0x5404: *in = 36; break;
-    case 0x540f: case 0x5429: case 0x541b: *out = 4; break;
-    case 0x5410: *in = 4; break;
+    case 0x540f: case 0x5429: case 0x541b: case 0x5411: *out = 4; break;
+    case 0x80045430: case 0x80045439: *out = 4; break;    // TIOCGPTN, TIOCGPTLCK
+    case 0x5410: case 0x40045431: *in = 4; break;         // TIOCSPGRP, TIOCSPTLCK
     case 0x5413: *out = 8; break;
     case 0x5414: *in = 8; break;
     case 0x1260: case 0x80081272: *out = 8; break;        // BLKGETSIZE, BLKGETSIZE64
@@ -274,6 +277,21 @@ static bool is_other_terminal(const struct proc *p, u32 request, struct object_i
     return object.node != node_id && (tty.generation == 0 || tty.node != object.node);
 }
 
+// TIOCSCTTY: a session's leader takes a terminal of any node as its own.
+static i64 terminal_take(struct proc *p, const struct handle *h, u64 arg) {
+    struct proc_desc *d = proc_desc(p);
+    u8 data[sizeof(struct object_id)] = {0};
+    struct object_id id;
+    struct p9_call c = {.type = P9_TIOCTL, .object = h->object, .flags = TIOCSCTTY, .value = arg,
+                        .count = sizeof data, .data.buffer = data};
+    if (d->sid != d->pid) return E_PERM;
+    memcpy(data, &d->sid, sizeof d->sid);
+    const status_t s = file_call(&c);
+    memcpy(&id, data, sizeof id);
+    if (s == S_OK) d->tty = id;
+    return s;
+}
+
 SYSCALL(ioctl) {
     struct handle *h = handle_get(p, (i32)a[0]);
     if (!h) return E_BADF;
@@ -285,6 +303,7 @@ SYSCALL(ioctl) {
         return 0;
     }
     if (is_other_terminal(p, request, h->object)) return E_NOTTY;
+    if (request == TIOCSCTTY) return terminal_take(p, h, a[2]);
     ioctl_size(request, &in, &out);
     status_t s = in ? user_read(p, a[2], data, in) : S_OK;
     if (s == S_OK && out) s = user_pin(p, a[2], out, ACCESS_WRITE);

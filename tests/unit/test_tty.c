@@ -22,9 +22,17 @@ static void on_signal(void *ctx, u32 pgid, u32 sig) {
     ck_assert_uint_eq(pgid, 77);
     signalled = sig;
 }
+static u32 line_room;
+static u32 room(void *ctx) {
+    (void)ctx;
+    return line_room;
+}
 static void setup(void) {
     tty_init(&t);
     t.out = out, t.signal = on_signal, t.pgid = 77;
+    t.termios.iflag |= TTY_IUTF8;
+    line_room = ~0u;
+    t.room = room;
     echoed_len = signalled = 0;
     echoed[0] = 0;
 }
@@ -142,6 +150,142 @@ START_TEST(test_modes) {
 }
 END_TEST
 
+START_TEST(test_flow) {
+    u8 b[8] = "xyz";
+    type("a\023b\r");                           // stopped: what is typed is taken, its echo held
+    ck_assert_str_eq(echoed, "a");
+    ck_assert(!tty_writable(&t));
+    ck_assert_uint_eq(tty_write(&t, b, 3), 0);
+    type("\021");
+    ck_assert_str_eq(echoed, "ab\r\n");
+    ck_assert_uint_eq(tty_write(&t, b, 3), 3);
+    ck_assert_str_eq(take(60), "ab\n");
+    type("\023\003");                            // a signal lets it go on
+    ck_assert(tty_writable(&t));
+    ck_assert_uint_eq(signalled, 2);
+    t.termios.iflag |= 04000u;                   // IXANY
+    type("\023x");
+    ck_assert(tty_writable(&t));
+    type("\023");
+    struct tty_termios off = t.termios;
+    off.iflag &= ~02000u;
+    tty_set_termios(&t, &off);
+    ck_assert(tty_writable(&t));
+    type("\023");
+    ck_assert(tty_writable(&t));
+}
+END_TEST
+
+START_TEST(test_line_full) {
+    const u8 lines[] = "ab\ncd\nef\n";
+    line_room = 13;                              // each byte may become several
+    ck_assert_uint_eq(tty_write(&t, lines, 9), 5);
+    ck_assert_str_eq(echoed, "ab\r\ncd");
+    line_room = 7;
+    ck_assert(!tty_writable(&t));
+    line_room = 8;
+    ck_assert(tty_writable(&t));
+}
+END_TEST
+
+START_TEST(test_editing) {
+    type("one two  \027\r");
+    ck_assert_str_eq(take(60), "one \n");
+    type("a\026\003\026\026b\177\177\177\177c\r");     // next ones stand for themselves
+    ck_assert_uint_eq(signalled, 0);
+    ck_assert_str_eq(take(60), "c\n");
+    echoed_len = 0;
+    type("ab\022\r");
+    ck_assert_str_eq(echoed, "ab^R\r\nab\r\n");
+    (void)take(60);
+    t.termios.lflag &= ~0100000u;                // IEXTEN
+    type("a\027\026\022\r");
+    ck_assert_str_eq(take(60), "a\027\026\022\n");
+}
+END_TEST
+
+START_TEST(test_echo_kinds) {
+    type("\001x\177\177");                       // ^A: two columns
+    ck_assert_str_eq(echoed, "^Ax\b \b\b \b\b \b");
+    echoed_len = 0;
+    type("a\tb\177\177");
+    ck_assert_str_eq(echoed, "a\tb\b \b\b\b\b\b\b\b\b");
+    type("\025");
+    echoed_len = 0;
+    t.termios.lflag &= ~04000u;                  // ECHOKE
+    type("abc\025");
+    ck_assert_str_eq(echoed, "abc^U\r\n");
+    echoed_len = 0;
+    t.termios.lflag &= ~020u;                    // ECHOE
+    type("ab\177");
+    ck_assert_str_eq(echoed, "ab^?");
+    echoed_len = 0;
+    t.termios.lflag &= ~010u;                    // ECHO, but ECHONL
+    t.termios.lflag |= 0100u;
+    type("x\r");
+    ck_assert_str_eq(echoed, "\r\n");
+}
+END_TEST
+
+START_TEST(test_output) {
+    const u8 text[] = "a\tb\r\nc";
+    t.termios.oflag = 1 | 010 | 020;             // OPOST OCRNL ONOCR
+    ck_assert_uint_eq(tty_write(&t, text, 6), 6);
+    ck_assert_str_eq(echoed, "a\tb\n\nc");
+    echoed_len = t.column = 0;
+    t.termios.oflag = 1 | 014000 | 2;            // XTABS OLCUC
+    ck_assert_uint_eq(tty_write(&t, text, 3), 3);
+    ck_assert_str_eq(echoed, "A       B");
+    echoed_len = 0;
+    t.termios.oflag = 4;                         // ONLCR has no effect without OPOST
+    ck_assert_uint_eq(tty_write(&t, text, 6), 6);
+    ck_assert_str_eq(echoed, "a\tb\r\nc");
+}
+END_TEST
+
+START_TEST(test_least_and_time) {
+    u64 left = 0;
+    t.termios.lflag &= ~012u;
+    t.termios.cc[6] = 3;                         // VMIN
+    type("ab");
+    ck_assert(!tty_readable(&t));
+    ck_assert_int_eq(tty_read_look(&t, 10, 0, &left), TTY_READ_WAIT);
+    ck_assert_int_eq(tty_read_look(&t, 2, 0, &left), TTY_READ_NOW);
+    t.termios.cc[5] = 2;                         // VTIME: between bytes
+    ck_assert(tty_readable(&t));
+    ck_assert_int_eq(tty_read_look(&t, 10, 50000000, &left), TTY_READ_TIMED);
+    ck_assert_uint_eq(left, 150000000);
+    ck_assert_int_eq(tty_read_look(&t, 10, 200000000, &left), TTY_READ_NOW);
+    ck_assert_str_eq(take(10), "ab");
+    ck_assert_int_eq(tty_read_look(&t, 10, 900000000, &left), TTY_READ_WAIT);
+    t.termios.cc[6] = 0;                         // for the first
+    ck_assert_int_eq(tty_read_look(&t, 10, 0, &left), TTY_READ_TIMED);
+    ck_assert_int_eq(tty_read_look(&t, 10, 200000000, &left), TTY_READ_NOW);
+    ck_assert(!tty_readable(&t));
+    t.termios.cc[5] = 0;
+    ck_assert_int_eq(tty_read_look(&t, 10, 0, &left), TTY_READ_NOW);
+    ck_assert_str_eq(take(10), "");
+}
+END_TEST
+
+START_TEST(test_throttle) {
+    t.termios.iflag |= 010000u;                  // IXOFF
+    t.termios.lflag = 0;
+    for (u32 i = 0; i < TTY_QUEUE_MAX - 64; i++) (void)tty_input(&t, 'x');
+    ck_assert_str_eq(echoed, "\023");
+    u8 b[128];
+    for (u32 i = 0; t.head != t.tail && i < TTY_QUEUE_MAX; i++) (void)tty_read(&t, b, sizeof b);
+    ck_assert_str_eq(echoed, "\023\021");
+}
+END_TEST
+
+START_TEST(test_eof_behind_a_full_read) {
+    type("ab\004cd\r");
+    ck_assert_str_eq(take(2), "ab");
+    ck_assert_str_eq(take(60), "cd\n");
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("tty");
     TCase *c = tcase_create("tty");
@@ -154,6 +298,14 @@ int main(void) {
     tcase_add_test(c, test_overflow);
     tcase_add_test(c, test_room);
     tcase_add_test(c, test_modes);
+    tcase_add_test(c, test_flow);
+    tcase_add_test(c, test_line_full);
+    tcase_add_test(c, test_editing);
+    tcase_add_test(c, test_echo_kinds);
+    tcase_add_test(c, test_output);
+    tcase_add_test(c, test_least_and_time);
+    tcase_add_test(c, test_throttle);
+    tcase_add_test(c, test_eof_behind_a_full_read);
     suite_add_tcase(s, c);
     return suite_run(s);
 }

@@ -1,0 +1,31 @@
+// A terminal: a line discipline with those who wait for it, its session and its settings. The
+// console (devfs.c) and the slaves of pseudo-terminals (pty.c) are terminals. Contracts stand above
+// the definitions in kernel/files/terminal.c.
+#pragma once
+
+#include "base/list.h"
+#include "kernel/files/object.h"
+#include "kernel/files/tty.h"
+
+struct terminal {
+    struct tty tty;
+    struct object *object;           // its id is what proc_desc.tty holds
+    struct wait_list readers, writers;
+    u32 changes;                     // input that came, for edge-triggered waits
+    bool hung_up;
+    bool timed;                      // a read waits for a time-out:
+    u64 since_ns, until_ns;          // from here, or from the last byte; at the latest to there
+    struct list_node link;           // all of this node
+};
+
+// All: files_lock held.
+void terminal_init(struct terminal *t, struct object *object);
+void terminal_end(struct terminal *t);
+status_t terminal_read(struct terminal *t, struct p9_call *c);
+status_t terminal_write(struct terminal *t, struct p9_call *c);
+status_t terminal_ioctl(struct terminal *t, struct p9_call *c);
+u32 terminal_poll(const struct terminal *t);
+void terminal_opened(struct terminal *t, u32 flags);
+void terminal_input(struct terminal *t, u8 byte);
+void terminal_input_end(struct terminal *t);
+void terminal_hang_up(struct terminal *t);

@@ -1,0 +1,23 @@
+#!/usr/bin/env python3
+"""Pseudo-terminals, line discipline, job control: one program (prog/ptys.c) prints on the nodes
+what it prints on the host, where it stays and where it moves between the uses of its terminals.
+Prints TAP."""
+import rig
+
+
+def main():
+    tap = rig.Tap()
+    for smp in (1, 2) if rig.LONG else (1,):
+        run = rig.Run(tap, f"smp {smp}", 2, smp,
+                      [(rig.program("ptys", kind), f"/bin/ptys-{kind}")
+                       for kind in ("musl", "glibc")])
+        for kind in ("musl", "glibc"):
+            want = rig.host([rig.program("ptys", kind)])
+            run.step(f"{kind}: stays", f"ptys-{kind}", want)
+            run.step(f"{kind}: moves between uses", f"ptys-{kind} 0 1", want)
+        run.go()
+    tap.end()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+// Orphaned process groups: who could continue a stopped job, and what happens when that one ends.
+// links: kernel/groups.c
+#include <check.h>
+#include <string.h>
+
+#include "kernel/groups.h"
+#include "kernel/signal.h"
+#include "kernel/x86/cpu.h"
+#include "tests/unit/suite_run.h"
+
+#define COUNT 8u
+
+struct proc *procs;
+struct proc_desc *proc_descs;
+struct spinlock proc_lock;
+u32 proc_end;
+static struct proc table[COUNT];
+static struct proc_desc descs[COUNT];
+static u32 hups, conts;              // a bit for each process
+
+void spin_lock(struct spinlock *l) { l->taken++; }
+void spin_unlock(struct spinlock *l) { l->taken--; }
+struct proc *proc_find(u32 pid) {
+    for (u32 i = 0; i < proc_end; i++)
+        if (table[i].state != PROC_FREE && descs[i].pid == pid) return &table[i];
+    return NULL;
+}
+void signal_raise_locked(struct proc *p, u32 sig, struct signal_info info) {
+    (void)info;
+    if (sig == SIGHUP) hups |= 1u << p->index;
+    if (sig == SIGCONT) conts |= 1u << p->index;
+}
+
+static struct proc *add(u32 pid, u32 ppid, u32 pgid, u32 sid) {
+    struct proc *p = &table[proc_end];
+    p->index = proc_end;
+    p->state = PROC_RUNNING;
+    proc_desc(p)->pid = pid, proc_desc(p)->ppid = ppid;
+    proc_desc(p)->pgid = pgid, proc_desc(p)->sid = sid;
+    proc_end++;
+    return p;
+}
+
+// Init 1, a shell 2 that leads session 2, its job 3 with a child 4, and a job 5.
+static struct proc *shell, *job, *child, *second;
+static void setup(void) {
+    memset(table, 0, sizeof table);
+    memset((u8 *)descs, 0, sizeof descs);
+    procs = table, proc_descs = descs;
+    proc_end = hups = conts = 0;
+    (void)add(1, 0, 1, 1);
+    shell = add(2, 1, 2, 2);
+    job = add(3, 2, 3, 2);
+    child = add(4, 3, 3, 2);
+    second = add(5, 2, 5, 2);
+}
+
+START_TEST(who_has_a_shell_is_not_orphaned) {
+    ck_assert(!group_is_orphaned(3));
+    ck_assert(!group_is_orphaned(5));
+    ck_assert(group_is_orphaned(2));             // init is of another session
+    ck_assert_uint_eq(group_session(3), 2);
+    ck_assert_uint_eq(group_session(77), 0);
+}
+END_TEST
+
+START_TEST(the_end_of_a_shell_tells_its_stopped_jobs) {
+    child->state = PROC_STOPPED;
+    groups_parent_ends_locked(shell);
+    ck_assert_uint_eq(hups, 1u << job->index | 1u << child->index);
+    ck_assert_uint_eq(conts, hups);              // and not the second job, which runs
+}
+END_TEST
+
+START_TEST(the_end_of_a_jobs_leader_tells_the_rest) {
+    child->state = PROC_STOPPED;
+    groups_parent_ends_locked(job);              // its child has nobody of another group then
+    ck_assert_uint_eq(hups, 1u << job->index | 1u << child->index);
+    hups = 0;
+    child->state = PROC_RUNNING;
+    groups_parent_ends_locked(job);
+    ck_assert_uint_eq(hups, 0);
+}
+END_TEST
+
+START_TEST(another_parent_keeps_the_group) {
+    struct proc *sister = add(6, 2, 3, 2);       // of the job too, a child of the shell
+    child->state = PROC_STOPPED;
+    groups_parent_ends_locked(job);
+    ck_assert_uint_eq(hups, 0);
+    sister->state = PROC_ZOMBIE;
+    groups_parent_ends_locked(job);
+    ck_assert_uint_ne(hups, 0);
+}
+END_TEST
+
+START_TEST(a_parent_elsewhere_counts) {
+    proc_desc(job)->ppid = 0x10007;
+    ck_assert(!group_is_orphaned(3));
+    second->state = PROC_AWAY;                   // a frozen image is nobody
+    proc_desc(second)->pgid = 9;
+    ck_assert(group_is_orphaned(9));
+}
+END_TEST
+
+int main(void) {
+    Suite *s = suite_create("groups");
+    TCase *c = tcase_create("groups");
+    tcase_add_checked_fixture(c, setup, NULL);
+    tcase_add_test(c, who_has_a_shell_is_not_orphaned);
+    tcase_add_test(c, the_end_of_a_shell_tells_its_stopped_jobs);
+    tcase_add_test(c, the_end_of_a_jobs_leader_tells_the_rest);
+    tcase_add_test(c, another_parent_keeps_the_group);
+    tcase_add_test(c, a_parent_elsewhere_counts);
+    suite_add_tcase(s, c);
+    return suite_run(s);
+}
