@@ -446,6 +446,34 @@ START_TEST(a_home_dies_while_a_right_goes) {
 }
 END_TEST
 
+// Two nodes give one page of a third back, and want it again before it is gone.
+START_TEST(given_back_and_wanted_at_once) {
+    for (u64 seed = 1; seed <= 40; seed++) {
+        world_begin(seed);
+        for (u32 round = 0; round < 600; round++) {
+            const u32 i = 2 + draw(2);
+            now += draw(1000) * 1000;
+            switch (draw(6)) {
+            case 0: (void)use(i, 1, 0, 1 + draw(2)); break;
+            case 1: wire_step(i, 1); break;
+            case 2: wire_step(1, i); break;
+            case 3: trim(i); break;
+            case 4: for (u32 o = 0; o < OPS; o++) if (draw(4) == 0) revoke_step(i, o); break;
+            default:
+                for (u32 a = 1; a < NODES; a++) {
+                    for (u32 o = 0; o < OPS; o++) fetch_step(a, o);
+                    share_tick(&n[a].share, now);
+                }
+                for (u32 o = 0; o < OPS; o++) revoke_step(1, o);
+            }
+            check();
+        }
+        finish_all();
+        world_end();
+    }
+}
+END_TEST
+
 // A right is held for a while, so that who waited for it comes to use it.
 START_TEST(a_right_is_held) {
     world_begin(1);
@@ -537,6 +565,7 @@ int main(void) {
     tcase_add_test(tc, all_comes_back);
     tcase_add_test(tc, a_writer_dies_before_its_word_comes);
     tcase_add_test(tc, a_home_dies_while_a_right_goes);
+    tcase_add_test(tc, given_back_and_wanted_at_once);
     tcase_add_test(tc, a_right_is_held);
     tcase_add_test(tc, a_file_goes);
     tcase_add_test(tc, a_file_is_cut);
