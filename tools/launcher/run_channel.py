@@ -4,7 +4,7 @@ import os
 import socket
 import struct
 
-from .errors import LaunchError, UsageError
+from .errors import LaunchError
 from .watch import Watch
 
 STDOUT, STDERR, EXIT, READY, ERROR = 1, 2, 3, 4, 5
@@ -81,9 +81,8 @@ class RunChannel:
             members = struct.unpack("<I", payload)[0]
             cluster.say(f"{members} of {cluster.options.nodes} node(s) have joined")
             if members >= cluster.options.nodes:
-                if refused := cluster.machines[0].options_refused():
-                    raise UsageError("--append: " + "; ".join(refused) +
-                                     " (docs/reference/options.md)")
+                for line in cluster.machines[0].options_refused():
+                    cluster.say(f"{line} (docs/reference/options.md)")
                 self._send_command()
         elif kind == EXIT and payload:
             return struct.unpack("<I", payload)[0] & 255
