@@ -26,10 +26,12 @@ size() { wc -c < /tmp/big; }
 
 
 def gated_build():
+    os.makedirs(rig.BUILD, exist_ok=True)
     path = os.path.join(rig.BUILD, "gated")
     subprocess.run(["musl-gcc", "-static", "-std=gnu11", "-O1", "-I", rig.ROOT, "-o", path,
                     os.path.join(rig.HERE, "prog", "gated.c"),
                     os.path.join(rig.ROOT, "user", "lib", "server.c"),
+                    os.path.join(rig.ROOT, "user", "lib", "panic.c"),
                     os.path.join(rig.ROOT, "proto", "p9", "p9_codec.c")], check=True)
     return path
 
