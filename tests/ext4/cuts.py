@@ -27,6 +27,7 @@ def program_build():
     subprocess.run(["gcc", "-std=gnu11", "-O1", "-D_GNU_SOURCE", "-I", host.ROOT, "-o", path,
                     *sources,
                     os.path.join(host.ROOT, "proto", "p9", "p9_codec.c"),
+                    os.path.join(host.ROOT, "user", "lib", "panic.c"),
                     os.path.join(host.ROOT, "tests", "ext4", "drivelog.c"),
                     "-Wl,--wrap=pwrite,--wrap=fsync,--wrap=write", "-lext2fs", "-lcom_err"],
                    check=True)

@@ -132,6 +132,7 @@ def direct_build():
     made = f"{path}.{os.getpid()}"
     subprocess.run(["musl-gcc", "-static", "-std=gnu11", "-O1", "-D_GNU_SOURCE", "-I", rig.ROOT,
                     "-o", made, os.path.join(rig.HERE, "prog", "direct.c"),
+                    os.path.join(rig.ROOT, "user", "lib", "panic.c"),
                     os.path.join(rig.ROOT, "proto", "p9", "p9_codec.c")], check=True)
     os.replace(made, path)
     return path

@@ -38,11 +38,6 @@ static _Alignas(4096) u8 out[MESSAGE_MAX];
 static const char *mode;
 static int node_home;
 
-void panic(const char *format, ...) {
-    fprintf(stderr, "%s\n", format);
-    exit(3);
-}
-
 static void fail(const char *what) {
     printf("%s: %s\n", what, strerror(errno));
     exit(1);
