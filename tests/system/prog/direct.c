@@ -71,18 +71,23 @@ static void move_to(int pid, int node) {
 
 // --- the server ---
 
-// Once for each: who is interrupted or moved asks again.
-static void act(int pid) {
+// Once for each: who is interrupted or moved asks again. Whether the call that it holds is to be
+// answered now. A process of its own moves the caller, whose call may have come the whole way: then
+// the server has a Tflush to answer before the caller may leave.
+static int act(int pid) {
     static int acted;
-    if (acted == pid) return;
+    if (acted == pid) return 1;
     acted = pid;
     if (!strcmp(mode, "signal") || !strcmp(mode, "restart")) kill(pid, SIGUSR1);
     if (!strcmp(mode, "kill")) kill(pid, SIGKILL);
     if (!strcmp(mode, "die")) kill(getpid(), SIGKILL);
-    if (!strcmp(mode, "move")) {
+    if (strcmp(mode, "move") != 0) return 1;
+    if (fork() == 0) {
         move_to(pid, 1 - node_home);
         move_to(pid, node_home);
+        _exit(0);
     }
+    return 0;
 }
 
 // The answer to the message in `in` into `out`: how long it is. A call that is held: 0.
@@ -124,8 +129,7 @@ static void serve(int from, int to) {
             if (out_len == 0) {
                 u64 offset;
                 memcpy(&offset, in + 11, 8);
-                act((int)(offset - HOLD));
-                out_len = answer(offset);
+                if (act((int)(offset - HOLD))) out_len = answer(offset);
             }
             memmove(in, in + size, have -= size);
         }
