@@ -2,10 +2,16 @@
 """Pseudo-terminals, line discipline, job control: one program (prog/ptys.c) prints on the nodes
 what it prints on the host, where it stays and where it moves between the uses of its terminals.
 Prints TAP."""
+import os
+import sys
+
 import rig
 
 
 def main():
+    if not os.path.exists("/dev/pts/ptmx"):
+        sys.exit("ptys: this machine has no terminals to compare with: "
+                 "mount -t devpts devpts /dev/pts")
     tap = rig.Tap()
     for smp in (1, 2) if rig.LONG else (1,):
         run = rig.Run(tap, f"smp {smp}", 2, smp,
