@@ -83,7 +83,8 @@ def mistakes(run):
              "on: x is no node's number (`nodes` lists them)\n126\n"
              "migrate: there is no node 7, or it is down (`nodes` lists them)\n1\n"
              "migrate: x is no node's number (`nodes` lists them)\n1\n"
-             "migrate: no process 99999\n1\nmigrate: no process abc\n1\n"
+             "migrate: process 99999: No such process\n1\n"
+             "migrate: process abc: No such process\n1\n"
              "why: no process 99999\n1\nwhere: no process abc\n1\n"
              "nodes: x: takes no argument; /nodes/N/status has all of one node\n2\n"
              "usage: spawn [-w] COMMAND [ARGUMENT]...\n2\n")

@@ -42,7 +42,10 @@ shuttle() {
     k=0
     while [ $k -lt $2 ]; do
         k=$((k + 1))
-        migrate $1 $((k % $3)) 2>/tmp/shuttle.err || { cat /tmp/shuttle.err >&2; return 1; }
+        migrate $1 $((k % $3)) 2>/tmp/shuttle.err && continue
+        [ $k -gt 1 ] && grep -q 'No such process' /tmp/shuttle.err && return 0
+        cat /tmp/shuttle.err >&2
+        return 1
     done
 }
 """

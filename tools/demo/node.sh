@@ -113,7 +113,7 @@ move_about() {
     at=0
     count=0
     why=
-    while [ $count -lt $3 ] && [ "${why##*: }" != "no process $1" ]; do
+    while [ $count -lt $3 ] && [ "${why##*: }" != "No such process" ]; do
         to=$(((at + 1) % 4))
         if why=$(migrate $1 $to 2>&1); then
             count=$((count + 1))

@@ -16,7 +16,7 @@ static inline void node_file_complain(const char *command, const char *pid, cons
         fprintf(stderr, "%s: there is no node %s, or it is down (`nodes` lists them)\n", command,
                 where);
     } else if (error == ESRCH) {
-        fprintf(stderr, "%s: no process %s\n", command, pid);
+        fprintf(stderr, "%s: process %s: %s\n", command, pid, strerror(ESRCH));
     } else if (strcmp(pid, "self") == 0) {
         fprintf(stderr, "%s: cannot go to node %s: %s\n", command, where, strerror(error));
     } else {
@@ -34,8 +34,8 @@ static inline int node_file_try(const char *command, const char *pid, const char
     snprintf(path, sizeof path, "/proc/%s/node", pid);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0) {
-        if (errno == ENOENT) fprintf(stderr, "%s: no process %s\n", command, pid);
-        else fprintf(stderr, "%s: process %s: %s\n", command, pid, strerror(errno));
+        const int error = errno == ENOENT ? ESRCH : errno;
+        fprintf(stderr, "%s: process %s: %s\n", command, pid, strerror(error));
         return -1;
     }
     ssize_t n = write(fd, where, strlen(where));
