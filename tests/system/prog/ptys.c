@@ -14,19 +14,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-static const char *places[2];        // NULL: it stays
-
-static void go(int there) {
-    if (!places[0]) return;
-    int fd = open("/proc/self/node", O_WRONLY);
-    ssize_t n = -1;
-    while (fd >= 0 && (n = write(fd, places[there], 1)) < 0 && errno == EINTR) continue;
-    if (n < 0) {
-        printf("did not move to %s: %s\n", places[there], strerror(errno));
-        exit(1);
-    }
-    close(fd);
-}
+#include "places.h"
 
 static void show(const char *what, const char *bytes, ssize_t n) {
     printf("%s ", what);

@@ -11,16 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "node.h"
-
-static const char *places[2];        // NULL: it stays
-
-static void go(int there) {
-    const int error = places[0] ? node_go(atoi(places[there])) : 0;
-    if (error == 0) return;
-    printf("did not move to %s: %s\n", places[there], strerror(error));
-    exit(1);
-}
+#include "places.h"
 
 static int order[32], values[32], codes[32], own[32], count;
 static void note(int sig, siginfo_t *info, void *context) {

@@ -15,23 +15,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "places.h"
+
 #ifndef sigev_notify_thread_id
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
-
-static const char *places[2];        // NULL: it stays
-
-static void go(int there) {
-    if (!places[0]) return;
-    int fd = open("/proc/self/node", O_WRONLY);
-    ssize_t n = -1;
-    while (fd >= 0 && (n = write(fd, places[there], 1)) < 0 && errno == EINTR) continue;
-    if (n < 0) {
-        printf("did not move to %s: %s\n", places[there], strerror(errno));
-        exit(1);
-    }
-    close(fd);
-}
 
 static volatile sig_atomic_t came, code, value, overrun_good;
 static timer_t last;

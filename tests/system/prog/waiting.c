@@ -19,16 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "node.h"
-
-static const char *places[2];        // NULL: it stays
-
-static void go(int there) {
-    const int error = places[0] ? node_go(atoi(places[there])) : 0;
-    if (error == 0) return;
-    printf("did not move to %s: %s\n", places[there], strerror(error));
-    exit(1);
-}
+#include "places.h"
 
 static const char *why(long result) { return result < 0 ? strerror(errno) : "fine"; }
 
