@@ -11,6 +11,7 @@
 #include "kernel/migrate.h"
 #include "kernel/netpoll.h"
 #include "kernel/obituary.h"
+#include "kernel/options.h"
 #include "kernel/remote_page.h"
 #include "kernel/signal.h"
 #include "kernel/thread.h"
@@ -59,6 +60,7 @@ void borrow_end(struct proc *p) {
     p->cl.drain_report = false;
     proc_desc(p)->lender_count = 0;
     if (--holder->cl.borrowers != 0) return;
+    step_reached(STEP_REPAID, options.hold_at, proc_desc(holder)->name);
     if (!holder->cl.ended) {
         if (proc_desc(holder)->lender_count == 0) holder->cl.in_cluster = false;
         remote_page_attend(holder);
@@ -89,6 +91,7 @@ void borrow_start(struct proc *child) {
     lenders_copy(child, holder_of(child));
     child->cl.in_cluster = true;
     remote_page_borrow(child);
+    step_reached(STEP_BORROWED, options.hold_at, proc_desc(child)->name);
 }
 
 // p execs, or is to move: its drain, and those that hold it up, begin at once. proc_lock held.

@@ -53,7 +53,7 @@ static void page_fault(struct proc *p, u64 error, u64 va) {
                              : error & PF_WRITE ? ACCESS_WRITE : ACCESS_READ;
     proc_desc(p)->account.faults++;
     switch (fault_handle(proc_desc(p), va, access)) {
-    case FAULT_DONE: case FAULT_WAIT: return;
+    case FAULT_DONE: case FAULT_WAIT: case FAULT_LOST: return;   // lost: it was killed
     case FAULT_NOMEM:
         klog("pid %u (%s): out of memory, killed", proc_desc(p)->pid, proc_desc(p)->name);
         signal_force(p, SIGKILL, (struct signal_info){.code = SI_KERNEL});

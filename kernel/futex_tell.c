@@ -4,6 +4,7 @@
 #include "kernel/futex.h"
 #include "kernel/net.h"
 #include "kernel/netpoll.h"
+#include "kernel/options.h"
 #include "kernel/share_map.h"
 #include "kernel/x86/cpu.h"
 
@@ -69,6 +70,7 @@ static u64 poll_deadline_ns(void *ctx) {
 // No lock held.
 void futex_tell(const u64 key[2], u32 count, u32 bits) {
     if ((key[0] >> 48 & (NODES_MAX - 1)) == node_id && !share_map_used()) return;
+    step_reached(STEP_WAKING, options.hold_at, NULL);
     netpoll_lock();
     tell_add(key, count, bits);
     tells_send();
@@ -76,6 +78,7 @@ void futex_tell(const u64 key[2], u32 count, u32 bits) {
 }
 
 static void told(const struct cluster_msg *m) {
+    step_reached(STEP_WOKEN, options.hold_at, NULL);
     wakes_in += futex_wake_told(m->futex.key, m->futex.count, m->futex.bits);
 }
 

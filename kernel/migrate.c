@@ -45,7 +45,6 @@ struct list_node migrate_moves = {&migrate_moves, &migrate_moves};
 static struct list_node exits = {&exits, &exits};      // ended with lenders; proc_lock
 static u32 taken_count;                                // proc_lock
 
-
 // --- freezing ---------------------------------------------------------------------------
 
 // Why p cannot move as it is, or S_OK. Its CPU or proc_lock.
@@ -568,6 +567,7 @@ static void host_kill(void *ctx, u32 index) {
     for (u32 i = 0; i < d->lender_count && i < PROC_LENDERS_MAX; i++)
         if (!cluster_is_up(d->lender[i].node)) node = d->lender[i].node;
     borrow_lender_died(p, node);
+    if (p->cl.ended) return;                                  // only its children needed them
     if (p->cl.borrowers != 0 && !p->cl.draining) return;      // it has all of its own
     obituary_add(d->pid, d->name, node, "it had pages there");
     migrate_counters.killed++;

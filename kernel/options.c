@@ -138,7 +138,8 @@ static bool set_dead_floor(struct options *o, struct word v) {
     return read_u32(v, DEAD_FLOOR_MAX_S, &o->dead_floor_s) && o->dead_floor_s > 0;
 }
 static const char *const step_names[STEPS] = {
-    "", "frozen", "offered", "prepared", "started", "given", "page", "drained", "freed"};
+    "", "frozen", "offered", "prepared", "started", "given", "page", "drained", "freed",
+    "borrowed", "repaid", "ahead", "copied", "caughtup", "waking", "woken", "recalled", "fetched"};
 
 const char *step_name(enum step step) { return step_names[step]; }
 
@@ -191,7 +192,7 @@ static const struct option_row {
     {"run", "com2", set_run},
     {"proc.max", "16 to 65536", set_proc_max},
     {"net.mtu", "0 or 576 to 9000", set_mtu},
-    {"hold.at", "frozen, offered, prepared, started, given, page, drained, freed", set_hold_at},
+    {"hold.at", "a step of a move (docs/reference/options.md)", set_hold_at},
     {"hold.name", "a program's name, up to 15 characters", set_hold_name},
     {"dead.after", "1 to 1000000", set_dead_after},
     {"dead.floor", "1 to 60", set_dead_floor},

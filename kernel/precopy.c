@@ -17,6 +17,7 @@
 #include "kernel/files/object.h"
 #include "kernel/klog.h"
 #include "kernel/migrate_priv.h"
+#include "kernel/options.h"
 #include "kernel/proc_index.h"
 #include "kernel/remote_page.h"
 #include "kernel/time.h"
@@ -103,6 +104,7 @@ bool precopy_round(struct proc *p) {
     const status_t s = cluster_node_give(cluster_node(), t->index, cl->target,
                                          63 - (u32)__builtin_clzll(pages));
     if (s != S_OK) precopy_refused(t);
+    else step_reached(STEP_AHEAD, options.hold_at, proc_desc(p)->name);
     if (!cl->precopying) return false;
     migrate_thaw_meanwhile(p);
     return true;
@@ -132,9 +134,11 @@ void precopy_gone(struct proc *twin) { mover_goes_on(twin); }
 // All of it has arrived: the process is frozen, for the next round or to go itself.
 void precopy_told(u64 twin_id) {
     spin_lock(&proc_lock);
-    for (u32 i = 0; i < proc_end; i++)
-        if (procs[i].cl.precopying && procs[i].cl.twin_id == twin_id)
-            migrate_freeze_again(&procs[i]);
+    for (u32 i = 0; i < proc_end; i++) {
+        if (!procs[i].cl.precopying || procs[i].cl.twin_id != twin_id) continue;
+        step_reached(STEP_CAUGHT_UP, options.hold_at, proc_desc(&procs[i])->name);
+        migrate_freeze_again(&procs[i]);
+    }
     spin_unlock(&proc_lock);
 }
 
@@ -245,6 +249,7 @@ void precopy_drained(struct proc *p) {
     if (p->cl.base) drop(&procs[p->cl.base - 1]);
     struct twin *twin = precopy_is_twin(p) ? twin_at(p->index) : NULL;
     if (!twin) return;
+    step_reached(STEP_COPIED, options.hold_at, proc_desc(p)->name);
     twin->complete = true;
     twin->drop_at_ns = time_now_ns() + TWIN_KEEP_NS;
     list_remove(&p->cl.attention);

@@ -330,17 +330,19 @@ static status_t call_async(struct proc *p, struct list_node *journal, struct p9_
     return S_OK;
 }
 
-// It only asked what changes nothing.
+// It only asked what changes nothing. What a walk found is given back by who walked.
 static bool call_is_question(const struct p9_call *c) {
+    if (c->type == P9_TWALK) return remote_call_is_user_here(c);
     return c->type == P9_TGETATTR || (c->type == P9_TSEEK && c->flags == 1 && c->offset == 0);
 }
 
 // Only questions, and writes whose progress the wait record has (wait.done_bytes): nothing is
-// done twice without the journal.
-static bool journal_is_written_down(const struct list_node *journal, const struct proc *p) {
+// done twice without the journal of thread `tid`. `but`, which is in it, does not count.
+static bool journal_is_written_down(const struct list_node *journal, u32 tid,
+                                    const struct remote_call *but) {
     LIST_FOR_EACH(it, (struct list_node *)journal) {
         const struct remote_call *r = LIST_ENTRY(it, struct remote_call, link);
-        if (r->tid != proc_desc(p)->tid) continue;
+        if (r->tid != tid || r == but) continue;
         if (r->done && call_is_question(&r->call)) continue;
         if (!r->done || r->call.type != P9_TWRITE || r->round == 0) return false;
     }
@@ -355,10 +357,11 @@ static bool asks_state(const struct p9_call *c) {
 static status_t call_locked(struct proc *p, struct p9_call *c) {
     bool async = c->type == P9_TCLUNK || c->type == P9_TREF;
     if (!p) return async ? call_async(NULL, NULL, c, 0) : E_HOSTUNREACH;
-    struct list_node *journal = journal_of(p);
+    struct list_node *journal = &journals[p->index];
     if (clunk_noted(p, journal, c)) return S_OK;
     if (async && remote_call_is_user_here(c))
         return userfs_count(c);                   // each run's own, as all objects here
+    journal = journal_of(p);
     u64 key = call_key(c, proc_desc(p)->wait.nr >= 0 ? proc_desc(p)->wait.done_bytes : 0);
     struct remote_call *r = journal_find(journal, p, key);
     if (r && asks_state(c) && r->round != 0 && time_now_ns() - r->done_ns > POLL_AGE_NS) {
@@ -377,7 +380,7 @@ static status_t call_locked(struct proc *p, struct p9_call *c) {
     }
     if (r->call.status == E_INTR) {               // flushed, but nobody is to be told
         remote_call_free(r);
-        if (p->freeze_wanted && journal_is_written_down(journal, p)) {
+        if (p->freeze_wanted && journal_is_written_down(journal, proc_desc(p)->tid, NULL)) {
             journal_drop_own(journal, p);
             proc_desc(p)->wait.request_tag = 0;   // it may leave, and asks again from there
             return S_RESTART;
@@ -438,15 +441,29 @@ static void user_cancel(struct remote_call *r) {
     remote_call_tell(r);
 }
 
+// Asked twice, it is as if it was asked once, and it is all that its system call has done: its
+// process may leave without the answer, and asks again from where it goes.
+static bool may_be_left(const struct remote_call *r) {
+    switch (r->call.type) {
+    case P9_TREAD: case P9_TREADDIR: case P9_TREADLINK: case P9_TGETATTR: case P9_TSTATFS:
+    case P9_TWALK: case P9_TSEEK: break;
+    case P9_TLOPEN: if (r->call.flags & O_TRUNC) return false; break;
+    default: return false;
+    }
+    return r->p->freeze_wanted && journal_is_written_down(&journals[r->p->index], r->tid, r);
+}
+
 // A server of this node is asked to leave a call that a signal or a freeze waits for. It may
-// hang: a killed process does not wait for it, one with another signal USER_FLUSH_NS.
+// hang: a killed process does not wait for it, one with another signal USER_FLUSH_NS, nor one
+// that is to move, unless what it asked for may have been done.
 static void user_flush(struct remote_call *r) {
     const u64 now_ns = time_now_ns();
     spin_lock(&proc_lock);
     const struct thread *t = thread_find(r->p, r->tid);
     const bool signal = t && signal_is_deliverable_to(t);
     spin_unlock(&proc_lock);
-    if (killed(r->p) || (signal && r->flush_ns && now_ns - r->flush_ns >= USER_FLUSH_NS)) {
+    const bool late = r->flush_ns && now_ns - r->flush_ns >= USER_FLUSH_NS;
+    if (killed(r->p) || (late && (signal || may_be_left(r)))) {
         user_cancel(r);
     } else if (!r->flush_ns) {
         r->flush_ns = now_ns;

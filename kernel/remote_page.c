@@ -12,10 +12,12 @@
 #include "kernel/borrow.h"
 #include "kernel/cluster.h"
 #include "kernel/netpoll.h"
+#include "kernel/obituary.h"
 #include "kernel/options.h"
 #include "kernel/perf.h"
 #include "kernel/placement.h"
 #include "kernel/precopy.h"
+#include "kernel/signal.h"
 #include "kernel/trap.h"
 #include "kernel/x86/cpu.h"
 
@@ -245,10 +247,18 @@ static enum fault_result fetch_begin(struct proc *p, u64 va, u32 level, const pt
     return FAULT_WAIT;
 }
 
+// p, the current process, needs what lay on `node`, which is gone: it ends. No lock held.
+static enum fault_result lost(struct proc *p, u32 node) {
+    obituary_add(proc_desc(p)->pid, proc_desc(p)->name, node, "it had pages there");
+    signal_raise(p, SIGKILL, (struct signal_info){.code = SI_KERNEL});
+    return FAULT_LOST;
+}
+
 // The hook of mm/fault.c: the current process needs what r->entry names.
 static enum fault_result fetch_for_fault(struct proc_desc *d, const struct fault_remote *r) {
     struct proc *p = &procs[d - proc_descs];
     enum fault_result result = FAULT_WAIT;
+    if (npte_kind(*r->entry) == NPTE_LOST) return lost(p, r->node);
     if (r->node == node_id) return take_local(d, r->va, r->level, r->entry);
     netpoll_lock();
     struct fetch *f = fetch_find(p, r->va, r->level);
@@ -256,7 +266,7 @@ static enum fault_result fetch_for_fault(struct proc_desc *d, const struct fault
     else result = fetch_begin(p, r->va, r->level, r->entry, true);
     if (result == FAULT_WAIT) wait_on_uninterruptible(&p->cl.page_wait, p);
     netpoll_unlock();
-    return result;
+    return result == FAULT_BUS ? lost(p, r->node) : result;
 }
 
 bool remote_page_quiet(const struct proc *p) { return p->cl.fetches == 0; }

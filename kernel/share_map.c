@@ -10,6 +10,7 @@
 #include "kernel/cluster.h"
 #include "kernel/klog.h"
 #include "kernel/netpoll.h"
+#include "kernel/options.h"
 #include "kernel/time.h"
 #include "kernel/trap.h"
 #include "kernel/x86/cpu.h"
@@ -94,6 +95,7 @@ static bool all_are_down(const struct share_page *page) {
 static bool ops_revoke(void *ctx, struct share_page *p, enum share_right keep) {
     (void)ctx;
     (void)keep;                      // p->revoke_to
+    step_reached(STEP_RECALLED, options.hold_at, NULL);
     p->host_serial = ++unmap_serial;
     if (all_are_down(p)) return true;
     list_push_back(&unmapping, &p->host);
@@ -120,6 +122,7 @@ static void ops_send(void *ctx, u32 node, const struct share_msg *m) {
 }
 
 static void fetch_done(void *ctx, status_t status) {
+    step_reached(STEP_FETCHED, options.hold_at, NULL);
     spin_lock(&files_lock);
     share_fetched(&share, ctx, status, time_now_ns());
     spin_unlock(&files_lock);
@@ -318,7 +321,11 @@ u64 share_map_deadline_ns(u64 now_ns) {
 void share_map_peer_down(u32 node) {
     if (machine_is_idle()) return;
     spin_lock(&files_lock);
+    const u64 before = share.count.homeless;
     share_peer_down(&share, node, time_now_ns());
+    const u64 lost = share.count.homeless - before;
+    if (lost) klog("share: %lu pages that were in use here are lost: node %u had their files",
+                   lost, node);
     spin_unlock(&files_lock);
 }
 

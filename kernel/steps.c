@@ -12,7 +12,8 @@
 
 void step_hold(enum step step, const char *name) {
     static bool held;
-    if (held || (options.hold_name[0] != 0 && strcmp(options.hold_name, name) != 0)) return;
+    const bool others = name && options.hold_name[0] != 0 && strcmp(options.hold_name, name) != 0;
+    if (held || others) return;
     held = true;
     klog("hold: at step %s", step_name(step));
     const u64 until_ns = time_now_ns() + HOLD_NS;

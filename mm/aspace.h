@@ -20,7 +20,8 @@ enum fault_access { ACCESS_READ = 1, ACCESS_WRITE = 2, ACCESS_EXEC = 4 };  // = 
 enum fault_result {
     FAULT_DONE,                     // the access may be tried again
     FAULT_SEGV,                     // no mapping, or it does not allow this
-    FAULT_BUS,                      // beyond the file's end, or on a node that is gone
+    FAULT_BUS,                      // beyond the file's end, or shared and on a node that is gone
+    FAULT_LOST,                     // on a node that is gone: so is the process
     FAULT_NOMEM,                    // no frame left
     FAULT_WAIT,                     // asked for; the process is on a wait list
 };

@@ -92,7 +92,7 @@ static enum fault_result fill(struct proc_desc *d, const struct vma *v, u64 va, 
 
 // What of a page or table lies on another node is asked for. FAULT_DONE: *e is here.
 static enum fault_result bring(struct proc_desc *d, u64 va, pte_t *e) {
-    if (npte_kind(*e) != NPTE_REMOTE_PAGE || !aspace_hooks.remote_fetch) return FAULT_BUS;
+    if (!aspace_hooks.remote_fetch) return FAULT_BUS;
     struct fault_remote want = {va, npte_node(*e), pte_frame(*e), 0, e};
     const enum fault_result r = aspace_hooks.remote_fetch(d, &want);
     return r == FAULT_DONE && !(*e & PTE_P) ? FAULT_WAIT : r;
@@ -118,7 +118,7 @@ enum fault_result fault_handle(struct proc_desc *d, u64 va, enum fault_access ac
     if (r != FAULT_DONE) return r;
     if (!(*e & PTE_P)) {
         switch (npte_kind(*e)) {
-        case NPTE_REMOTE_PAGE:
+        case NPTE_REMOTE_PAGE: case NPTE_LOST:
             r = bring(d, va, e);
             if (r != FAULT_DONE) return r;
             break;

@@ -45,13 +45,14 @@ u64 pt_next_here(const struct proc_desc *d, u64 va, u64 end) {
 }
 
 static enum fault_result table_fetch(struct proc_desc *d, u64 va, u32 level, pte_t *e) {
-    if (npte_kind(*e) != NPTE_REMOTE_TABLE || !aspace_hooks.remote_fetch) return FAULT_BUS;
+    const bool away = npte_kind(*e) == NPTE_REMOTE_TABLE || npte_kind(*e) == NPTE_LOST;
+    if (!away || !aspace_hooks.remote_fetch) return FAULT_BUS;
     struct fault_remote r = {va & ~PAGE_MASK, npte_node(*e), pte_frame(*e), level - 1, e};
     return aspace_hooks.remote_fetch(d, &r);
 }
 
 // The last-level entry for va, with tables made on the way; a table of a lender is
-// asked for through the hook. Results: DONE, NOMEM, WAIT, BUS (its node is gone).
+// asked for through the hook. Results: DONE, NOMEM, WAIT, LOST (its node is gone).
 enum fault_result pt_entry_make(struct proc_desc *d, u64 va, pte_t **out) {
     pte_t *table = phys_to_virt(d->root_table);
     for (u32 level = PTE_LEVELS; level > 1; level--) {

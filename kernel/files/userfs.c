@@ -182,8 +182,10 @@ void user_request_end(struct user_request *r, status_t status) {
         r->call.made = user_file_id(made);
         made = NULL;
     }
+    const bool unread = r->abandoned && type != P9_TWRITE;    // nobody has got it: asked again
     if (r->file && r->file->busy == r) {
-        if (status == S_OK && r->call.type == P9_TSEEK) r->file->offset = r->call.result;
+        if (unread) {}
+        else if (status == S_OK && r->call.type == P9_TSEEK) r->file->offset = r->call.result;
         else if (status == S_OK && r->call.type == P9_TREADDIR && r->call.result)
             r->file->offset = r->call.value;
         else if (status == S_OK && r->call.type != P9_TREADDIR)

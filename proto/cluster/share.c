@@ -343,6 +343,7 @@ static void copy_taken(struct share *s, const struct share_msg *m) {
 }
 
 static void copy_home_down(struct share *s, struct share_page *p) {
+    s->count.homeless++;
     p->dead = true;
     p->giving = p->recalled = false;
     p->status = E_IO;

@@ -120,7 +120,7 @@ struct share {
     u32 loop_head, loop_tail;
     bool running;
     u64 pages;
-    struct { u64 asks, grants, recalls, fetches, lost; } count;
+    struct { u64 asks, grants, recalls, fetches, lost, homeless; } count;
 };
 
 void share_init(struct share *s, u8 self, const struct share_ops *ops, void *ctx);

@@ -107,6 +107,12 @@ def steps_end(run):
              "on 1 cat /mnt/h/big > /tmp/out1 2>&1 & q=$!; on 1 cat /mnt/kv/k; kill $p $q; "
              "ended $p; ended $q; kill -9 $(pidof p9tree); unmount /mnt/h; ls /mnt" % WAITERS,
              f"again\n{WAITERS} 143\n1 143\nkv\n")
+    # It hangs at the first walk, at the open, at the read.
+    run.step("who waits for a server that never answers moves away, back, and away again",
+             mounts.START + MOVE + "for m in 2 5 7; do start h hang $m; cat /mnt/h/big & c=$!; "
+             "until grep -q '^cat$' /proc/$c/comm; do :; done; for n in 1 0 1; do move $c $n; "
+             "done; cat /proc/$c/node; kill $c; wait $c; echo $?; kill -9 $(pidof p9tree); "
+             "unmount /mnt/h; done 2>/dev/null; ls /mnt", "1\n143\n" * 3 + "kv\n")
     run.step("reads at an offset while signals come, of callers on both nodes, one of them moving",
              mounts.START + "start q && (preads /mnt/q/big 400 & preads /mnt/q/big 400 & "
              "on 1 preads /mnt/q/big 60 & preads /mnt/q/big 400 & c=$!; migrate $c 1 2>/dev/null; "
