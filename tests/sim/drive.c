@@ -23,6 +23,9 @@
 #define BURST_CALLS_MAX 24u
 #define BURST_NS 300000u
 #define JOIN_NS 2000u
+#define CROWD (1u << 31)             // EV_DRIVE: a read of this page, to have its set replaced
+#define CROWD_NS_MIN 8000u           // from a READ's request on: it is answered first
+#define CROWD_NS 50000u
 #define FIRST_BURST_NS (1 * NS_PER_S)
 #define LAST_BURST_NS (8 * NS_PER_S)
 #define BLOCK_NS_MAX 400000u         // what the drive takes for a request
@@ -46,6 +49,7 @@ struct call {
 
 static struct block blocks[SIM_NODES][BLOCKS];
 static struct call calls[CALLS_MAX];
+static u32 page_in[SIM_NODES][SIM_FRAMES];   // what a frame was filled with last, plus 1
 static u64 sequence;
 
 // --- bytes -------------------------------------------------------------------------------
@@ -83,6 +87,8 @@ void vm_block_start(u8 node, u32 slot) {
 }
 
 void vm_block_move(u8 node, bool write, u64 block, u8 *bytes, u32 count) {
+    const u64 address = (u64)(bytes - sim.node[node].memory) & ~PAGE_MASK;
+    if (!write) page_in[node][address >> PAGE_SHIFT] = (u32)block / 8 + 1;
     for (u32 done = 0; done < count; done += VM_DRIVE_BLOCK, block++) {
         struct block *b = &blocks[node][block];
         if (!write) {
@@ -93,6 +99,7 @@ void vm_block_move(u8 node, bool write, u64 block, u8 *bytes, u32 count) {
         if (b->on_disk > b->issued)
             sim_fail("block %u of node %u: a version that nobody wrote", (u32)block, node);
     }
+    if (!write) net_page_changed(node, address);
 }
 
 // What was written before it lasts; that it does so at once is the drive's right.
@@ -176,16 +183,22 @@ static u32 blocks_draw(const struct call *c) {
     return 1 + (u32)sim_random(sim_random(2) ? 8 : 24);
 }
 
+static u32 page_draw(u32 focus) {
+    const u32 set = (u32)sim_random(HOT_SETS);
+    if (sim_random(8) == 0) return set + SETS * (u32)sim_random(HOT_PAGES);
+    return set + SETS * ((focus + (u32)sim_random(2)) % HOT_PAGES);
+}
+
+// `focus`: pages that many calls of a burst meet at; or CROWD and the page.
 static void call_begin(u8 node, u8 owner, u32 focus) {
     static u8 bytes[VM_DRIVE_COUNT_MAX];
     u32 id = 0;
     while (id < CALLS_MAX && calls[id].used) id++;
     if (id == CALLS_MAX || !sim.node[node].alive) return;
     struct call *c = &calls[id];
-    const u64 dice = sim_random(16);
-    const u32 page = (u32)sim_random(HOT_SETS) +
-                     SETS * (sim_random(8) ? (focus + (u32)sim_random(2)) % HOT_PAGES
-                                           : (u32)sim_random(HOT_PAGES));
+    const bool crowd = focus & CROWD;
+    const u64 dice = crowd ? 15 : sim_random(16);
+    const u32 page = crowd ? focus & ~CROWD : page_draw(focus);
     *c = (struct call){.used = true, .node = node, .owner = owner,
                        .kind = dice == 0 ? VM_DRIVE_SYNC
                                : dice < 7 ? VM_DRIVE_WRITE : VM_DRIVE_READ,
@@ -216,6 +229,7 @@ static void call_begin(u8 node, u8 owner, u32 focus) {
 
 void drive_begin(void) {
     memset(calls, 0, sizeof calls);
+    memset(page_in, 0, sim.nodes * sizeof page_in[0]);
     sequence = 0;
     sim.drives = sim.roce && sim_random(2) == 0;
     if (!sim.drives) return;
@@ -246,6 +260,20 @@ void drive_joined(u8 node, u8 peer) {
     if (!sim.drives || sim_random(2) == 0) return;
     event_push(&ev, sim.now_ns + 1 + sim_random(JOIN_NS));
     sim.bursts_left++;
+}
+
+// The network has doubled a READ of that frame and will answer it once more, late: the owner reads
+// what shares the page's set meanwhile, so that by then another page may be there.
+void drive_crowd(u8 owner, u64 address) {
+    const u64 frame = address >> PAGE_SHIFT;
+    if (!sim.drives || frame >= SIM_FRAMES || page_in[owner][frame] == 0 || sim_random(2)) return;
+    const u32 page = page_in[owner][frame] - 1;
+    for (u32 other = page % SETS; other < HOT_PAGES * SETS; other += SETS) {
+        struct event ev = {.kind = EV_DRIVE, .node = owner, .a = owner, .b = CROWD | other};
+        if (other == page || sim.bursts_left >= CALLS_MAX) continue;
+        event_push(&ev, sim.now_ns + CROWD_NS_MIN + sim_random(CROWD_NS));
+        sim.bursts_left++;
+    }
 }
 
 void drive_event(const struct event *ev) {

@@ -292,11 +292,13 @@ static void life_begins(u8 node) {
 }
 
 // Who waits at `node` for a process that runs at `peer` is told that it died with it. A life of
-// the peer's that is over has no processes.
+// the peer's that is over has no processes; and whom `node` fences as it joins as new, it knew in
+// a life that is over, as is all that waited in it.
 void model_fenced(u8 node, u8 peer) {
     const struct sim_node *other = &sim.node[peer];
-    if (other->alive && sim.node[node].up_ns[peer] > other->life_ns + 1)
-        sim.node[node].reaped[peer] |= other->running;
+    struct sim_node *n = &sim.node[node];
+    if (other->alive && n->up_ns[peer] > MAX(other->life_ns, n->life_ns) + 1)
+        n->reaped[peer] |= other->running;
 }
 
 // As kernel/rebirth.c: nothing of this node runs on, and what is in a queue comes back and

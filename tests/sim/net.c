@@ -20,7 +20,9 @@
 #define KEYED_KEPT 3u
 #define KEYED_BYTES 256u
 #define OVERTAKEN_ONE_IN 3u          // READs of a page, in the seeds that have it
-#define COPY_NS_MIN 5000u            // how late the copy of a READ comes
+#define MIDDLE_LOST_IN 4u            // of a page of several packets: 3 of 4 lose a middle one
+#define COPY_NS_MIN 5000u            // how late the copy of a READ comes, or
+#define CHANGED_NS_MAX 3000u         // this soon after another block came into its frame
 #define COPY_NS_MAX 400000u
 #define HELD_NS 25000u               // behind it: the answers to what was asked for after it
 #define STALE_NS_MAX (3 * NS_PER_S)      // how late a request of a fenced node may come
@@ -54,7 +56,10 @@ static struct overtake {
     u32 psn, qpn;                        // of the packet that is lost once; the pair it is for
     u32 behind;                          // packets of the same answer behind that
     bool lost;
-    u64 copy_ns, held_ns;                // when the copy of its request comes; of the last held
+    u64 address;                         // of the frame at its owner
+    u64 copy_ns, until_ns, held_ns;      // when a copy of its request comes; of the last held
+    u32 len_bytes;
+    u8 request[KEYED_BYTES];
 } overtakes[SIM_NODES][SIM_NODES];       // [who READs][of whom]
 
 void net_mac(u8 node, u8 mac[6]) {
@@ -144,29 +149,50 @@ static void later(u8 from, u8 to, const u8 *frame, u32 len_bytes, u64 at_ns) {
     event_push(&ev, at_ns);
 }
 
+// A copy of the READ, and all that is held comes behind it.
+static void overtake_begin(struct overtake *o, u8 from, u8 to, const u8 *frame, u32 len_bytes) {
+    const u8 *bth = frame + ETH_BYTES + 28;
+    const u32 packets = sim.small_packets ? PAGE_SIZE / SMALL_PACKET : 1;
+    u32 which = (u32)sim_random(packets);
+    if (packets > 2 && sim_random(MIDDLE_LOST_IN) != 0) which = 1 + (u32)sim_random(packets - 2);
+    *o = (struct overtake){
+        .psn = (bth24(bth + 9) + which) & 0xffffff, .behind = packets - 1 - which,
+        .address = be64_get(*(const be64_t *)(const void *)(bth + 12)),
+        .copy_ns = sim.now_ns + COPY_NS_MIN + sim_random(COPY_NS_MAX - COPY_NS_MIN)};
+    o->until_ns = o->held_ns = o->copy_ns + HELD_NS;
+    o->len_bytes = MIN(len_bytes, KEYED_BYTES);
+    memcpy(o->request, frame, o->len_bytes);
+    later(from, to, frame, len_bytes, o->copy_ns);
+    drive_crowd(to, o->address);
+}
+
+// Another block is in that frame of the owner's cache: what was asked for from there while it held
+// the old one is answered once more, with the new one.
+void net_page_changed(u8 owner, u64 address) {
+    for (u8 reader = 0; reader < sim.nodes; reader++) {
+        struct overtake *o = &overtakes[reader][owner];
+        if (!o->lost || o->address != address || sim.now_ns >= o->copy_ns) continue;
+        o->copy_ns = sim.now_ns + 1 + sim_random(CHANGED_NS_MAX);
+        later(reader, owner, o->request, o->len_bytes, o->copy_ns);
+    }
+}
+
 // What can make the answer to a READ younger than the one to a READ behind it, with no request
 // sent again: the network doubles the request, brings the copy after both have been answered,
-// loses the first answer to it (or one packet of that), and holds what was answered behind until
+// loses the first answer to it (or one packet of it), and holds what was answered behind until
 // the copy has been answered too; of an answer of several packets that of the copy is lost but for
 // the one that is missing. True: this frame is lost, or comes later.
 static bool overtake(u8 from, u8 to, const u8 *frame, u32 len_bytes) {
     const u8 *bth = frame + ETH_BYTES + 28;
     if (!sim.overtakes || len_bytes < ETH_BYTES + 40 || frame[12] != 0x08) return false;
     struct overtake *o = &overtakes[from][to];
-    if (bth[0] == RC_READ && bth24(bth + 25) == PAGE_SIZE && sim.now_ns > o->copy_ns + HELD_NS &&
+    if (bth[0] == RC_READ && bth24(bth + 25) == PAGE_SIZE && sim.now_ns > o->until_ns &&
         sim_random(OVERTAKEN_ONE_IN) == 0) {
-        const u32 packets = sim.small_packets ? PAGE_SIZE / SMALL_PACKET : 1;
-        const u32 which = (u32)sim_random(packets);
-        *o = (struct overtake){
-            .psn = (bth24(bth + 9) + which) & 0xffffff, .behind = packets - 1 - which,
-            .copy_ns = sim.now_ns + COPY_NS_MIN + sim_random(COPY_NS_MAX - COPY_NS_MIN)};
-        o->held_ns = o->copy_ns + HELD_NS;
-        later(from, to, frame, len_bytes, o->copy_ns);
+        overtake_begin(o, from, to, frame, len_bytes);
         return false;
     }
     o = &overtakes[to][from];
-    if (bth[0] < RC_READ_RESP_FIRST || bth[0] > RC_READ_RESP_ONLY ||
-        sim.now_ns >= o->copy_ns + HELD_NS)
+    if (bth[0] < RC_READ_RESP_FIRST || bth[0] > RC_READ_RESP_ONLY || sim.now_ns >= o->until_ns)
         return false;
     const u32 ahead = (bth24(bth + 9) - o->psn) & 0xffffff;
     const bool copied = sim.now_ns >= o->copy_ns;
@@ -177,7 +203,7 @@ static bool overtake(u8 from, u8 to, const u8 *frame, u32 len_bytes) {
         return true;
     }
     if (!o->lost || bth24(bth + 5) != o->qpn || ahead == 0 || ahead > 0x7fffff) return false;
-    if (copied) return ahead <= o->behind;
+    if (copied && ahead <= o->behind) return true;
     sim.stats.overtaken++;
     trace_frame(from, to, frame, len_bytes, ", held");
     later(from, to, frame, len_bytes, o->held_ns += 1 + sim_random(2000));

@@ -196,6 +196,7 @@ struct netdev *net_card(u8 node);              // fresh, with its MAC
 void net_mac(u8 node, u8 mac[6]);
 u32 net_receive(u8 node, u32 max_frames, void (*rx)(const u8 *frame, u32 len_bytes));
 void net_event(const struct event *ev);
+void net_page_changed(u8 owner, u64 address);  // a drive's block was read into that frame
 void net_fenced(u8 node, u8 peer);             // its late requests come now, and do nothing
 u64 roce_bad_qpn(u8 node);
 void net_drop(u8 node);                        // what it has received or not sent yet
@@ -207,6 +208,7 @@ void drive_begin(void);                        // a new seed
 void drive_event(const struct event *ev);
 void drive_kill(u8 node);
 void drive_joined(u8 node, u8 peer);            // node counts peer as up from now on
+void drive_crowd(u8 owner, u64 address);       // a READ of that frame will be answered again
 bool drive_settled(void);                      // every call has ended
 
 // cuts.c: links that carry nothing, nodes that stand still
