@@ -101,7 +101,7 @@ void clock_publish(const struct cluster_clock *c, const struct clock_step *step)
              c->peer, c->id, c->error_ns / 1000);
     write_begin();
     if (step->stepped) step_hide(step);
-    if (step->stepped) now.floor_ns += (u64)step->cluster_ns;
+    if (step->stepped) now.floor_ns = clock_floor_stepped(now.floor_ns, step);
     now.line = c->line;
     now.wall_ns = c->wall_ns;
     now.id = c->id;

@@ -7,6 +7,7 @@
 #include "base/units.h"
 #include "kernel/trap.h"
 #include "kernel/klog.h"
+#include "kernel/tsc_rate.h"
 #include "kernel/x86/cpu.h"
 #include "kernel/x86/lapic.h"
 #include "kernel/x86/msr.h"
@@ -14,10 +15,6 @@
 #include "kernel/x86/spinlock.h"
 
 #define PIT_HZ 1193182ull
-#define PIT_COUNT 11932u             // 10 ms
-#define PIT_POLLS_MAX 10000000u
-#define PIT_TRIES 32
-#define PIT_DOUBT 2000u              // good enough: a measure known to one part in so many
 #define TSC_HZ_FALLBACK 1000000000ull
 #define DEADLINE_NS_MAX (100ull * 365 * 86400 * NS_PER_S)   // later is never
 #define RTC_POLLS_MAX 1000000u
@@ -43,52 +40,15 @@ void time_delay_us(u32 us) {
     while (time_now_ns() < until) cpu_relax();
 }
 
-// One count of 10 ms by the PIT, in TSC ticks, and how far that may be off: the counting began
-// within one access to it and was seen to have ended within another, and either may take long
-// (a host that runs something else). ticks 0: none came of it.
-struct pit_measure { u64 ticks, doubt; };
-static struct pit_measure pit_measure(void) {
+// The PIT's channel 2, mode 0: it counts down once, and port 0x61's bit 5 says when it is over.
+static void pit_prepare(u16 count) {
     port_out8(0x61, (u8)((port_in8(0x61) & ~2u) | 1));  // gate on, speaker off
     port_out8(0x43, 0xb0);                              // channel 2, mode 0, 16 bits
-    port_out8(0x42, PIT_COUNT & 0xff);
-    const u64 before = tsc_read();
-    port_out8(0x42, PIT_COUNT >> 8);
-    const u64 after = tsc_read();
-    u64 last = after;
-    for (u32 i = 0; i < PIT_POLLS_MAX; i++) {    // over at once: no PIT, or it was missed
-        const bool over = port_in8(0x61) & 0x20;
-        const u64 seen = tsc_read();
-        if (over && i == 0) break;
-        if (over) return (struct pit_measure){(last + seen) / 2 - (before + after) / 2,
-                                              (after - before + seen - last) / 2};
-        last = seen;
-    }
-    return (struct pit_measure){0};
+    port_out8(0x42, (u8)(count & 0xff));
 }
-
-static bool good(const struct pit_measure *m) { return m->doubt <= m->ticks / PIT_DOUBT; }
-
-static bool agree(const struct pit_measure *a, const struct pit_measure *b) {
-    const u64 apart = a->ticks > b->ticks ? a->ticks - b->ticks : b->ticks - a->ticks;
-    return apart <= a->ticks / PIT_DOUBT;
-}
-
-// The better of the first two good counts that agree; where no two do, the middle of all.
-static struct pit_measure pit_calibrate(void) {
-    struct pit_measure all[PIT_TRIES];
-    u32 count = 0;
-    for (u32 i = 0; i < PIT_TRIES; i++) {
-        const struct pit_measure m = pit_measure();
-        if (m.ticks == 0) continue;
-        u32 at = count++;
-        for (; at > 0 && all[at - 1].ticks > m.ticks; at--) all[at] = all[at - 1];
-        all[at] = m;                             // sorted: who agrees stands beside it
-        for (u32 k = at ? at : 1; k < count && k <= at + 1; k++)
-            if (good(&all[k]) && good(&all[k - 1]) && agree(&all[k - 1], &all[k]))
-                return all[k].doubt < all[k - 1].doubt ? all[k] : all[k - 1];
-    }
-    return count ? all[count / 2] : (struct pit_measure){0};
-}
+static void pit_start(u16 count) { port_out8(0x42, (u8)(count >> 8)); }
+static bool pit_over(void) { return port_in8(0x61) & 0x20; }
+static u64 pit_tsc(void) { return tsc_read(); }
 
 static u64 tsc_hz_by_cpuid(void) {
     if (cpuid(0, 0).eax < 0x15) return 0;
@@ -127,15 +87,16 @@ static u64 rtc_read_ns(void) {
 // Finds the TSC's rate. Boot, CPU 0. Without PIT and CPUID leaf 0x15 it assumes 1 GHz
 // and says so.
 void time_init(void) {
-    const struct pit_measure best = pit_calibrate();
-    tsc_hz = best.ticks ? best.ticks * PIT_HZ / PIT_COUNT : tsc_hz_by_cpuid();
+    const struct tsc_rate rate = tsc_rate_measure(&(struct tsc_rate_counter){
+        PIT_HZ, pit_tsc, pit_prepare, pit_start, pit_over});
+    tsc_hz = rate.low_hz ? (rate.low_hz + rate.high_hz) / 2 : tsc_hz_by_cpuid();
     const bool known = tsc_hz != 0;
     if (!known) tsc_hz = TSC_HZ_FALLBACK;
     time_scale.ns_per_tick_q32 = (NS_PER_S << 32) / tsc_hz;
     time_scale.start_tsc = tsc_read();
     wall_start_ns = rtc_read_ns();
-    if (best.ticks) klog("time: TSC of %lu kHz, known to %lu ppm", tsc_hz / 1000,
-                         best.doubt * 1000000 / best.ticks);
+    if (rate.low_hz) klog("time: TSC of %lu kHz, known to %lu ppm", tsc_hz / 1000,
+                          (rate.high_hz - tsc_hz) * 1000000 / tsc_hz);
     if (!known) klog("time: no PIT and no CPUID leaf 0x15; taking the TSC for 1 GHz");
     for (u32 i = 0; i < CPU_MAX; i++) {
         spin_init(&timer_lock[i], LOCK_RANK_TIMER, "timer");

@@ -42,6 +42,12 @@ void clock_begin(struct cluster_clock *c, u8 self, u64 id, u64 wall_ns, u64 loca
                                 .drift_ppm = DRIFT_UNKNOWN_PPM};
 }
 
+// What was shown at most, once the line has stepped; a step back may be by more than it.
+u64 clock_floor_stepped(u64 floor_ns, const struct clock_step *step) {
+    const i64 after = (i64)floor_ns + step->cluster_ns;
+    return after > 0 ? (u64)after : 0;
+}
+
 static bool is_reference(const struct cluster_clock *c, u64 up) {
     return (u8)__builtin_ctzll(up | BIT(c->self)) == c->self;
 }

@@ -52,6 +52,7 @@ struct clock_step { bool stepped; i64 cluster_ns, wall_ns; };   // by how much i
 void clock_begin(struct cluster_clock *c, u8 self, u64 id, u64 wall_ns, u64 local_ns);
 u64 clock_at(const struct clock_line *line, u64 local_ns);
 u64 clock_local_span(const struct clock_line *line, u64 cluster_ns);   // rounded up
+u64 clock_floor_stepped(u64 floor_ns, const struct clock_step *step);
 u64 clock_error_ns(const struct cluster_clock *c, u64 local_ns);
 void clock_member_up(struct cluster_clock *c, u8 node, u64 local_ns);
 void clock_member_down(struct cluster_clock *c, u8 node);

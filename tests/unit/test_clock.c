@@ -256,6 +256,18 @@ START_TEST(far_off_is_a_step) {
 }
 END_TEST
 
+// The least that is shown moves with the line, and is none where the line goes back by more:
+// once it became 2^64 less a second, and every sleep begun then ended at once.
+START_TEST(a_step_back_leaves_no_floor) {
+    struct clock_step step = {true, -(i64)NS_PER_S, 0};
+    ck_assert_uint_eq(clock_floor_stepped(0, &step), 0);
+    ck_assert_uint_eq(clock_floor_stepped(NS_PER_S - 1, &step), 0);
+    ck_assert_uint_eq(clock_floor_stepped(3 * NS_PER_S, &step), 2 * NS_PER_S);
+    step.cluster_ns = 5;
+    ck_assert_uint_eq(clock_floor_stepped(3 * NS_PER_S, &step), 3 * NS_PER_S + 5);
+}
+END_TEST
+
 // Answers to other questions, of other nodes, absurd ones: no harm.
 START_TEST(strange_answers) {
     setup();
@@ -299,6 +311,7 @@ int main(void) {
     tcase_add_test(t, a_slow_join_is_mended);
     tcase_add_test(t, who_keeps_it_may_die);
     tcase_add_test(t, far_off_is_a_step);
+    tcase_add_test(t, a_step_back_leaves_no_floor);
     tcase_add_test(t, strange_answers);
     suite_add_tcase(s, t);
     return suite_run(s);
