@@ -1,4 +1,4 @@
-// Permissions of files. Pure: ids and attributes in, a status out. Called by kernel/file.c for
+// Permissions of files. Pure: ids and attributes in, a status out. Called by kernel/path.c for
 // each name that is walked, and by the system calls on names (kernel/syscall/fs.c) and exec. User
 // 0 may do all but execute what nobody may.
 // Spec: POSIX.1 4.5 (file access permissions), Linux path_resolution(7), chown(2), chmod(2).

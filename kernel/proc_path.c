@@ -1,6 +1,6 @@
 // /proc of the whole cluster. Each node serves the processes that it has
 // (kernel/files/procfs.c); a walk to one elsewhere goes on at that node, and the listing
-// takes the others' numbers from /nodes/N/proc/pids. Called by kernel/file.c, in a system call
+// takes the others' numbers from /nodes/N/proc/pids. Called by kernel/path.c, in a system call
 // of the process that walks; no lock.
 #include "kernel/proc_path.h"
 

@@ -1,4 +1,4 @@
-// /proc of the whole cluster, as kernel/file.c walks and opens it: what each node serves of
+// /proc of the whole cluster, as kernel/path.c walks and opens it: what each node serves of
 // its own processes, joined here.
 #pragma once
 

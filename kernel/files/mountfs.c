@@ -1,5 +1,5 @@
 // The mounts that this node serves, and their directory: object_mounts_id(node), which
-// kernel/file.c joins over all nodes into /mnt. A mount is a name in it; walking to the
+// kernel/path.c joins over all nodes into /mnt. A mount is a name in it; walking to the
 // name gives the server's root. Its open form is a list made when it is opened, with the
 // names of the other nodes that the opener gives (P9_TLOPEN with data).
 // Called through file_call and by mount(2), umount(2). Lock: files_lock.

@@ -1,5 +1,5 @@
 // System calls that take names: open, stat, directories, links, attributes. Each walks
-// the name to an object (kernel/file.c) and makes one file call on it.
+// the name to an object (kernel/path.c) and makes one file call on it.
 #include "base/string.h"
 #include "kernel/permission.h"
 #include "kernel/syscall/syscall.h"

@@ -1,6 +1,6 @@
-// path_open (kernel/file.c) where the name changes between its walk and its create: the
+// path_open (kernel/path_open.c) where the name changes between its walk and its create: the
 // server is a model in which others make or remove the name at a given call.
-// links: kernel/file.c kernel/format.c kernel/permission.c
+// links: kernel/file.c kernel/path.c kernel/path_open.c kernel/format.c kernel/permission.c
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
