@@ -5,7 +5,7 @@ SIM_DIR ?= $(BUILD)/sim-obj
 SIM_CFLAGS := $(HOST_CFLAGS) -O2 -fno-pie
 SIM_SANITIZE ?= $(SANITIZE)
 SIM_OUT ?= $(BUILD)/sim
-SIM_PURE := proto/cluster/node.c proto/cluster/adopt.c proto/cluster/cluster_msg.c \
+SIM_PURE := $(wildcard proto/cluster/node*.c) proto/cluster/adopt.c proto/cluster/cluster_msg.c \
             proto/cluster/member.c proto/cluster/pulse.c proto/cluster/roster.c \
             proto/cluster/ask.c proto/cluster/clock.c proto/cluster/drive_read.c sched/dqueue.c \
             kernel/format.c kernel/hmac.c \
