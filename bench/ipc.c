@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "user/lib/reply_recv.h"
@@ -78,6 +79,12 @@ static void null_run(void) {
         sample[i < WARM ? 0 : i - WARM] = (uint32_t)(after - before - ours);
     }
 }
+
+// --- time, timecall: clock_gettime as the C library does it (the vDSO), and by system call ---
+
+static struct timespec now;
+static void time_round(void) { clock_gettime(CLOCK_MONOTONIC, &now); }
+static void timecall_round(void) { syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now); }
 
 // --- pipe: one byte to another process and one back ---
 
@@ -292,11 +299,14 @@ static void p9_run(void) {
     waitpid(pid, NULL, 0);
 }
 
+static void time_run(void) { measure(time_round); }
+static void timecall_run(void) { measure(timecall_round); }
 static void fork_run(void) { measure(fork_round); }
 static void exec_run(void) { measure(exec_round); }
 
 static const struct { const char *name; void (*run)(void); } cases[] = {
-    {"null", null_run}, {"pipe", pipe_run}, {"9p", p9_run}, {"switch", switch_run},
+    {"null", null_run}, {"time", time_run}, {"timecall", timecall_run},
+    {"pipe", pipe_run}, {"9p", p9_run}, {"switch", switch_run},
     {"fork", fork_run}, {"exec", exec_run}, {"fault", fault_run},
 };
 
@@ -311,6 +321,6 @@ int main(int argc, char **argv) {
         report(argv[1]);
         return 0;
     }
-    fprintf(stderr, "usage: ipc null|pipe|9p|switch|fork|exec|fault COUNT\n");
+    fprintf(stderr, "usage: ipc null|time|timecall|pipe|9p|switch|fork|exec|fault COUNT\n");
     return 2;
 }

@@ -48,6 +48,10 @@ $(BUILD)/isthmus.elf: $(KERNEL_OBJ)/isthmus.elf
 	@nm -n $< > $(BUILD)/isthmus.sym
 	@cp $< $@
 
+# The image of the vDSO lies beside the objects (user/vdso/build.mk).
+$(KERNEL_OBJ)/kernel/x86/vdso_image.o: $(KERNEL_OBJ)/vdso.so
+$(KERNEL_OBJ)/kernel/x86/vdso_image.o: KERNEL_FLAGS += -Wa,-I,$(KERNEL_OBJ)
+
 -include $(KERNEL_OBJS:.o=.d)
 
 .PHONY: kernel kernel-clang

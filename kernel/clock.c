@@ -5,10 +5,12 @@
 //   - a step of this node's line (it joined, or was cut off) is taken out again for each
 //     process by its own offsets, which its next exec forgets;
 //   - RDTSC of a process that has moved traps and goes on from what its first node counted.
-// Readers: system calls, file servers, /proc, on any CPU, without a lock. Writers hold
-// net_lock, then proc_lock; `seq` is odd while they write, offsets of processes included.
+// Readers: system calls, file servers, /proc, on any CPU, without a lock, and programs by the
+// vDSO, which read the same page. Writers hold net_lock, then proc_lock; the page's `seq` is odd
+// while they write, offsets of processes included.
 #include "kernel/clock.h"
 
+#include "base/string.h"
 #include "base/units.h"
 #include "kernel/cluster.h"
 #include "kernel/klog.h"
@@ -16,6 +18,7 @@
 #include "kernel/thread.h"
 #include "kernel/time.h"
 #include "kernel/uaccess.h"
+#include "kernel/vdso.h"
 #include "kernel/x86/cpu.h"
 #include "kernel/x86/msr.h"
 
@@ -25,31 +28,36 @@
 #define TSC_HZ_MAX (1ull << 36)
 #define SAME_CLOCK_NS (1000ull * 1000 * 1000)    // nodes of one clock differ by less
 
-static struct { struct clock_line line; u64 wall_ns, id, floor_ns; } now;    // under seq
+union clock_frame clock_frame __attribute__((aligned(PAGE_SIZE)));
+static struct clock_page *const now = &clock_frame.page;    // under its seq
+static u64 now_id;                   // which clock that is; under it, too
 static struct clock_offsets steps;   // all steps of the line so far; under proc_lock
-static u32 seq;
 
-void clock_init(void) { now.wall_ns = time_rtc_ns(); }
+void clock_init(void) {
+    now->start_tsc = time_scale.start_tsc;
+    now->ns_per_tick_q32 = time_scale.ns_per_tick_q32;
+    now->wall_ns = time_rtc_ns();
+}
 
 static u32 read_begin(void) {
     u32 s;
-    while ((s = __atomic_load_n(&seq, __ATOMIC_ACQUIRE)) & 1) cpu_relax();
+    while ((s = __atomic_load_n(&now->seq, __ATOMIC_ACQUIRE)) & 1) cpu_relax();
     return s;
 }
 static bool read_again(u32 s) {
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return __atomic_load_n(&seq, __ATOMIC_RELAXED) != s;
+    return __atomic_load_n(&now->seq, __ATOMIC_RELAXED) != s;
 }
 static void write_begin(void) {
     spin_lock(&proc_lock);
-    __atomic_fetch_add(&seq, 1, __ATOMIC_ACQ_REL);
+    __atomic_fetch_add(&now->seq, 1, __ATOMIC_ACQ_REL);
 }
 static void write_end(void) {
-    __atomic_fetch_add(&seq, 1, __ATOMIC_RELEASE);
+    __atomic_fetch_add(&now->seq, 1, __ATOMIC_RELEASE);
     spin_unlock(&proc_lock);
 }
 
-static u64 shown(void) { return MAX(clock_at(&now.line, time_now_ns()), now.floor_ns); }
+static u64 shown(void) { return clock_page_at(now, tsc_read()); }
 
 struct clock_seen clock_seen(const struct proc_desc *d) {
     struct clock_seen r;
@@ -58,7 +66,7 @@ struct clock_seen clock_seen(const struct proc_desc *d) {
         s = read_begin();
         const u64 cluster_ns = shown();
         r.clock_ns = cluster_ns + (d ? d->clock_offset_ns : 0);
-        r.wall_ns = now.wall_ns + cluster_ns + (d ? d->wall_offset_ns : 0);
+        r.wall_ns = now->wall_ns + cluster_ns + (d ? d->wall_offset_ns : 0);
     } while (read_again(s));
     return r;
 }
@@ -73,10 +81,26 @@ u64 clock_sleep_ns(u64 ns) {
     u32 s;
     do {
         s = read_begin();
-        span = clock_local_span(&now.line, ns);
-        still = shown() - clock_at(&now.line, time_now_ns());
+        span = clock_local_span(&now->line, ns);
+        still = shown() - clock_at(&now->line, time_now_ns());
     } while (read_again(s));
     return span + ((i64)still > 0 ? still : 0);
+}
+
+// Whether d's process may compute time by the page. Its CPU, proc_lock, or before it runs.
+static void call_set(struct proc_desc *d) {
+    const bool has_offset = (d->clock_offset_ns | d->wall_offset_ns) != 0;
+    d->clock_call = (has_offset ? CLOCK_CALL_OFFSET : 0) |
+                    (d->flags & PROC_FLAG_TSC ? CLOCK_CALL_MOVED : 0);
+}
+
+// On the calling CPU, c.
+//   word  what its process has of clock_call, or the epoch where that is 0
+void clock_word_set(struct cpu *c, u32 word) {
+    const bool calls = word & (CLOCK_CALL_OFFSET | CLOCK_CALL_MOVED);
+    c->clock_word = word;
+    cpu_limit_set((calls ? CLOCK_WORD_CALL : word) | c->index);
+    cpu_tsd_set(word & CLOCK_CALL_MOVED);
 }
 
 // A process sees no step: neither the one that runs nor the one that waits. What is away is
@@ -90,7 +114,10 @@ static void step_hide(const struct clock_step *step) {
         struct proc_desc *d = proc_desc(&procs[i]);
         d->clock_offset_ns -= (u64)step->cluster_ns;
         d->wall_offset_ns -= (u64)step->wall_ns;
+        call_set(d);
     }
+    __atomic_store_n(&now->epoch, (now->epoch + CLOCK_EPOCH_NEXT) & CLOCK_EPOCH_MASK,
+                     __ATOMIC_RELEASE);          // clock_load
 }
 
 void clock_publish(const struct cluster_clock *c, const struct clock_step *step) {
@@ -101,10 +128,10 @@ void clock_publish(const struct cluster_clock *c, const struct clock_step *step)
              c->peer, c->id, c->error_ns / 1000);
     write_begin();
     if (step->stepped) step_hide(step);
-    if (step->stepped) now.floor_ns = clock_floor_stepped(now.floor_ns, step);
-    now.line = c->line;
-    now.wall_ns = c->wall_ns;
-    now.id = c->id;
+    if (step->stepped) now->floor_ns = clock_floor_stepped(now->floor_ns, step);
+    now->line = c->line;
+    now->wall_ns = c->wall_ns;
+    now_id = c->id;
     write_end();
 }
 
@@ -115,7 +142,7 @@ void clock_frozen(struct proc *p) {
     const struct clock_seen seen = clock_seen(NULL);
     d->frozen_clock_ns = seen.clock_ns;
     d->frozen_wall_ns = seen.wall_ns;
-    d->frozen_clock_id = now.id;
+    d->frozen_clock_id = now_id;
     if (d->flags & PROC_FLAG_TSC) return;
     d->tsc_at = tsc_read();
     d->tsc_clock_ns = seen.clock_ns + d->clock_offset_ns;
@@ -125,15 +152,16 @@ void clock_frozen(struct proc *p) {
 void clock_thawed(struct proc *p) {
     proc_desc(p)->clock_offset_ns -= steps.clock_ns - p->cl.steps.clock_ns;
     proc_desc(p)->wall_offset_ns -= steps.wall_ns - p->cl.steps.wall_ns;
+    call_set(proc_desc(p));
 }
 
 // Where nodes have one clock, the time it was frozen has passed for it too. Where not (they
 // have not met yet, or were cut off from each other), it is not counted.
 void clock_arrived(struct proc_desc *d) {
     u64 elapsed_ns = 0;
-    if (d->frozen_clock_id == now.id && clock_now_ns() + SAME_CLOCK_NS > d->frozen_clock_ns) {
+    if (d->frozen_clock_id == now_id && clock_now_ns() + SAME_CLOCK_NS > d->frozen_clock_ns) {
         write_begin();
-        now.floor_ns = MAX(now.floor_ns, d->frozen_clock_ns);
+        now->floor_ns = MAX(now->floor_ns, d->frozen_clock_ns);
         write_end();
         elapsed_ns = clock_now_ns() - d->frozen_clock_ns;
     } else {
@@ -142,6 +170,7 @@ void clock_arrived(struct proc_desc *d) {
         d->wall_offset_ns -= here.wall_ns - d->frozen_wall_ns;
     }
     d->flags |= PROC_FLAG_TSC;
+    call_set(d);
     if (d->flags & PROC_FLAG_FRESH) clock_exec(d);
     // Times of the giver's clock become times of ours; all modulo 2^64.
     const u64 delta = time_now_ns() - d->frozen_ns - elapsed_ns;
@@ -158,11 +187,14 @@ void clock_exec(struct proc_desc *d) {
     const u64 ahead_ns = d->clock_offset_ns;
     if (ahead_ns != 0 && ahead_ns < SAME_CLOCK_NS) {
         write_begin();
-        now.floor_ns = MAX(now.floor_ns, clock_at(&now.line, time_now_ns()) + ahead_ns);
+        now->floor_ns = MAX(now->floor_ns, clock_at(&now->line, time_now_ns()) + ahead_ns);
         write_end();
     }
+    spin_lock(&proc_lock);
     d->clock_offset_ns = d->wall_offset_ns = 0;
     d->flags &= ~PROC_FLAG_TSC;
+    call_set(d);
+    spin_unlock(&proc_lock);
 }
 
 // --- RDTSC ---------------------------------------------------------------------------------
@@ -174,14 +206,23 @@ static u64 tsc_of(const struct proc_desc *d) {
                                  NS_PER_S);
 }
 
+// What p is to execute next, into code[RDTSCP_BYTES]. The vDSO has RDTSC alone.
+static status_t code_read(struct proc *p, u64 rip, u8 *code) {
+    if (vdso_has(rip) && vdso_has(rip + RDTSC_BYTES - 1)) {
+        memcpy(code, vdso_image + (rip - VDSO_BASE), RDTSC_BYTES);
+        return S_OK;
+    }
+    const status_t s = user_read(p, rip, code, RDTSCP_BYTES);
+    return s == E_FAULT ? user_read(p, rip, code, RDTSC_BYTES) : s;
+}
+
 bool clock_tsc_trap(struct proc *p) {
     struct proc_desc *d = proc_desc(p);
     struct user_regs *r = &d->regs;
     u8 code[RDTSCP_BYTES] = {0};
     if (!(d->flags & PROC_FLAG_TSC)) return false;
     // Its page may have left meanwhile: then it is fetched, and the instruction traps again.
-    status_t s = user_read(p, r->rip, code, sizeof code);
-    if (s == E_FAULT) s = user_read(p, r->rip, code, RDTSC_BYTES);
+    const status_t s = code_read(p, r->rip, code);
     if (s == S_RESTART) return true;
     const bool rdtsc = s == S_OK && code[0] == 0x0f && code[1] == 0x31;
     const bool rdtscp = s == S_OK && code[0] == 0x0f && code[1] == 0x01 && code[2] == 0xf9;
@@ -199,7 +240,7 @@ bool clock_tsc_trap(struct proc *p) {
 static u64 get_offset(const void *ctx) {
     (void)ctx;
     const u64 local_ns = time_now_ns();
-    return clock_at(&now.line, local_ns) - local_ns;
+    return clock_at(&now->line, local_ns) - local_ns;
 }
 static u64 get_error(const void *ctx) {
     (void)ctx;
@@ -207,7 +248,7 @@ static u64 get_error(const void *ctx) {
 }
 static u64 get_rate(const void *ctx) {
     (void)ctx;
-    return (u64)((now.line.rate_q32 * (i64)(NS_PER_S >> 9)) >> 23);
+    return (u64)((now->line.rate_q32 * (i64)(NS_PER_S >> 9)) >> 23);
 }
 static u64 get_wall(const void *ctx) { (void)ctx; return time_wall_ns() / NS_PER_S; }
 

@@ -1,7 +1,9 @@
 // Time as processes see it: the cluster's clock, and what a process's life adds to it.
 #pragma once
 
+#include "base/clock_page.h"
 #include "kernel/proc_desc.h"
+#include "kernel/x86/cpu.h"
 #include "proto/cluster/clock.h"
 
 void clock_init(void);               // boot, after time_init: this node's own until it joins
@@ -18,6 +20,16 @@ void clock_frozen(struct proc *p);   // it stops seeing time here; proc_lock
 void clock_thawed(struct proc *p);   // and goes on here; proc_lock
 void clock_arrived(struct proc_desc *d);     // or here, from another node; before it runs
 void clock_exec(struct proc_desc *d);        // another program: it sees the cluster's clock
+// The page that user mode reads (kernel/vdso.c); nothing else lies in it.
+extern union clock_frame { struct clock_page page; u8 bytes[PAGE_SIZE]; } clock_frame;
+void clock_word_set(struct cpu *c, u32 word);
+// d's process runs on c, the calling CPU, from now on: whether it may compute time by the page.
+// The epoch is read first: a step before that is in clock_call, a later one begins another epoch.
+static inline void clock_load(struct cpu *c, const struct proc_desc *d) {
+    const u32 epoch = __atomic_load_n(&clock_frame.page.epoch, __ATOMIC_ACQUIRE);
+    const u32 word = d->clock_call ? d->clock_call : epoch;
+    if (c->clock_word != word) clock_word_set(c, word);
+}
 // A protection fault of p, current here. True: it was an RDTSC of one that has moved, done.
 bool clock_tsc_trap(struct proc *p);
 

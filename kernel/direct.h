@@ -61,8 +61,8 @@ static inline __attribute__((always_inline)) void direct_switch(
 
 // Goes to the current process, straight to user mode where the edge has nothing to do. It stands
 // behind a call that it made on this node, so its registers are as entry.S saved them, and its
-// `rip` is below USER_END + SYSCALL_BYTES, which is canonical. It waited with an offer: what would
-// have had to happen to it meanwhile has woken it, or was done to it.
+// `rip` lies behind an instruction of user mode's, which is canonical. It waited with an offer:
+// what would have had to happen to it meanwhile has woken it, or was done to it.
 static inline __attribute__((always_inline)) _Noreturn void direct_return(void) {
     struct cpu *c = cpu_this();
     const struct proc *p = c->current;

@@ -16,8 +16,9 @@
 #include "kernel/time.h"
 #include "kernel/timers.h"
 #include "kernel/uaccess.h"
-#include "kernel/vfork.h"
 #include "kernel/trap.h"
+#include "kernel/vdso.h"
+#include "kernel/vfork.h"
 #include "kernel/x86/cpu.h"
 #include "kernel/x86/spinlock_quick.h"
 #include "kernel/x86/trap.h"
@@ -222,7 +223,7 @@ static bool regs_sane(struct proc *p) {
     r->cs = SEL_USER_CODE;
     r->ss = SEL_USER_DATA;
     r->rflags = (r->rflags & RFLAGS_USER) | RFLAGS_IF | 2;
-    return r->rip < USER_END;
+    return r->rip < USER_END || vdso_has(r->rip);
 }
 
 // What this CPU runs next. True: return to user mode with cpu->regs; false: nothing is

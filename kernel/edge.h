@@ -2,6 +2,7 @@
 // (kernel/direct.h): inline, since that is most of what a switch costs.
 #pragma once
 
+#include "kernel/clock.h"
 #include "kernel/placement.h"
 #include "kernel/proc.h"
 #include "kernel/x86/cpu.h"
@@ -51,8 +52,7 @@ static inline void edge_load(struct cpu *c, struct proc_desc *d, u64 gs_base) {
     wrmsr(MSR_FS_BASE, d->fs_base);
     if (d->gs_base != gs_base) wrmsr(MSR_KERNEL_GS_BASE, d->gs_base);
     fpu_load(d);
-    const bool traps = (d->flags & PROC_FLAG_TSC) != 0;
-    if (c->tsd != traps) cpu_tsd_set(traps);
+    clock_load(c, d);
     c->regs = &d->regs;
     __builtin_memcpy(c->trap_stack, &trap_stack, sizeof trap_stack);
 }

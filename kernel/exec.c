@@ -16,6 +16,7 @@
 #include "kernel/signal.h"
 #include "kernel/thread.h"
 #include "kernel/timers.h"
+#include "kernel/vdso.h"
 #include "kernel/vfork.h"
 #include "kernel/x86/cpu.h"
 #include "kernel/x86/fpu.h"
@@ -33,7 +34,7 @@
 
 enum auxv { AT_NULL, AT_PHDR = 3, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_BASE, AT_FLAGS, AT_ENTRY,
             AT_UID = 11, AT_EUID, AT_GID, AT_EGID, AT_PLATFORM, AT_HWCAP, AT_CLKTCK,
-            AT_SECURE = 23, AT_RANDOM = 25, AT_EXECFN = 31 };
+            AT_SECURE = 23, AT_RANDOM = 25, AT_EXECFN = 31, AT_SYSINFO_EHDR = 33 };
 
 struct program {
     struct object_id file;           // a reference
@@ -208,7 +209,8 @@ static status_t build_stack(struct proc *p, struct build *b, const struct exec_a
         {AT_BASE, b->interp.base}, {AT_FLAGS, 0}, {AT_ENTRY, e->entry + b->main.base},
         {AT_UID, d->uid}, {AT_EUID, b->euid}, {AT_GID, d->gid}, {AT_EGID, b->egid},
         {AT_HWCAP, HWCAP_X86_64}, {AT_CLKTCK, 100}, {AT_SECURE, secure}, {AT_RANDOM, random_at},
-        {AT_PLATFORM, random_at + 16}, {AT_EXECFN, strings}, {AT_NULL, 0}};
+        {AT_PLATFORM, random_at + 16}, {AT_EXECFN, strings}, {AT_SYSINFO_EHDR, VDSO_BASE},
+        {AT_NULL, 0}};
     u64 words = 1 + args->argc + 1 + args->envc + 1;
     at = (at - words * 8 - sizeof aux) & ~15ull;
     b->stack_pointer = at;
@@ -310,10 +312,10 @@ static void commit(struct proc *p, struct build *b, const char *path,
         wrmsr(MSR_FS_BASE, 0);
         wrmsr(MSR_KERNEL_GS_BASE, 0);
         fpu_load(d);
-        cpu_tsd_set(false);
     }
     d->flags |= PROC_FLAG_FRESH;
     clock_exec(d);
+    if (current) clock_load(cpu_this(), d);
     vfork_done(p);
     borrow_exec(p);
     placement_exec(p);

@@ -27,6 +27,7 @@
 #include "kernel/selftest.h"
 #include "kernel/time.h"
 #include "kernel/trap.h"
+#include "kernel/vdso.h"
 #include "kernel/x86/cpu.h"
 #include "kernel/x86/lapic.h"
 #include "kernel/x86/msr.h"
@@ -232,6 +233,7 @@ _Noreturn void kernel_main(u64 mbi_pa) {
     net_init();
     ask_init();
     proc_init();
+    vdso_init();
     remote_files_init();
     migrate_init();
     may_run_init();

@@ -222,6 +222,7 @@ static void fork_copy_desc(struct proc *child, const struct proc *parent) {
     c->flags |= f->flags & (PROC_FLAG_TSC | PROC_FLAG_SHARES);
     c->tsc_at = f->tsc_at, c->tsc_clock_ns = f->tsc_clock_ns, c->tsc_hz = f->tsc_hz;
     c->clock_offset_ns = f->clock_offset_ns, c->wall_offset_ns = f->wall_offset_ns;
+    c->clock_call = f->clock_call;
     c->regs = f->regs;
     c->regs.rax = 0;
     c->regs.orig_rax = ~0ull;

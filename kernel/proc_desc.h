@@ -15,7 +15,7 @@
 #include "proto/cluster/cpu_caps.h"
 
 #define PROC_DESC_SIZE 4096u
-#define PROC_DESC_VERSION 9u
+#define PROC_DESC_VERSION 10u
 #define PROC_XSAVE_MAX 2752u         // x87, SSE, AVX, AVX-512 and PKRU, standard format
 #define PROC_LENDERS_MAX 15
 #define PROC_NAME_MAX 16             // with the final 0, as Linux's comm
@@ -65,6 +65,10 @@ struct handle {
 #define PROC_FLAG_FRESH 4u           // its program has executed no instruction: `cpu` is unset
 #define HANDLES_PER_FRAME (PAGE_SIZE / sizeof(struct handle))
 #define HANDLES_MAX (PROC_HANDLE_FRAMES * HANDLES_PER_FRAME)
+
+// Of clock_call: why time is to be asked by system call. proc_lock, or p's CPU.
+#define CLOCK_CALL_OFFSET 1u         // it has an offset of its own
+#define CLOCK_CALL_MOVED 2u          // PROC_FLAG_TSC
 
 // Linux's; the real-time ones are not there.
 enum sched_policy { SCHED_OTHER = 0, SCHED_BATCH = 3, SCHED_IDLE = 5 };
@@ -242,7 +246,8 @@ struct proc_desc {
     u8 futex_woken;                  // its thread's futex call ends with 0; proc_lock
     u32 exec_node;                   // 1 + the node its next exec goes to; 0: none
     u32 fork_node;                   // 1 + the node its next child begins on; 0: here
-    u64 unused;
+    u32 clock_call;                  // CLOCK_CALL_*; 0: it may compute time by the node's page
+    u32 unused;
     u64 twin, twin_base;             // pre-copy: its own name, and that of what went before it
     u64 tsc_at, tsc_clock_ns, tsc_hz;        // RDTSC goes on from here (PROC_FLAG_TSC)
     u64 fs_base, gs_base;

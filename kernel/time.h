@@ -1,6 +1,7 @@
 // Time of this node: the TSC, calibrated once, and the timers of each CPU.
 #pragma once
 
+#include "base/clock_line.h"
 #include "base/list.h"
 #include "base/types.h"
 
@@ -12,8 +13,7 @@ u64 time_rtc_ns(void);               // since 1970, by the RTC at boot: when tim
 // How the TSC becomes nanoseconds since boot; set once, at boot.
 extern struct time_scale { u64 start_tsc, ns_per_tick_q32; } time_scale;   // 32.32 fixed point
 static inline u64 time_ns_of(u64 tsc) {
-    return (u64)(((unsigned __int128)(tsc - time_scale.start_tsc) * time_scale.ns_per_tick_q32) >>
-                 32);
+    return clock_ticks_ns(tsc - time_scale.start_tsc, time_scale.ns_per_tick_q32);
 }
 
 // A timer belongs to whoever embeds it; fn runs at the edge of the CPU that armed it,

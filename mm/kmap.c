@@ -25,6 +25,8 @@ static u64 mmio_next = MMIO_BASE;    // under kmap_lock
 
 static u64 global(void) { return cpu_features.pge ? PTE_G : 0; }
 
+static u64 user(u64 va) { return va >= KMAP_SHOWN_BASE && va < KMAP_SHOWN_END ? PTE_U : 0; }
+
 // The entry for va at `level` (1: 4 KiB, 2: 2 MiB), making tables above it. NULL: no frame.
 static pte_t *entry_make(u64 va, u32 level) {
     pte_t *table = root;
@@ -33,7 +35,7 @@ static pte_t *entry_make(u64 va, u32 level) {
         if (!(*e & PTE_P)) {
             const paddr_t pa = frame_alloc(FRAME_KERNEL);
             if (!pa.v) return NULL;
-            *e = pa.v | PTE_P | PTE_W;
+            *e = pa.v | PTE_P | PTE_W | user(va);
         }
         table = phys_to_virt(pte_frame(*e));
     }
@@ -43,7 +45,7 @@ static pte_t *entry_make(u64 va, u32 level) {
 static void map_page(u64 va, u64 pa, u64 flags) {
     pte_t *e = entry_make(va, 1);
     if (!e) panic("no memory for the kernel's page tables");
-    *e = pa | PTE_P | global() | flags;
+    *e = pa | PTE_P | global() | user(va) | flags;
 }
 
 static u64 image_pa(const u8 *symbol) { return (u64)symbol - KERNEL_VMA; }
@@ -86,6 +88,7 @@ void kmap_init(const struct frame_range *ram, u32 ram_count) {
     for (u32 i = 0; i < ram_count; i++) map_direct(ram[i].base, ram[i].base + ram[i].len_bytes);
     // The root's upper half is complete from here on: address spaces copy it.
     if (!entry_make(MMIO_BASE, 3)) panic("no memory for the device map");
+    if (!entry_make(KMAP_SHOWN_BASE, 3)) panic("no memory for the kernel's page tables");
     kmap_use();
 }
 
@@ -94,6 +97,10 @@ void kmap_use(void) {
     wrmsr(MSR_PAT, PAT_VALUE);
     const u64 pa = virt_to_phys(root).v;
     cr3_write(pa);
+}
+
+void kmap_show(u64 va, const void *page, bool execute) {
+    map_page(va, image_pa(page), execute ? 0 : pt_no_exec());
 }
 
 // Physical address of the kernel's PML4, whose entries 256..511 all address spaces share.

@@ -13,6 +13,7 @@
 #include "kernel/placement_show.h"
 #include "kernel/proc_path.h"
 #include "kernel/thread.h"
+#include "kernel/vdso.h"
 #include "kernel/x86/cpu.h"
 
 static char state_letter(const struct proc *p) {
@@ -200,6 +201,10 @@ static status_t show_maps(u64 pid, struct text *t) {
     bool readable = p && p->state != PROC_ZOMBIE && (!p->on_cpu || p == proc_current());
     for (u32 i = 0; readable && i < proc_desc(p)->vma_count; i++)
         maps_line(vma_at(proc_desc(p), i), paths_of(p)->exe, t);
+    const u64 page = VVAR_BASE, code = VDSO_BASE, end = VDSO_END;
+    if (readable)
+        text_add(t, "%lx-%lx r--p 00000000 00:00 0 [vvar]\n%lx-%lx r-xp 00000000 00:00 0 [vdso]\n",
+                 page, code, code, end);
     spin_unlock(&proc_lock);
     return p ? S_OK : E_SRCH;
 }

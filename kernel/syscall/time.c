@@ -80,7 +80,9 @@ SYSCALL(clock_getres) {
 }
 SYSCALL(gettimeofday) {
     u64 ns = wall_ns(p), t[2] = {ns / NS_PER_S, ns % NS_PER_S / NS_PER_US};
-    return a[0] ? user_write(p, a[0], t, sizeof t) : 0;
+    const u64 no_zone = 0;                       // struct timezone: minutes west, kind of summer
+    status_t s = a[0] ? user_write(p, a[0], t, sizeof t) : S_OK;
+    return s == S_OK && a[1] ? user_write(p, a[1], &no_zone, sizeof no_zone) : s;
 }
 SYSCALL(time) {
     u64 s = wall_ns(p) / NS_PER_S;

@@ -25,7 +25,8 @@ struct cpu {
     u64 direct_switches;             // kernel/direct.h
     void *trap_stack;                // where the TSS says where a trap from user mode saves
     u64 irq_tsc;                     // at the entry of the last one
-    bool tsd;                        // RDTSC traps in user mode: of the process it ran last
+    u32 clock_word;                  // how the process it ran last reads time (kernel/clock.h)
+    bool tsd;                        // RDTSC traps in user mode: of that process, too
     u64 xcr0;                        // as loaded: that of the process it ran last
 };
 
@@ -54,5 +55,6 @@ struct cpu_features {
 };
 extern struct cpu_features cpu_features;
 void cpu_tsd_set(bool trap);         // RDTSC of user mode traps on this CPU
+void cpu_limit_set(u32 limit);       // what LSL of SEL_CPU_WORD gives in user mode on this CPU
 
 u64 time_now_ns(void);               // since boot of this node, monotonic, from the TSC

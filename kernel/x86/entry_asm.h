@@ -33,6 +33,7 @@
 #define SEL_USER_CODE32 0x23
 #define SEL_USER_DATA 0x2b
 #define SEL_USER_CODE 0x33
+#define SEL_CPU_WORD 0x3b            // user/vdso/vdso.c has it too
 #define SEL_TSS 0x40
 
 #define RFLAGS_CF 0x1

@@ -59,6 +59,13 @@ _Static_assert(offsetof(struct user_regs, rsp) == REGS_RSP, "entry.S");
 _Static_assert(sizeof(struct user_regs) == REGS_SIZE, "entry.S");
 _Static_assert(sizeof(struct tss) == 104 && sizeof(struct gate) == 16, "SDM Vol. 3A");
 
+// Data that user mode may load and read nothing by: base 0 and a limit, which LSL tells.
+//   limit: 20 bits. This CPU runs no user code meanwhile.
+void cpu_limit_set(u32 limit) {
+    const u64 low = limit & 0xffff, high = limit >> 16 & 0xf;
+    gdt[cpu_this()->index][SEL_CPU_WORD / 8] = low | 0xf1ull << 40 | high << 48;
+}
+
 static void gdt_init(u32 index) {
     u64 *g = gdt[index];
     g[SEL_KERNEL_CODE / 8] = 0x00209a0000000000;
@@ -121,6 +128,7 @@ void cpu_tables_init(u32 index) {
     __asm__ volatile("lidt %0" : : "m"(p));
     wrmsr(MSR_GS_BASE, (u64)c);
     wrmsr(MSR_KERNEL_GS_BASE, 0);
+    cpu_limit_set(index);            // as its clock_word: 0
     wrmsr(MSR_STAR, ((u64)SEL_USER_CODE32 << 48) | ((u64)SEL_KERNEL_CODE << 32));
     wrmsr(MSR_LSTAR, (u64)syscall_entry);
     // NT, too: IRETQ faults in the kernel where a user had set it.

@@ -34,7 +34,7 @@ void trap_exceptional(struct user_regs *r, u32 vector, u64 error);
 void syscall_user(struct user_regs *r);
 _Noreturn void edge_exit(void);
 
-// Leaves for user mode. r has been checked: rip < USER_END, cs, ss, rflags sane.
+// Leaves for user mode. r has been checked: rip is canonical, cs, ss, rflags are sane.
 _Noreturn void return_to_user(struct user_regs *r);
 // E_FAULT where a page is not there. The user's range has been checked.
 status_t copy_from_user_raw(void *to, const void *from_user, u64 len_bytes);

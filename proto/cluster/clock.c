@@ -16,19 +16,12 @@
 #define ERROR_MAX_NS 10000000000ull  // more counts as this; keeps the sums in 64 bits
 
 static u64 magnitude(i64 v) { return v < 0 ? (u64)-v : (u64)v; }
-static i64 scale(u64 ns, i64 q32) { return (i64)(((__int128)(i64)ns * q32) >> 32); }
-
-// The cluster's time at a time of this node's clock, by that line.
-u64 clock_at(const struct clock_line *line, u64 local_ns) {
-    const u64 since = local_ns - line->local_ns;
-    return line->cluster_ns + since + (u64)scale(since, line->rate_q32);
-}
 
 // How long this node's clock takes for so much of the cluster's.
 u64 clock_local_span(const struct clock_line *line, u64 cluster_ns) {
     u64 span = cluster_ns;
     for (u32 i = 0; i < 32; i++)                 // the rest shrinks 4-fold each time
-        span += cluster_ns - (span + (u64)scale(span, line->rate_q32));
+        span += cluster_ns - (span + (u64)clock_scale(span, line->rate_q32));
     return span + 1;
 }
 

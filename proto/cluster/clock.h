@@ -3,6 +3,7 @@
 // the line and steps out. docs/reference/clocks.md.
 #pragma once
 
+#include "base/clock_line.h"
 #include "base/owner.h"
 #include "base/types.h"
 
@@ -13,9 +14,6 @@
 #define CLOCK_PERIOD_MIN_NS 1000000000ull    // between bursts, doubling
 #define CLOCK_PERIOD_MAX_NS 16000000000ull
 #define CLOCK_SILENT_NS 1000000000ull        // a question without an answer is asked again
-
-// What readers need: cluster = cluster_ns + (local - local_ns) * (1 + rate_q32 / 2^32).
-struct clock_line { u64 local_ns, cluster_ns; i64 rate_q32; };
 
 struct clock_answer {                // of a member, about its own
     u64 asked_ns;                    // local, as it was in the question
@@ -50,7 +48,6 @@ struct cluster_clock {
 struct clock_step { bool stepped; i64 cluster_ns, wall_ns; };   // by how much it is further now
 
 void clock_begin(struct cluster_clock *c, u8 self, u64 id, u64 wall_ns, u64 local_ns);
-u64 clock_at(const struct clock_line *line, u64 local_ns);
 u64 clock_local_span(const struct clock_line *line, u64 cluster_ns);   // rounded up
 u64 clock_floor_stepped(u64 floor_ns, const struct clock_step *step);
 u64 clock_error_ns(const struct cluster_clock *c, u64 local_ns);

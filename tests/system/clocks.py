@@ -17,6 +17,25 @@ running() {
     { sh -c 'echo $$; exec "$@"' sh $1 clocks until & wait $!; } |
         { read pid; read ready; eval "$2"; kill $pid; cat; }
 }
+# The same of `HOW vdso-KIND spin US`, for `spinning KIND US HOW WHAT`.
+spinning() {
+    { sh -c 'echo $$; exec "$@"' sh $3 vdso-$1 spin $2 & wait $!; } |
+        { read pid; read ready; eval "$4"; kill $pid; cat; }
+}
+asks() { sed -n 's/^clock_asks: //p' /nodes/1/status; }
+until_asks() { until [ "$(asks)" -ge $1 ]; do sleep 0.1; done; }
+"""
+
+# How the vDSO is used (prog/vdso.c): by which C libraries, and how often each function calls
+# the kernel where it was started, and where it has moved.
+KINDS = ("musl", "glibc", "dynamic")
+HERE = ("here: REALTIME 0 MONOTONIC 0 RAW 0 COARSE 0 BOOTTIME 0 CPU 1 gettimeofday 0 time 0 "
+        "getcpu 0\n")
+MOVED = ("moved: REALTIME 1 MONOTONIC 1 RAW 1 COARSE 1 BOOTTIME 1 CPU 1 gettimeofday 1 time 1 "
+         "getcpu 0\n")
+# Node 1 asks in bursts of four, seldom once it has the clock for long, and slews by the best.
+SLEWED = r"""
+spinning glibc 5000 '' 'spinning musl 5000 "on 1" "until_asks $(($(asks) + 4))"'
 """
 
 
@@ -56,8 +75,10 @@ def main():
     tap = rig.Tap()
     placed(tap)
     run = rig.Run(tap, "two kinds", extra=["--cpu", f"1:{POOR}", "--cpu", RICH,
-                                           "--rtc", f"0:{RTCS[0]}", "--rtc", f"1:{RTCS[1]}"],
-                  files=[(rig.program("clocks", "glibc"), "/bin/clocks")])
+                                           "--rtc", f"0:{RTCS[0]}", "--rtc", f"1:{RTCS[1]}",
+                                           "--deb", "libc6"],
+                  files=[(rig.program("clocks", "glibc"), "/bin/clocks")] +
+                  [(rig.program("vdso", kind), f"/bin/vdso-{kind}") for kind in KINDS])
     run.functions += FUNCTIONS
     run.step("each node says what its CPU can do",
              "grep -c '^features: .* avx2 ' /nodes/0/status; "
@@ -70,6 +91,8 @@ def main():
              "stat -c %y /tmp/here | cut -c1-4; grep -h ^clock_adoptions: /nodes/*/status",
              lambda output, _: output.split()[0] in ("2030", "2001") and
              len(set(output.split()[:3])) == 1 and "clock_adoptions: 1" in output)
+    run.step("two that spin on it see no time run backwards while it is slewed", SLEWED,
+             "good\ngood\n")
     run.step("with AVX2 it is refused by the node without, with a clear error",
              "clocks self 3; clocks self 1 >/dev/null",
              "ready\nstays: Operation not supported\ngood avx2=1\n")
@@ -81,6 +104,14 @@ def main():
              "on 1 clocks self 12", "ready\ngood avx2=0\n")
     run.step("and at any moment from outside",
              "running 'on 1' 'shuttle $pid 24 2'", "good avx2=0\n")
+    for kind in KINDS:
+        run.step(f"{kind}: no call for the time, until it moves; nor after an exec there",
+                 f"on 1 vdso-{kind} calls 0; on 0 on 1 vdso-{kind} calls 0", 2 * (HERE + MOVED))
+    run.step("its pages can be neither written nor unmapped, nor the clock's executed",
+             "vdso-musl guard", "write 11 11 execute 11 beyond 11\nunmap -1 -1 protect -1\n"
+             "read 0 1\n")
+    run.step("one that spins on it sees no time run backwards while it moves",
+             "spinning glibc 0 'on 1' 'shuttle $pid 14 2'", "good\n")
     run.step("a child is its parent's, an exec starts anew",
              "on 1 sh -c 'cat /proc/self/node'; on 0 on 1 cat /proc/self/node; "
              "spawn -w true && echo spawned", "1\n1\nspawned\n")

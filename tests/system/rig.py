@@ -17,7 +17,7 @@ ONLY = os.environ.get("STEPS", "").split(",") if os.environ.get("STEPS") else []
 LONG = os.environ.get("ISTHMUS_LONG") == "1"
 SEPARATOR = "---isthmus-step-"
 KINDS = {"musl": ["musl-gcc", "-static"], "glibc": ["gcc", "-static"],
-         "pie": ["gcc", "-static-pie", "-fPIE"]}
+         "pie": ["gcc", "-static-pie", "-fPIE"], "dynamic": ["gcc"]}
 
 # Shell functions that the steps use. `until_is WHAT LOOKS WANTED COMMAND...`: waits until the
 # command prints WANTED. `sum_of KEY`: that figure of all nodes. `shuttle PID N NODES`: moves PID
