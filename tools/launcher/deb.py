@@ -20,7 +20,7 @@ from .errors import UsageError
 
 # What maintainer scripts alone need, and base-files, in whose place the image has its own.
 NOT_NEEDED = {"awk", "base-files", "debconf", "debconf-2.0", "debianutils", "dpkg",
-              "init-system-helpers", "install-info", "lsb-base", "perl-base", "ucf"}
+              "init-system-helpers", "install-info", "lsb-base", "ucf"}
 LEFT_OUT = ("usr/share/doc/", "usr/share/man/", "usr/share/info/", "usr/share/locale/",
             "usr/share/lintian/", "usr/share/bug/", "usr/share/doc-base/")
 LINKS = {"", "usr/sbin", *cpio_newc.MERGED}      # directories there, in the image links
@@ -132,7 +132,8 @@ def download(found, cache):
 
 def fetch(packages, cache):
     """Paths of the .deb files of `packages` and what they depend on, downloaded where they are
-    not in `cache` yet; apt is asked once for each state of its lists. Raises UsageError."""
+    not in `cache` yet; apt is asked once for each state of its lists and of NOT_NEEDED. Raises
+    UsageError."""
     os.makedirs(cache, exist_ok=True)
     known_path, key = os.path.join(cache, "closures.json"), " ".join(sorted(packages))
     with open(os.path.join(cache, "lock"), "w", encoding="ascii") as lock:
@@ -141,8 +142,9 @@ def fetch(packages, cache):
         if os.path.exists(known_path):
             with open(known_path, encoding="utf-8") as file:
                 known = json.load(file)
-        if known.get("lists") != lists_stamp():
-            known = {"lists": lists_stamp()}
+        state = [lists_stamp(), *sorted(NOT_NEEDED)]
+        if known.get("state") != state:
+            known = {"state": state}
         if key not in known:
             found = closure(packages)
             download(found, cache)
