@@ -48,13 +48,14 @@ struct user_regs {
 // One file descriptor of the process.
 struct handle {
     struct object_id object;         // an open file description; its node serves it
-    u32 flags;                       // HANDLE_CLOEXEC, HANDLE_PIPE, HANDLE_WALL
+    u32 flags;                       // HANDLE_CLOEXEC and the others below
     u32 unused[3];
 };
 #define HANDLE_CLOEXEC 1u
 #define HANDLE_PIPE 2u               // made by pipe2: for the account
 #define HANDLE_WALL 4u               // a timerfd by the wall clock
-#define HANDLE_KIND (HANDLE_PIPE | HANDLE_WALL)    // what dup keeps
+#define HANDLE_SOCKET 8u             // made by socketpair
+#define HANDLE_KIND (HANDLE_PIPE | HANDLE_WALL | HANDLE_SOCKET)    // what dup keeps
 #define PROC_FLAG_RESTORE_MASK 1u    // signal_saved_mask comes back at the next handler
 #define PROC_FLAG_VFORK 2u           // its parent waits until it execs or exits
 #define PROC_FLAG_TSC 8u             // moved: its RDTSC traps, and goes on from its first node's

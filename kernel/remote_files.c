@@ -18,6 +18,7 @@
 #include "kernel/files/events.h"
 #include "kernel/files/holders.h"
 #include "kernel/files/locks.h"
+#include "kernel/files/socket.h"
 #include "kernel/files/userfs.h"
 #include "kernel/klog.h"
 #include "kernel/net.h"
@@ -210,7 +211,8 @@ static status_t results_take(struct remote_call *r, struct proc *p, struct p9_ca
     results_give(r, p, c);
     if (first && !remote_call_is_user_here(c))
         placement_used_there(p, c, r->one_sided, r->done_ns - r->begun_ns);
-    if (first && c->type == P9_TWRITE && c->status == E_PIPE)
+    if (first && c->type == P9_TWRITE && c->status == E_PIPE &&
+        !(socket_flags(c->offset) & MSG_NOSIGNAL))
         signal_raise(p, SIGPIPE, (struct signal_info){.code = SI_KERNEL});
     if (c->type == P9_TPAGE || r->serial == 0) remote_call_free(r);
     return c->status;

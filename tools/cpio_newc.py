@@ -1,12 +1,13 @@
 """Writes cpio archives in the "newc" format: what the kernel's initial files are in.
 
-Deterministic: the same entries give the same bytes (no times, no inode numbers of the
-host). Spec: cpio(5), "New ASCII Format".
+Deterministic: the same entries give the same bytes (no inode numbers of the host, no times
+but those that are given). Spec: cpio(5), "New ASCII Format".
 """
 import stat
 
 PAGE = 4096
 HEADER_BYTES = 110
+TIME_MAX = 2 ** 32 - 1
 MERGED = {"bin": "usr/bin", "sbin": "usr/bin", "lib": "usr/lib", "lib32": "usr/lib32",
           "lib64": "usr/lib64", "libx32": "usr/libx32"}     # links at the top of the image
 
@@ -33,7 +34,7 @@ zeros (it leaves out files whose name is longer than a path may be)."""
         self._size = 0
         self._names = set()
 
-    def _entry(self, name, mode, data=b"", device=(0, 0)):
+    def _entry(self, name, mode, data=b"", device=(0, 0), mtime=0):
         name = self._path(name)
         if name in self._names:
             raise ValueError(f"cpio: /{name} is there twice")
@@ -41,14 +42,14 @@ zeros (it leaves out files whose name is longer than a path may be)."""
         if parent and parent not in self._names:
             self.directory(parent)
         self._names.add(name)
-        self._write(name, mode, data, device)
+        self._write(name, mode, data, device, mtime)
 
-    def _write(self, name, mode, data, device=(0, 0), links=1):
+    def _write(self, name, mode, data, device=(0, 0), mtime=0):
         encoded = name.encode() + b"\0"
         if len(data) >= PAGE and not self._plain:
             encoded += b"\0" * (-(self._size + HEADER_BYTES + len(encoded)) % PAGE)
-        fields = (len(self._names), mode, 0, 0, links, 0, len(data), 0, 0,
-                  device[0], device[1], len(encoded), 0)
+        fields = (len(self._names), mode, 0, 0, 1, min(max(int(mtime), 0), TIME_MAX), len(data),
+                  0, 0, device[0], device[1], len(encoded), 0)
         header = b"070701" + b"".join(b"%08X" % field for field in fields) + encoded
         for part in (header, data):
             self._parts.append(part + b"\0" * (-len(part) % 4))
@@ -63,8 +64,9 @@ zeros (it leaves out files whose name is longer than a path may be)."""
     def directory(self, name, mode=0o755):
         self._entry(name, stat.S_IFDIR | mode)
 
-    def file(self, name, data, mode=0o644):
-        self._entry(name, stat.S_IFREG | mode, data)
+    def file(self, name, data, mode=0o644, mtime=0):
+        """mtime: seconds since 1970."""
+        self._entry(name, stat.S_IFREG | mode, data, mtime=mtime)
 
     def symlink(self, name, target):
         self._entry(name, stat.S_IFLNK | 0o777, target.encode())

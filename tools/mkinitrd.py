@@ -45,6 +45,7 @@ def initrd_make(user_dir):
         archive.directory(name)
     archive.directory("root", 0o700)
     archive.directory("tmp", 0o1777)
+    archive.directory("run/shm", 0o1777)     # behind /dev/shm
     for name in ("bin", "sbin", "lib", "lib64"):
         archive.symlink(name, cpio_newc.MERGED[name])
     archive.symlink("usr/sbin", "bin")

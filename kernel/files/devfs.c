@@ -1,9 +1,9 @@
 // /dev: null, zero, full, random, urandom, console, tty, ptmx, pts (pty.c), com2, bench
-// (kernel/bench.c), and links into /proc/self/fd. The console is COM1, the keyboard and the screen
-// as one terminal (terminal.c); tty stands for the controlling one of who opens it (path_open);
-// com2 is the second serial port, raw; run is the same port, there only
-// where the option run=com2 and this node being node 0 make it the run channel. Called through
-// file_call and at the edge for input; lock: files_lock.
+// (kernel/bench.c), and links into /proc/self/fd and to /run/shm. The console is COM1, the
+// keyboard and the screen as one terminal (terminal.c); tty stands for the controlling one of who
+// opens it (path_open); com2 is the second serial port, raw; run is the same port, there only where
+// the option run=com2 and this node being node 0 make it the run channel. Called through file_call
+// and at the edge for input; lock: files_lock.
 #include "base/string.h"
 #include "drivers/console/console.h"
 #include "kernel/bench.h"
@@ -53,6 +53,7 @@ static struct dev_node nodes[] = {
     {.name = "stdin", .kind = DEV_LINK, .target = "/proc/self/fd/0"},
     {.name = "stdout", .kind = DEV_LINK, .target = "/proc/self/fd/1"},
     {.name = "stderr", .kind = DEV_LINK, .target = "/proc/self/fd/2"},
+    {.name = "shm", .kind = DEV_LINK, .target = "/run/shm"},     // shm_open, sem_open
 };
 #define DEV_COUNT ARRAY_COUNT(nodes)
 #define NODE_CONSOLE 6

@@ -2,6 +2,7 @@
 // every handle that dup or fork made. Called through file_call; lock: files_lock.
 #include "kernel/files/locks.h"
 #include "kernel/files/ofd.h"
+#include "kernel/files/socket.h"
 #include "kernel/remote_drive.h"
 #include "mm/kmem.h"
 
@@ -32,7 +33,8 @@ static status_t ofd_seek(struct ofd *f, struct p9_call *c) {
     status_t s = f->file->ops->call(f->file, &a);
     if (s != S_OK) return s;
     u32 type = a.attr.mode & S_IFMT;
-    if (type == S_IFIFO || (type == S_IFCHR && a.attr.blksize == 1)) return E_SPIPE;
+    if (type == S_IFIFO || type == S_IFSOCK || (type == S_IFCHR && a.attr.blksize == 1))
+        return E_SPIPE;
     u64 base = 0;
     if (c->flags == 1) base = f->offset;
     else if (c->flags == 2) base = a.attr.size;

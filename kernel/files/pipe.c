@@ -39,12 +39,15 @@ static status_t pipe_read(struct pipe *p, struct p9_call *c) {
     return S_OK;
 }
 
+// The answer to who writes where nobody can read any more, and his signal. files_lock held.
+status_t pipe_broken(void) {
+    struct proc *me = proc_current();
+    if (me) signal_raise(me, SIGPIPE, (struct signal_info){.code = SI_KERNEL});
+    return E_PIPE;
+}
+
 static status_t pipe_write(struct pipe *p, struct p9_call *c) {
-    if (p->read.opens == 0) {
-        struct proc *me = proc_current();
-        if (me) signal_raise(me, SIGPIPE, (struct signal_info){.code = SI_KERNEL});
-        return E_PIPE;
-    }
+    if (p->read.opens == 0) return pipe_broken();
     if (c->count == 0) return S_OK;
     bool fits = space(p) >= c->count || (c->count > PIPE_BUF_BYTES && space(p) > 0);
     if (!fits) {

@@ -23,6 +23,8 @@ struct pipe {
     struct wait_list readers, writers;
 };
 
+status_t pipe_broken(void);
+
 static inline u64 pipe_used(const struct pipe *p) { return p->tail - p->head; }
 
 // The pipe of which ofd is an open end; NULL: it is none of that, or has the access mode not_mode.

@@ -377,6 +377,12 @@ SYSCALL(ftruncate) {
     return (i64)a[1] < 0 ? E_INVAL : set_by_fd(p, (i32)a[0], &t);
 }
 
+// No server reserves room ahead. The answer is the one for which libc writes zeros instead.
+SYSCALL(fallocate) {
+    if ((i64)a[2] < 0 || (i64)a[3] <= 0) return E_INVAL;
+    return handle_get(p, (i32)a[0]) ? E_OPNOTSUPP : E_BADF;
+}
+
 #define UTIME_NOW 0x3fffffff
 #define UTIME_OMIT 0x3ffffffe
 SYSCALL(utimensat) {

@@ -8,7 +8,6 @@
 #include "kernel/syscall/syscall.h"
 #include "mm/kmem.h"
 
-#define IOV_MAX 1024u
 #define IO_CALL_MAX 0x7ffff000ull      // Linux's MAX_RW_COUNT
 #define IO_STRETCH_MAX (1 * MIB)
 #define PIPE_OFFER_MIN 256u            // less is not worth a short read
@@ -153,7 +152,8 @@ SYSCALL(write) { return io_one(p, a, P9_OFFSET_CURRENT, IO_WRITE); }
 SYSCALL(pread64) { return (i64)a[3] < 0 ? E_INVAL : io_one(p, a, a[3], IO_READ); }
 SYSCALL(pwrite64) { return (i64)a[3] < 0 ? E_INVAL : io_one(p, a, a[3], IO_WRITE); }
 
-static i64 io_vector(struct proc *p, const u64 *a, u64 offset, enum io_dir dir) {
+// The same of a[2] vectors at a[1].
+i64 io_vector(struct proc *p, const u64 *a, u64 offset, enum io_dir dir) {
     u64 count = a[2];
     if (count > IOV_MAX) return E_INVAL;
     if (count == 0) return handle_get(p, (i32)a[0]) ? 0 : E_BADF;
@@ -292,6 +292,20 @@ static i64 terminal_take(struct proc *p, const struct handle *h, u64 arg) {
     return s;
 }
 
+#define FIONBIO 0x5421u
+
+// FIONBIO: the description waits no more, or again, by the int at uva.
+static status_t blocking_set(struct proc *p, const struct handle *h, u64 uva) {
+    i32 on;
+    status_t s = user_read(p, uva, &on, sizeof on);
+    struct p9_call c = {.type = P9_TGETFL, .object = h->object};
+    if (s == S_OK) s = file_call(&c);
+    if (s != S_OK) return s;
+    c.type = P9_TSETFL;
+    c.flags = (c.flags & ~(u32)O_NONBLOCK) | (on ? O_NONBLOCK : 0);
+    return file_call(&c);
+}
+
 SYSCALL(ioctl) {
     struct handle *h = handle_get(p, (i32)a[0]);
     if (!h) return E_BADF;
@@ -302,6 +316,7 @@ SYSCALL(ioctl) {
         h->flags = (h->flags & ~HANDLE_CLOEXEC) | (request == 0x5451 ? HANDLE_CLOEXEC : 0);
         return 0;
     }
+    if (request == FIONBIO) return blocking_set(p, h, a[2]);
     if (is_other_terminal(p, request, h->object)) return E_NOTTY;
     if (request == TIOCSCTTY) return terminal_take(p, h, a[2]);
     ioctl_size(request, &in, &out);
@@ -313,40 +328,6 @@ SYSCALL(ioctl) {
     s = file_call(&c);
     return s == S_OK && out ? user_write(p, a[2], data, out) : s;
 }
-
-static i64 pipe_open(struct proc *p, u64 uva, u32 flags) {
-    if (flags & ~(u32)(O_CLOEXEC | O_NONBLOCK)) return E_INVAL;
-    status_t s = user_pin(p, uva, 8, ACCESS_WRITE);
-    if (s != S_OK) return s;
-    struct object *r, *w;
-    struct p9_call cr = {0}, cw = {0};
-    spin_lock(&files_lock);
-    s = pipe_make(&r, &w);
-    if (s == S_OK) {
-        s = ofd_open(r, flags & O_NONBLOCK, &cr);
-        if (s == S_OK) s = ofd_open(w, O_WRONLY | (flags & O_NONBLOCK), &cw);
-        object_put(r);
-        object_put(w);
-    }
-    spin_unlock(&files_lock);
-    u32 handle_flags = HANDLE_PIPE | (flags & O_CLOEXEC ? HANDLE_CLOEXEC : 0);
-    i64 fd0 = s == S_OK ? handle_install(p, cr.made, handle_flags, 0) : s;
-    if (fd0 < 0) {
-        object_clunk(cr.made);
-        object_clunk(cw.made);
-        return fd0;
-    }
-    i64 fd1 = handle_install(p, cw.made, handle_flags, 0);
-    if (fd1 < 0) {
-        (void)handle_close(p, fd0);
-        object_clunk(cw.made);
-        return fd1;
-    }
-    const i32 fds[2] = {(i32)fd0, (i32)fd1};
-    return user_write(p, uva, fds, sizeof fds);
-}
-SYSCALL(pipe) { return pipe_open(p, a[0], 0); }
-SYSCALL(pipe2) { return pipe_open(p, a[0], (u32)a[1]); }
 
 struct dirent64 { u64 ino; i64 next; u16 reclen; u8 type; char name[]; };
 

@@ -88,6 +88,26 @@ static status_t choose_file(struct proc *p, const u64 *a, u64 len, struct vma *v
     return S_OK;
 }
 
+enum { MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2, MFD_NAME_MAX = 250 };
+
+// A file without a name. There are no seals: fcntl refuses them.
+SYSCALL(memfd_create) {
+    char name[MFD_NAME_MAX];
+    if (a[1] & ~(u64)(MFD_CLOEXEC | MFD_ALLOW_SEALING)) return E_INVAL;
+    status_t s = user_read_string(p, a[0], name, sizeof name);
+    if (s != S_OK) return s == E_NAMETOOLONG ? E_INVAL : s;
+    struct p9_call c = {0};
+    spin_lock(&files_lock);
+    struct object *o = ramfs_anonymous();
+    s = o ? ofd_open(o, O_RDWR, &c) : E_NOMEM;
+    if (o) object_put(o);
+    spin_unlock(&files_lock);
+    if (s != S_OK) return s;
+    const i64 fd = handle_install(p, c.made, a[1] & MFD_CLOEXEC ? HANDLE_CLOEXEC : 0, 0);
+    if (fd < 0) object_clunk(c.made);
+    return fd;
+}
+
 SYSCALL(mmap) {
     u64 len = ALIGN_UP(a[1], PAGE_SIZE), type = a[3] & MAP_TYPE;
     if (a[1] == 0 || len < a[1] || (a[5] & PAGE_MASK)) return E_INVAL;

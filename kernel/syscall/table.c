@@ -39,6 +39,17 @@ SYSCALL(alarm);
 SYSCALL(setitimer);
 SYSCALL(getpid);
 SYSCALL(sendfile);
+SYSCALL(socket);
+SYSCALL(sendto);
+SYSCALL(recvfrom);
+SYSCALL(sendmsg);
+SYSCALL(recvmsg);
+SYSCALL(shutdown);
+SYSCALL(getsockname);
+SYSCALL(getpeername);
+SYSCALL(socketpair);
+SYSCALL(setsockopt);
+SYSCALL(getsockopt);
 SYSCALL(clone);
 SYSCALL(fork);
 SYSCALL(vfork);
@@ -175,6 +186,7 @@ SYSCALL(utimensat);
 SYSCALL(epoll_pwait);
 SYSCALL(timerfd_create);
 SYSCALL(eventfd);
+SYSCALL(fallocate);
 SYSCALL(timerfd_settime);
 SYSCALL(timerfd_gettime);
 SYSCALL(eventfd2);
@@ -189,6 +201,7 @@ SYSCALL(sched_setattr);
 SYSCALL(sched_getattr);
 SYSCALL(renameat2);
 SYSCALL(getrandom);
+SYSCALL(memfd_create);
 SYSCALL(execveat);
 SYSCALL(membarrier);
 SYSCALL(statx);
@@ -242,21 +255,21 @@ const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [38] = {"setitimer", sys_setitimer},
     [39] = {"getpid", sys_getpid},
     [40] = {"sendfile", sys_sendfile},
-    [41] = {"socket", NULL},
+    [41] = {"socket", sys_socket},
     [42] = {"connect", NULL},
     [43] = {"accept", NULL},
-    [44] = {"sendto", NULL},
-    [45] = {"recvfrom", NULL},
-    [46] = {"sendmsg", NULL},
-    [47] = {"recvmsg", NULL},
-    [48] = {"shutdown", NULL},
+    [44] = {"sendto", sys_sendto},
+    [45] = {"recvfrom", sys_recvfrom},
+    [46] = {"sendmsg", sys_sendmsg},
+    [47] = {"recvmsg", sys_recvmsg},
+    [48] = {"shutdown", sys_shutdown},
     [49] = {"bind", NULL},
     [50] = {"listen", NULL},
-    [51] = {"getsockname", NULL},
-    [52] = {"getpeername", NULL},
-    [53] = {"socketpair", NULL},
-    [54] = {"setsockopt", NULL},
-    [55] = {"getsockopt", NULL},
+    [51] = {"getsockname", sys_getsockname},
+    [52] = {"getpeername", sys_getpeername},
+    [53] = {"socketpair", sys_socketpair},
+    [54] = {"setsockopt", sys_setsockopt},
+    [55] = {"getsockopt", sys_getsockopt},
     [56] = {"clone", sys_clone},
     [57] = {"fork", sys_fork},
     [58] = {"vfork", sys_vfork},
@@ -486,7 +499,7 @@ const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [282] = {"signalfd", NULL},
     [283] = {"timerfd_create", sys_timerfd_create},
     [284] = {"eventfd", sys_eventfd},
-    [285] = {"fallocate", NULL},
+    [285] = {"fallocate", sys_fallocate},
     [286] = {"timerfd_settime", sys_timerfd_settime},
     [287] = {"timerfd_gettime", sys_timerfd_gettime},
     [288] = {"accept4", NULL},
@@ -520,7 +533,7 @@ const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [316] = {"renameat2", sys_renameat2},
     [317] = {"seccomp", NULL},
     [318] = {"getrandom", sys_getrandom},
-    [319] = {"memfd_create", NULL},
+    [319] = {"memfd_create", sys_memfd_create},
     [320] = {"kexec_file_load", NULL},
     [321] = {"bpf", NULL},
     [322] = {"execveat", sys_execveat},

@@ -119,13 +119,14 @@ class ImageTest(unittest.TestCase):
     def test_cpio_data_lies_at_pages(self):
         archive = cpio_newc.Archive()
         archive.file("small", b"1")
-        archive.file("large", b"MARK" + bytes(9000))
+        archive.file("large", b"MARK" + bytes(9000), mtime=1000000000.5)
         archive.file("other", b"NEXT" + bytes(5000))
         data = archive.bytes()
         self.assertEqual([data.index(mark) % 4096 for mark in (b"MARK", b"NEXT")], [0, 0])
         with tempfile.TemporaryDirectory() as directory:
             subprocess.run(["cpio", "-idm", "--quiet"], cwd=directory, input=data, check=True)
             self.assertEqual(os.path.getsize(directory + "/large"), 9004)
+            self.assertEqual(os.path.getmtime(directory + "/large"), 1000000000)
 
     def test_merged_usr(self):
         for name, wanted in (("/bin/x", "usr/bin/x"), ("usr/sbin/x", "usr/bin/x"),
@@ -136,7 +137,8 @@ class ImageTest(unittest.TestCase):
 class DebTest(unittest.TestCase):
     PACKAGES = {
         "a": {"Depends": "b (>= 1.0) | b-old, c:any", "Pre-Depends": "dpkg (>= 1)"},
-        "b": {"Depends": "a, virtual"}, "c": {}, "real": {"Depends": "c"}}
+        "b": {"Depends": "a, virtual"}, "c": {}, "real": {"Depends": "c"},
+        "libtinfo6": {}, "ncurses-base": {}}
 
     def closure(self, *names):
         return deb.closure(names, lambda asked: {name: self.PACKAGES[name] for name in asked
@@ -146,6 +148,7 @@ class DebTest(unittest.TestCase):
     def test_closure(self):
         self.assertEqual(sorted(self.closure("a")), ["a", "b", "c", "real"])
         self.assertEqual(sorted(self.closure("c", "c")), ["c"])
+        self.assertEqual(sorted(self.closure("libtinfo6")), ["libtinfo6", "ncurses-base"])
 
     def test_unknown_package(self):
         with self.assertRaisesRegex(UsageError, "--deb none: apt knows no such package"):

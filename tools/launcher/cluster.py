@@ -40,7 +40,8 @@ def extra_files(adds, debs=()):
         if not target:
             target = ("/bin/" if runs else "/") + os.path.basename(path)
         with open(path, "rb") as file:
-            archive.file(target, file.read(), 0o755 if runs else 0o644)
+            archive.file(target, file.read(), 0o755 if runs else 0o644,
+                         os.fstat(file.fileno()).st_mtime)
     for path in deb.fetch(debs, DEB_CACHE) if debs else ():
         deb.archive_add(archive, path)
     return archive.bytes()

@@ -21,6 +21,8 @@ from .errors import UsageError
 # What maintainer scripts alone need, and base-files, in whose place the image has its own.
 NOT_NEEDED = {"awk", "base-files", "debconf", "debconf-2.0", "debianutils", "dpkg",
               "init-system-helpers", "install-info", "lsb-base", "ucf"}
+# Essential packages whose files others use without naming them: terminfo.
+IMPLIED = {"libtinfo6": "ncurses-base"}
 LEFT_OUT = ("usr/share/doc/", "usr/share/man/", "usr/share/info/", "usr/share/locale/",
             "usr/share/lintian/", "usr/share/bug/", "usr/share/doc-base/")
 LINKS = {"", "usr/sbin", *cpio_newc.MERGED}      # directories there, in the image links
@@ -95,6 +97,8 @@ def closure(packages, show=apt_show, providers=apt_providers):
             if name in found:
                 continue
             found[name] = known[name]
+            if name in IMPLIED:
+                following.append([IMPLIED[name]])
             for key in ("Pre-Depends", "Depends"):
                 following += [names for names in depends_parse(known[name].get(key, ""))
                               if not NOT_NEEDED.intersection(names)]
@@ -132,8 +136,8 @@ def download(found, cache):
 
 def fetch(packages, cache):
     """Paths of the .deb files of `packages` and what they depend on, downloaded where they are
-    not in `cache` yet; apt is asked once for each state of its lists and of NOT_NEEDED. Raises
-    UsageError."""
+    not in `cache` yet; apt is asked once for each state of its lists and of the names
+    above. Raises UsageError."""
     os.makedirs(cache, exist_ok=True)
     known_path, key = os.path.join(cache, "closures.json"), " ".join(sorted(packages))
     with open(os.path.join(cache, "lock"), "w", encoding="ascii") as lock:
@@ -142,7 +146,7 @@ def fetch(packages, cache):
         if os.path.exists(known_path):
             with open(known_path, encoding="utf-8") as file:
                 known = json.load(file)
-        state = [lists_stamp(), *sorted(NOT_NEEDED)]
+        state = [lists_stamp(), *sorted(NOT_NEEDED), *sorted(IMPLIED)]
         if known.get("state") != state:
             known = {"state": state}
         if key not in known:
@@ -169,4 +173,5 @@ def archive_add(archive, path):
             elif entry.issym():
                 archive.symlink(name, entry.linkname)
             elif entry.isfile() or entry.islnk():
-                archive.file(name, tar.extractfile(entry).read(), entry.mode & 0o7777)
+                archive.file(name, tar.extractfile(entry).read(), entry.mode & 0o7777,
+                             entry.mtime)
