@@ -44,7 +44,7 @@ KINDS = {
 }
 
 SCRIPT = r"""
-for n in %(others)s; do on $n sleep 1000 & eval sleeper$n=$!; done
+for n in %(others)s; do on $n sleep 1000000 & eval sleeper$n=$!; done
 at() { until [ "$(cat /proc/$1/node)" = $2 ]; do sleep 0.1; done; }
 free_of() {
     sed -n 's/^free: //p;s/^heap: //p' /nodes/$1/status | { read a; read b; echo $((a + b)); }
@@ -73,7 +73,7 @@ kill -USR1 $p; wait $p; echo "small $?"
 echo survived
 members_are %(all)d
 on %(killed)d sh -c 'seq 1 1000 | grep -c 7'; echo "back $?"
-on %(killed)d sleep 1000 & p=$!
+on %(killed)d sleep 1000000 & p=$!
 at $p %(killed)d; migrate $p 0; echo "leaves $?"; kill $p; wait $p; echo "left $?"
 for n in 0 %(rest)s; do
     k=0 was=$(eval echo \$free$n)
