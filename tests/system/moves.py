@@ -29,9 +29,10 @@ def share_steps(run, nodes):
 
 
 def frames_back(command):
-    """The command until all frames are back after it, three times at most: processes that run
-    side by side let a kernel's tables grow by what happens to be open at a time, and a frame that
-    is lost is lost each time. The first is not measured."""
+    """The command until all frames are back after it, three times at most: a program that lives
+    on, as init and the shell do, may touch a page of its own for the first time meanwhile (of 36
+    runs of remote fork one missed a frame, and by use it was one user page), and a frame that is
+    lost is lost each time. The first is not measured."""
     return (f"frames {command} >/dev/null; k=0; until frames {command}; do k=$((k + 1)); "
             "[ $k -lt 3 ] || break; done")
 
