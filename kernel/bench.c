@@ -100,7 +100,19 @@ static bool parse(const char *at, struct request *r) {
     return fits(r);
 }
 
-// Takes one line; the poll begins. E_INVAL: not understood; E_BUSY: one is under way.
+static struct net_card *card_of_node(u32 node) {
+    for (u32 i = 0; i < net_card_count; i++)
+        if (net_cards[i].rdma != NULL && net_cards[i].node == node) return &net_cards[i];
+    return NULL;
+}
+
+// A node of the cluster, up or not, or another card of this machine.
+static bool node_exists(u32 node) {
+    return node < NODES_MAX && (roster_taken(&cluster_conf.node[node]) || card_of_node(node));
+}
+
+// Takes one line; the poll begins. E_INVAL: not understood; E_HOSTUNREACH: no such node;
+// E_BUSY: one is under way.
 // Locks: files_lock held.
 status_t bench_write(const char *text, u32 len) {
     char line[128];
@@ -110,6 +122,7 @@ status_t bench_write(const char *text, u32 len) {
     memcpy(line, text, len);
     line[len] = 0;
     if (!parse(line, &r)) return E_INVAL;
+    if (!node_exists(r.node)) return E_HOSTUNREACH;
     if (now == BENCH_ASKED || now == BENCH_RUNNING) return E_BUSY;
     b.req = r;
     __atomic_store_n(&state, BENCH_ASKED, __ATOMIC_RELEASE);
@@ -300,12 +313,6 @@ static void echo_rx(struct net_card *card, const struct net_echo *echo) {
 }
 
 // --- the poll -----------------------------------------------------------------------------
-
-static struct net_card *card_of_node(u32 node) {
-    for (u32 i = 0; i < net_card_count; i++)
-        if (net_cards[i].rdma != NULL && net_cards[i].node == node) return &net_cards[i];
-    return NULL;
-}
 
 static status_t begin(void) {
     const struct request r = b.req;

@@ -97,7 +97,8 @@ static void add_machines(void) {
     ADD("queue_", q, lost_race); ADD("queue_", q, tries_exceeded);
     ADD("", n, offers); ADD("", n, offers_repeated); ADD("", n, adopted); ADD("", n, dropped);
     ADD("adoptions_", n, refused); ADD("", n, thawed); ADD("", n, given); ADD("", n, released);
-    ADD("", n, lost); ADD("", n, bad_msg); ADD("", n, stray_msg);
+    ADD("", n, lost); ADD("", n, bad_msg); ADD("", n, stray_msg); ADD("", n, no_in);
+    ADD("", n, no_out);
     ADD("", &cluster, view); ADD("", c, stood_still); ADD("", c, rebirths);
     ADD("", c, joins); ADD("joins_", c, refused); ADD("", c, downs); ADD("", c, page_reads);
     ADD("", c, page_stale); ADD("", c, probes); ADD("", c, msgs_out); ADD("", c, msgs_in);
@@ -125,7 +126,7 @@ static void add_rdma(const struct soft_counters *r) {
 
 static void add_cm(const struct cm_counters *c) {
     ADD("cm_", c, rx_mads); ADD("cm_", c, rx_bad); ADD("cm_", c, rx_stray);
-    ADD("cm_", c, no_room);
+    ADD("cm_", c, resent); ADD("cm_", c, timeouts); ADD("cm_", c, no_room);
 }
 
 static void add_card(const struct net_counters *e) {

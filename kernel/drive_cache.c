@@ -140,7 +140,6 @@ static struct cached *entry_claim(struct drive *d, u64 page, status_t *status) {
         if (!best || e->state == CACHED_EMPTY || e->used < best->used) best = e;
     }
     if (!best) {
-        drive_counters.sets_full++;
         for (u32 i = first; i < first + DRIVE_WAYS; i++)
             if (list_linked(&cached[i].link)) entry_drive(&cached[i])->write_at_ns = 0;
         drives_poll_soon();
@@ -259,8 +258,7 @@ static void write_done(struct blk_request *r, status_t status) {
             if (e->dirtied) dirty_insert(d, e);
             else if (status != S_OK) entry_drop(e);   // reads show what the drive has
         }
-        if (status == S_OK) drive_counters.written_pages += r->frame_count;
-        else error_note(d, status == E_ROFS ? E_ROFS : E_IO);
+        if (status != S_OK) error_note(d, status == E_ROFS ? E_ROFS : E_IO);
     }
     kmem_free(io, sizeof *io);
     cache_wake();
@@ -479,10 +477,7 @@ status_t drive_write(struct drive *d, u64 at, struct p9_call *c) {
 // Waits until every write before this call is on the drive and has been flushed. Errors of
 // writing behind since *errors_seen are told, once to each asker with a count of its own.
 status_t drive_sync(struct drive *d, u64 *ticket, u64 *errors_seen) {
-    if (*ticket == 0) {
-        *ticket = stamp_now + 1;
-        drive_counters.syncs++;
-    }
+    if (*ticket == 0) *ticket = stamp_now + 1;
     const u64 stamp = MIN(*ticket - 1, d->written_stamp);
     if (d->durable_stamp < stamp && !d->dev->dead) {
         d->sync_stamp = MAX(d->sync_stamp, stamp);

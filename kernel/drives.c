@@ -196,7 +196,7 @@ static void partitions_read(struct drive *d, paddr_t buffer, u64 buffer_bytes) {
         for (u32 i = 0; i < drive_count; i++) sum += drives[i].dev->counters.name; \
         return sum;                                                      \
     }
-SUM(requests) SUM(blocks_read) SUM(blocks_written) SUM(flushes) SUM(errors)
+SUM(requests) SUM(blocks_read) SUM(blocks_written) SUM(flushes) SUM(errors) SUM(timeouts)
 
 static u64 get_drives(const void *ctx) { (void)ctx; return drive_count; }
 
@@ -207,6 +207,7 @@ static void figures_add(void) {
     cluster_status_add("drive_blocks_written", sum_blocks_written, NULL);
     cluster_status_add("drive_flushes", sum_flushes, NULL);
     cluster_status_add("drive_errors", sum_errors, NULL);
+    cluster_status_add("drive_timeouts", sum_timeouts, NULL);
     cluster_status_add_u64("drive_cache_hits", &drive_counters.hits);
     cluster_status_add_u64("drive_cache_misses", &drive_counters.misses);
 }

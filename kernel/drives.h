@@ -30,7 +30,7 @@ struct drive {
     struct drive_part part[GPT_PARTS_MAX];
 };
 
-struct drive_counters { u64 hits, misses, written_pages, sets_full, syncs; };
+struct drive_counters { u64 hits, misses; };
 
 extern struct drive drives[DRIVES_MAX];
 extern u32 drive_count;

@@ -76,7 +76,6 @@ static void freeze_mark(struct proc *p) {
     p->freeze_wanted = false;
     p->cl.freeze_tsc = __builtin_ia32_rdtsc();
     clock_frozen(p);
-    migrate_counters.frozen++;
     step_reached(STEP_FROZEN, options.hold_at, proc_desc(p)->name);
     edge_request(EDGE_NETPOLL);
 }
@@ -166,7 +165,6 @@ static void thaw(struct proc *p, status_t why) {
     spin_unlock(&proc_lock);
     wait_alarm_changed(p);
     remote_page_thawed(p);
-    migrate_counters.thawed++;
 }
 
 void migrate_thaw_meanwhile(struct proc *p) {
@@ -495,7 +493,6 @@ static void host_run(void *ctx, u32 index) {
     if (!p->cl.from_queue) taken_more(p);
     spin_unlock(&proc_lock);
     thaw(p, S_OK);
-    migrate_counters.thawed--;
 }
 
 static void host_thaw(void *ctx, u32 index, status_t reason) {
@@ -570,7 +567,6 @@ static void host_kill(void *ctx, u32 index) {
     if (p->cl.ended) return;                                  // only its children needed them
     if (p->cl.borrowers != 0 && !p->cl.draining) return;      // it has all of its own
     obituary_add(d->pid, d->name, node, "it had pages there");
-    migrate_counters.killed++;
     spin_lock(&proc_lock);
     signal_raise_locked(p, SIGKILL, (struct signal_info){.code = SI_KERNEL});
     spin_unlock(&proc_lock);
@@ -676,6 +672,7 @@ static void status_add(void) {
     cluster_status_add_u64("pages_drained", &r->pages_drained);
     cluster_status_add_u64("tables_fetched", &r->tables);
     cluster_status_add_u64("pages_local", &r->local);
+    cluster_status_add_u64("pages_failed", &r->failed);
     cluster_status_add_u64("freeze_trips_last", &r->freeze_trips_last);
     cluster_status_add_u64("freeze_bytes_last", &r->freeze_bytes_last);
 }

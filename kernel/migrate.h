@@ -35,7 +35,7 @@ void migrate_answered(const struct cluster_msg *m);
 bool migrate_room(u64 pages);
 
 struct migrate_counters {
-    u64 frozen, given, adopted, thawed, images_freed, lost, killed, refused_busy;
+    u64 given, adopted, images_freed, lost, refused_busy;
     u64 refused_room;                    // not let in: no memory for all of it
     u64 forks_away;                      // children made while their parents' pages were away
     u64 precopy_reused;                  // pages that a copy had brought before

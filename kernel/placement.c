@@ -540,6 +540,7 @@ void placement_init(void) {
     cluster_status_add_u64("place_moved", &counters.moved);
     cluster_status_add_u64("place_refused", &counters.refused);
     cluster_status_add_u64("place_full", &counters.full);
+    cluster_status_add_u64("place_lost", &counters.lost);
     cluster_status_add_u64("place_ticks", &counters.ticks);
     cluster_status_add_u64("place_decisions", &counters.decisions);
     cluster_status_add_u64("place_visits", &counters.visits);

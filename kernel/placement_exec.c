@@ -153,4 +153,5 @@ void placement_exec_init(void) {
     cluster_status_add_u64("exec_stay", &counters.stay);
     cluster_status_add_u64("exec_move", &counters.move);
     cluster_status_add_u64("exec_queue", &counters.queue);
+    cluster_status_add_u64("exec_notes_lost", &counters.notes_lost);
 }

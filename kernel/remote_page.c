@@ -91,7 +91,6 @@ static void install(struct proc *p, const struct fetch *f) {
     struct proc_desc *d = proc_desc(p);
     pte_t *e = entry_of(d, f->va, f->level);
     if (!e || *e != f->want) {
-        remote_page_counters.stale++;
         frame_unref(f->frame);
         return;
     }

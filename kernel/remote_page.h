@@ -43,7 +43,7 @@ void remote_page_thawed(struct proc *p);
 bool remote_page_quiet(const struct proc *p);
 
 struct remote_page_counters {
-    u64 pages_on_fault, pages_drained, tables, local, failed, stale;
+    u64 pages_on_fault, pages_drained, tables, local, failed;
     // Of the last process taken: dependent round trips, and bytes on the wire, from the
     // arrival of the offer to the first user instruction.
     u64 freeze_trips_last, freeze_bytes_last;

@@ -145,7 +145,6 @@ void soft_qp_fail(struct soft_qp *qp, u32 index, enum rdma_wc_status status) {
 void soft_qp_recv_done(struct soft_qp *qp, const struct rdma_wc *wc) {
     ring_consume(&qp->rq);
     soft_cq_push(qp->recv_cq, wc);
-    soft_of(qp->base.dev)->counters.rdma_recvs++;
 }
 
 void soft_qp_reap(struct soft_qp *qp) {
@@ -154,7 +153,6 @@ void soft_qp_reap(struct soft_qp *qp) {
     u32 index;
     while (rc_req_pop(&qp->req, &index)) {
         const struct soft_swr *s = &qp->swr[index];
-        soft_of(qp->base.dev)->counters.rdma_sends++;
         if (!s->signaled) continue;
         struct rdma_wc wc = wc_of(qp, s->wr_id, RDMA_WC_SUCCESS);
         wc.opcode = wc_opcode[qp->wqes[index].op];

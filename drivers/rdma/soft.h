@@ -55,8 +55,8 @@ struct soft_config {
 // Names of rxe's hw_counters where it has one, then ours.
 struct soft_counters {
     u64 sent_pkts, rcvd_pkts, duplicate_request, out_of_seq_request, rcvd_rnr_err,
-        send_rnr_err, rcvd_seq_err, ack_deferred, retry_exceeded_err, retry_rnr_exceeded_err,
-        completer_retry_err, send_err, link_downed, rdma_sends, rdma_recvs;
+        send_rnr_err, rcvd_seq_err, retry_exceeded_err, retry_rnr_exceeded_err,
+        completer_retry_err, send_err;
     u64 bad_icrc, bad_len, bad_opcode, bad_tver, bad_key, bad_pkey, bad_src, bad_ip, bad_qkey,
         bad_qpn, bad_state, bad_transport, not_roce, dup_atomic_replayed, dup_atomic_too_old,
         qp_err, cnp, ghost_response, read_gap_asked, tx_ring_full, resp_queue_full,

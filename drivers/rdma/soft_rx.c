@@ -39,7 +39,6 @@ static void answer_ack(struct soft_qp *qp, u8 syndrome, u32 psn) {
         struct soft_resp *last = &qp->rsp[(qp->rsq.tail - 1) & (SOFT_RESP_QUEUE - 1)];
         if (last->kind == SOFT_RESP_ACK && last->syndrome == AETH_ACK &&
             psn_diff(psn, last->psn) >= 0) {
-            soft_of(qp->base.dev)->counters.ack_deferred++;
             last->syndrome = syndrome;
             last->psn = psn;
             last->msn = qp->resp.msn;

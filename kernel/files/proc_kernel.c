@@ -91,7 +91,8 @@ static status_t show_mounts(u64 arg, struct text *t) {
 }
 static status_t show_filesystems(u64 arg, struct text *t) {
     (void)arg;
-    text_add(t, "nodev\tramfs\nnodev\tproc\nnodev\t9p\n");
+    // ext4 through mount.ext4: a mount without a type tries those of drives.
+    text_add(t, "nodev\tramfs\nnodev\tproc\nnodev\t9p\n\text4\n");
     return S_OK;
 }
 static status_t show_cpuinfo(u64 arg, struct text *t) {

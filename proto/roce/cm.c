@@ -45,7 +45,6 @@ struct cm_listener *cm_listen(struct cm *cm, u64 service_id, u32 flags, void *co
 }
 
 static void send_mad(struct cm *cm, u32 peer_ip, const u8 *mad) {
-    cm->counters.tx_mads++;
     cm->ops.send(cm->ops.ctx, peer_ip, mad);
 }
 
@@ -94,7 +93,6 @@ static struct cm_conn *conn_alloc(struct cm *cm, u32 peer_ip) {
             cm->counters.no_room++;
             return NULL;
         }
-        cm->counters.timewait_reused++;
     }
     struct cm_conn *c = LIST_ENTRY(node, struct cm_conn, link);
     memset(c, 0, sizeof *c);

@@ -87,8 +87,7 @@ struct cm_conn {
 };
 
 struct cm_counters {
-    u64 rx_mads, rx_bad, rx_duplicate, rx_stray, tx_mads, resent, rejected, timeouts,
-        timewait_reused, no_room;
+    u64 rx_mads, rx_bad, rx_duplicate, rx_stray, resent, rejected, timeouts, no_room;
 };
 
 struct cm {

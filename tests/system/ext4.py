@@ -233,8 +233,8 @@ def steps_server(run):
              "grep -c 'I/O error\\|Input/output'; on 1 ls /mnt/b 2>&1 | "
              "grep -c 'I/O error\\|Input/output'",
              "1\n1\n")
-    run.step("it is mounted again, checked first",
-             "mount -t ext4 /nodes/1/dev/nvme0n1 /mnt/b 2>&1 | grep -c 'checking it'; "
+    run.step("it is mounted again, without -t, checked first",
+             "mount /nodes/1/dev/nvme0n1 /mnt/b 2>&1 | grep -c 'checking it'; "
              "cat /mnt/b/p; rm /mnt/b/p", "1\nprecious\n")
 
 

@@ -88,6 +88,10 @@ def mistakes(run):
              "why: no process 99999\n1\nwhere: no process abc\n1\n"
              "nodes: x: takes no argument; /nodes/N/status has all of one node\n2\n"
              "usage: spawn [-w] COMMAND [ARGUMENT]...\n2\n")
+    run.step("/dev/bench refuses a node that is not there",
+             "for n in 9 70 x; do echo \"read $n 8 1\" > /dev/bench; echo $?; done 2>&1 | "
+             "sed 's/.*: //'",
+             "No route to host\n1\nNo route to host\n1\nInvalid argument\n1\n")
     run.step("kill knows whether a process elsewhere is there",
              "/bin/kill -0 99999 2>&1; echo $?; "
              "p=$(on 1 sh -c 'sleep 5005 >/dev/null 2>&1 & echo $!'); kill -0 $p; echo $?; "
