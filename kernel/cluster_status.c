@@ -16,6 +16,7 @@
 #include "mm/frame.h"
 #include "mm/kmem.h"
 #include "proto/roce/cm.h"
+#include "sched/runq.h"
 
 #define STATUS_FRESH_NS (200ull * 1000 * 1000)
 
@@ -154,6 +155,9 @@ void status_init(void) {
     cluster_status_add("direct_switches", get_direct, NULL);     // kernel/direct.h
     cluster_status_add("interrupts", get_interrupts, NULL);
     cluster_status_add("halts", get_halts, NULL);    // how often a CPU woke from its rest
+    cluster_status_add_u64("wakes_last", &runq_counters.last);
+    cluster_status_add_u64("wakes_other", &runq_counters.other);
+    cluster_status_add_u64("steals", &runq_counters.stolen);
     add_machines();
     add_rdma(card ? soft_counters(card->rdma) : &no_rdma);
     add_cm(card ? &soft_cm(card->rdma)->counters : &no_cm);

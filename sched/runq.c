@@ -1,14 +1,15 @@
-// Per-CPU run queues, each shared fairly by weight (sched/fair.h). A ready process goes to the
-// CPU it ran on last where that is idle, else to an idle neighbour; an idle CPU takes from its
-// neighbours' queues. CPUs whose numbers differ in low bits alone are neighbours: they share a
-// core or a cache. Called by the edge and by who makes a process ready.
+// Per-CPU run queues, each shared fairly by weight (sched/fair.h). sched/nearby.h says to which a
+// ready process goes, and from which an idle CPU takes. Called by the edge and by who makes a
+// process ready.
 // Lock: proc_lock, but for the looks at lengths.
 #include "sched/runq.h"
 
 #include "kernel/x86/cpu.h"
 #include "mm/frame.h"
+#include "sched/nearby.h"
 
 struct fair_queue runqs[CPU_MAX];
+struct runq_counters runq_counters;
 static u32 weights[FAIR_NICE_MAX - FAIR_NICE_MIN + 1];
 
 // Makes the queues. Context: boot, once proc_count is known, before there is a process.
@@ -25,23 +26,19 @@ void runq_init(void) {
 
 static u32 length_of(u32 i) { return __atomic_load_n(&runqs[i].count, __ATOMIC_RELAXED); }
 
-// How many numbers XORed with a CPU's give all others.
-static u32 span(void) { return cpu_count == 1 ? 1 : CPU_MAX; }
-
 static bool cpu_is_free(u32 i) { return !cpus[i].current && length_of(i) == 0; }
 
-// The CPU a ready process goes to: its last one where that is free, the nearest free one, else
-// the shorter of its own and the shortest queue.
+// The CPU that a ready process goes to.
 static u32 pick_cpu(const struct proc *p) {
     const u32 last = p->cpu < cpu_count ? p->cpu : 0;
-    u32 best = last;
-    for (u32 n = 0; n < span(); n++) {
-        const u32 i = last ^ n;                  // neighbours first
-        if (i >= cpu_count) continue;
-        if (cpu_is_free(i)) return i;
-        if (length_of(i) < length_of(best)) best = i;
+    if (cpu_is_free(last)) {
+        runq_counters.last++;
+        return last;
     }
-    return best;
+    runq_counters.other++;
+    if (cpu_count == 1) return last;
+    const struct nearby v = {cpu_count, cpu_is_free, length_of};
+    return nearby_wake(&v, last, cpu_this()->index);
 }
 
 static u32 weight_of(const struct proc_desc *d) {
@@ -72,8 +69,12 @@ void runq_remove(struct proc *p) {
 struct proc *runq_take(void) {
     const u32 me = cpu_this()->index;
     struct fair_entity *e = fair_take(&runqs[me]);
-    for (u32 n = 1; !e && n < span(); n++)
-        if ((me ^ n) < cpu_count) e = fair_steal(&runqs[me], &runqs[me ^ n]);
+    if (!e && cpu_count > 1) {
+        const struct nearby v = {cpu_count, cpu_is_free, length_of};
+        const u32 from = nearby_victim(&v, me);
+        if (from < cpu_count) e = fair_steal(&runqs[me], &runqs[from]);
+        runq_counters.stolen += e != NULL;
+    }
     return e ? CONTAINER_OF(e, struct proc, fair) : NULL;
 }
 

@@ -3,6 +3,11 @@
 
 #include "kernel/proc.h"
 
+// proc_lock. Ready processes put on the CPU that they ran on last as it was free, and elsewhere or
+// behind others; taken from another CPU's queue.
+struct runq_counters { u64 last, other, stolen; };
+extern struct runq_counters runq_counters;
+
 void runq_init(void);
 void runq_put(struct proc *p);               // proc_lock held
 void runq_remove(struct proc *p);            // where it is queued; proc_lock held

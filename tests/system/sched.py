@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Scheduling on a node: an idle node takes no interrupt but those of its ticks and heartbeats,
-by its own counts; nice values give shares of a CPU; a free CPU takes work of its neighbour's
-before another node is asked for any. Prints TAP."""
+by its own counts; nice values give shares of a CPU, after a move too; a free CPU takes work of
+its neighbour's before another node is asked for any. Prints TAP."""
 import re
 
 import rig
@@ -61,6 +61,7 @@ def main():
     run.step("an idle node wakes up for its ticks alone", IDLE, idle_judge)
     run.step("two processes have the same share of a CPU", f"shares 0 {WORK}", fair_judge)
     run.step("nice 5 has a third of the share of nice 0", f"shares 5 {WORK}", nice_judge)
+    run.step("and so on the node where both have gone", f"shares 5 {WORK} 1", nice_judge)
     run.go()
     run = rig.Run(tap, "two CPUs", 2, 2, files, place="auto")
     run.step("an idle node wakes up for its ticks alone", IDLE, idle_judge)
