@@ -17,6 +17,8 @@ from launcher.cluster import DEB_CACHE  # noqa: E402
 
 PACKAGES = ("libc-bin", "bash", "coreutils", "lua5.4", "sqlite3", "xz-utils", "zstd", "openssl",
             "python3-minimal")
+# At full size alone.
+FURTHER = ("bc", "diffutils", "gawk", "git", "jq", "mawk", "perl", "rsync")
 NAME = os.path.splitext(os.path.basename(sys.argv[0]))[0]    # of the test: storm.py uses this too
 TREE = os.path.join(BUILD, f"{NAME}-tree")   # the packages, unpacked
 LIBRARIES = ":".join(f"{TREE}{part}/x86_64-linux-gnu" for part in ("/lib", "/usr/lib"))
@@ -44,7 +46,7 @@ def commands_read(package):
     return text.splitlines()
 
 
-COMMANDS = {package: commands_read(package) for package in SHORT}
+COMMANDS = {package: commands_read(package) for package in (*SHORT, *FURTHER)}
 
 
 class Host:
@@ -140,7 +142,7 @@ def node_words(files, command, *options, packages=PACKAGES):
 def selection():
     """The commands of this run: (package, command)."""
     pairs = [(package, command) for package, commands in COMMANDS.items()
-             for command in (commands if LONG else commands[SHORT[package]])]
+             for command in (commands if LONG else commands[SHORT.get(package, slice(0))])]
     return [pair for pair in pairs if not ONLY or any(text in pair[1] for text in ONLY)]
 
 
@@ -165,7 +167,8 @@ def main():
     tap = Tap()
     table_check(tap)
     applets_check(tap)
-    host = Host()
+    packages = PACKAGES + FURTHER if LONG else PACKAGES
+    host = Host(packages)
     files = inputs_make() | keys_make(host)
     commands = selection()
     for name, path in files.items():
@@ -175,9 +178,9 @@ def main():
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
     wanted = outputs(host.run(text, WORK))
-    done = subprocess.run(node_words(files, path, "--nodes", "1", "--logs",
-                                     os.path.join(BUILD, "logs-debian")),
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    words = node_words(files, path, "--nodes", "1", "--mem", "512M" if LONG else "256M",
+                       "--logs", os.path.join(BUILD, "logs-debian"), packages=packages)
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     tap.result(done.returncode == 0, "the commands ran to their end",
                done.stderr.decode(errors="replace"))
     got = outputs(done.stdout.decode(errors="replace"))
