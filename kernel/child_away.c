@@ -16,7 +16,7 @@
 // stop: a wait status to be reported, that it stopped or goes on; 0: none.
 struct child_away {
     bool used, ended, said;
-    u32 pid, ppid, pgid;
+    u32 pid, ppid, pgid, sid;
     i32 wait_status, stop;
     u64 cpu_ns;
 };
@@ -45,8 +45,8 @@ void child_add(const struct msg_process *m) {
     bool ended = m->ended || (c->used && c->ended);
     i32 status = m->ended ? m->wait_status : c->wait_status;
     u64 cpu_ns = m->ended ? m->cpu_ns : c->cpu_ns;
-    *c = (struct child_away){true, ended, c->used && c->said, m->pid, m->ppid, m->pgid, status,
-                             c->used ? c->stop : 0, cpu_ns};
+    *c = (struct child_away){true, ended, c->used && c->said, m->pid, m->ppid, m->pgid, m->sid,
+                             status, c->used ? c->stop : 0, cpu_ns};
 }
 
 // Tells the parent of an ended child, if it lives here and knows all its children; else that
@@ -85,7 +85,7 @@ void child_away_add(struct proc *p) {
     p->cl.orphaned = false;
     const enum where_kind parent = where_look(d->ppid).kind;
     if (parent != WHERE_HERE && parent != WHERE_TRANSIT) return;
-    child_add(&(struct msg_process){.pid = d->pid, .ppid = d->ppid, .pgid = d->pgid});
+    child_add(&(struct msg_process){.pid = d->pid, .ppid = d->ppid, .pgid = d->pgid, .sid = d->sid});
 }
 
 static void child_back(u32 pid) {
@@ -198,6 +198,22 @@ status_t child_wait_away(const struct proc_desc *me, i64 which, u32 wait_options
     return s;
 }
 
+// It is in that group and session now. proc_lock held.
+void child_away_set(u32 pid, u32 pgid, u32 sid) {
+    struct child_away *c = child_find(pid);
+    if (!c) return;
+    c->pgid = pgid;
+    c->sid = sid;
+}
+
+// The session of a group, as far as children elsewhere, also ended ones that are not waited for,
+// tell; 0: none is in it. proc_lock held.
+u32 child_away_group(u32 pgid) {
+    for (u32 i = 0; i < children_end; i++)
+        if (children[i].used && children[i].pgid == pgid) return children[i].sid;
+    return 0;
+}
+
 // How many of a group live elsewhere. proc_lock held.
 u32 children_of_group(u32 pgid) {
     u32 count = 0;
@@ -224,7 +240,7 @@ static void children_here_tell(u32 ppid, u8 node) {
         spin_lock(&proc_lock);
         const struct proc_desc *d = &proc_descs[i];
         struct cluster_msg m = {.type = MSG_CHILD, .process = {
-            .pid = d->pid, .ppid = d->ppid, .pgid = d->pgid,
+            .pid = d->pid, .ppid = d->ppid, .pgid = d->pgid, .sid = d->sid,
             .ended = procs[i].state == PROC_ZOMBIE, .wait_status = d->exit_code,
             .cpu_ns = d->account.cpu_ns}};
         child_place(d->pid, &m.process);
@@ -244,7 +260,7 @@ void children_tell(u32 ppid, u8 node) {
         spin_lock(&proc_lock);
         struct child_away c = children[i];
         struct cluster_msg m = {.type = MSG_CHILD, .process = {
-            .pid = c.pid, .ppid = c.ppid, .pgid = c.pgid, .ended = c.ended,
+            .pid = c.pid, .ppid = c.ppid, .pgid = c.pgid, .sid = c.sid, .ended = c.ended,
             .wait_status = c.wait_status, .cpu_ns = c.cpu_ns}};
         const bool its = c.used && c.ppid == ppid;
         if (its) child_place(c.pid, &m.process);

@@ -42,8 +42,9 @@ void end_away_hurry(u32 ppid) {
 // The process side's hook: p ended here and its parent is not here. proc_lock held.
 void exited_away(struct proc *p, i32 wait_status) {
     const struct proc_desc *d = proc_desc(p);
-    const struct msg_process end = {.pid = d->pid, .ppid = d->ppid, .pgid = d->pgid, .ended = 1,
-                                    .wait_status = wait_status, .cpu_ns = d->account.cpu_ns};
+    const struct msg_process end = {.pid = d->pid, .ppid = d->ppid, .pgid = d->pgid, .sid = d->sid,
+                                    .ended = 1, .wait_status = wait_status,
+                                    .cpu_ns = d->account.cpu_ns};
     const enum where_kind parent = where_look(d->ppid).kind;
     // Of a parent frozen here: it goes with the parent's others. One that is coming here has
     // them on its giver's list, and may not come after all: that is told where it is by then.

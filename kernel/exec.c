@@ -313,7 +313,7 @@ static void commit(struct proc *p, struct build *b, const char *path,
         wrmsr(MSR_KERNEL_GS_BASE, 0);
         fpu_load(d);
     }
-    d->flags |= PROC_FLAG_FRESH;
+    d->flags = (d->flags & ~PROC_FLAG_FORKED) | PROC_FLAG_FRESH;
     clock_exec(d);
     if (current) clock_load(cpu_this(), d);
     vfork_done(p);

@@ -1,7 +1,8 @@
 // Process groups as job control sees them: one whose members' parents are all in it, or in other
 // sessions, has nobody who could continue it when it stops (POSIX: an orphaned process group). So
 // it does not stop by the keyboard or the terminal, and where it becomes one with a member that is
-// stopped, it gets SIGHUP and SIGCONT. A parent on another node counts as one that can continue it.
+// stopped, it gets SIGHUP and SIGCONT. A parent on another node counts as one that can continue it,
+// but for that node's init, which has a session of its own.
 // Lock: proc_lock.
 #include "kernel/groups.h"
 
@@ -16,11 +17,13 @@ static bool is_member(u32 i, u32 pgid) {
     return lives && proc_descs[i].pgid == pgid;
 }
 
+static bool is_init(u32 pid) { return (pid & ((1u << PID_NODE_SHIFT) - 1)) == 1; }
+
 // Whether somebody outside the group, but of its session, is this member's parent. `but` counts
 // as gone.
 static bool has_outside_parent(const struct proc_desc *d, const struct proc *but) {
     const struct proc *parent = proc_find(d->ppid);
-    if (!parent) return d->ppid != 0;
+    if (!parent) return d->ppid != 0 && (!is_init(d->ppid) || d->sid == d->ppid);
     if (parent == but || parent->state == PROC_ZOMBIE) return false;
     return proc_desc(parent)->sid == d->sid && proc_desc(parent)->pgid != d->pgid;
 }
@@ -50,6 +53,19 @@ u32 group_session(u32 pgid) {
         if (is_member(i, pgid)) sid = proc_descs[i].sid;
     spin_unlock(&proc_lock);
     return sid;
+}
+
+// Whether setpgid of the process d is to succeed. E_SRCH: it is neither the asker nor a child of
+// it; E_PERM: of another session, leads one, or the group is of another or nobody's; E_ACCES: a
+// child that has executed a program. proc_lock held, or the asker's own.
+status_t group_may_set(const struct proc_desc *d, const struct group_wish *wish) {
+    if (d->pid != wish->asker) {
+        if (d->ppid != wish->asker) return E_SRCH;
+        if (d->sid != wish->sid) return E_PERM;
+        if (!(d->flags & PROC_FLAG_FORKED)) return E_ACCES;
+    }
+    if (d->sid == d->pid) return E_PERM;
+    return wish->pgid != d->pid && wish->group_sid != d->sid ? E_PERM : S_OK;
 }
 
 static bool has_stopped(u32 pgid) {

@@ -219,7 +219,7 @@ static void fork_copy_desc(struct proc *child, const struct proc *parent) {
     c->cpu = f->cpu;
     c->node_wanted = f->node_wanted;
     c->fs_base = f->fs_base, c->gs_base = f->gs_base;
-    c->flags |= f->flags & (PROC_FLAG_TSC | PROC_FLAG_SHARES);
+    c->flags |= (f->flags & (PROC_FLAG_TSC | PROC_FLAG_SHARES)) | PROC_FLAG_FORKED;
     c->tsc_at = f->tsc_at, c->tsc_clock_ns = f->tsc_clock_ns, c->tsc_hz = f->tsc_hz;
     c->clock_offset_ns = f->clock_offset_ns, c->wall_offset_ns = f->wall_offset_ns;
     c->clock_call = f->clock_call;

@@ -15,6 +15,7 @@
 // so that a reply is never lost. CLUNK and REF are sent and not waited for.
 // Spec: docs/ARCHITECTURE.md, ideas and the walk of a system call.
 #include "base/string.h"
+#include "kernel/family.h"
 #include "kernel/files/events.h"
 #include "kernel/files/holders.h"
 #include "kernel/files/locks.h"
@@ -366,7 +367,8 @@ static status_t call_locked(struct proc *p, struct p9_call *c) {
     journal = journal_of(p);
     u64 key = call_key(c, proc_desc(p)->wait.nr >= 0 ? proc_desc(p)->wait.done_bytes : 0);
     struct remote_call *r = journal_find(journal, p, key);
-    if (r && asks_state(c) && r->round != 0 && time_now_ns() - r->done_ns > POLL_AGE_NS) {
+    if (r && r->round != 0 && (family_asks_again(&r->call) ||
+                               (asks_state(c) && time_now_ns() - r->done_ns > POLL_AGE_NS))) {
         remote_call_free(r);                             // it may have changed since
         r = NULL;
     }

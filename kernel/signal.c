@@ -249,11 +249,11 @@ static bool call_restartable(i32 nr) {
 }
 
 // Calls that a signal never interrupts, whatever they wait for: fork clone vfork execve execveat
-// clone3, and kill rt_sigqueueinfo tkill tgkill, which ask another node whether it has the
-// process. They run again behind the handler (Linux: ERESTARTNOINTR).
+// clone3, and kill rt_sigqueueinfo tkill tgkill setpgid setsid getpgid getsid, which ask another
+// node whether it has the process. They run again behind the handler (Linux: ERESTARTNOINTR).
 static bool call_never_interrupted(i32 nr) {
     return (nr >= 56 && nr <= 59) || nr == 322 || nr == 435 || nr == 62 || nr == 129 ||
-           nr == 200 || nr == 234;
+           nr == 200 || nr == 234 || nr == 109 || nr == 112 || nr == 121 || nr == 124;
 }
 
 // The result that a waiting call has where a handler runs first. One that only waits for a

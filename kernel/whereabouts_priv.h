@@ -1,4 +1,4 @@
-// What whereabouts.c, child_away.c, end_away.c and signal_away.c share.
+// What whereabouts.c, child_away.c, end_away.c, signal_away.c and family.c share.
 #pragma once
 
 #include "base/status.h"
@@ -27,6 +27,8 @@ u32 child_parent_pid(u32 pid);
 struct proc *child_parent(u32 pid);
 void child_stopped(struct proc *parent, u32 child, i32 wait_status);
 u32 children_of_group(u32 pgid);
+void child_away_set(u32 pid, u32 pgid, u32 sid);
+u32 child_away_group(u32 pgid);
 void child_away_peer_down(u8 node);
 status_t child_wait_away(const struct proc_desc *me, i64 which, u32 wait_options,
                          struct child_end *out);

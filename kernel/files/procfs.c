@@ -5,6 +5,7 @@
 #include "base/owner.h"
 #include "base/string.h"
 #include "kernel/clock.h"
+#include "kernel/family.h"
 #include "kernel/file.h"
 #include "kernel/files/procfs.h"
 #include "kernel/files/pty.h"
@@ -422,7 +423,7 @@ static const struct synth_ops pid_ops = {NULL, find_pid};
 
 static const struct synth_entry root_entry = {
     .name = "proc", .mode = S_IFDIR | 0555, .children = proc_kernel_files, .dynamic = &pid_ops,
-    .open = proc_list_open};
+    .open = proc_list_open, .ioctl = family_answer};
 
 // Other nodes know it as /nodes/N/proc.
 struct object *procfs_init(void) {

@@ -240,7 +240,7 @@ static status_t synth_call(struct object *o, struct p9_call *c) {
         return S_OK;
     case P9_TPOLL: c->result = c->flags & (POLLIN | POLLOUT); return S_OK;
     case P9_TFSYNC: case P9_TCLUNK: return S_OK;
-    case P9_TIOCTL: return E_NOTTY;
+    case P9_TIOCTL: return n->entry->ioctl ? n->entry->ioctl(c) : E_NOTTY;
     case P9_TLCREATE: case P9_TMKDIR: case P9_TUNLINKAT: case P9_TRENAMEAT: case P9_TLINK:
     case P9_TSYMLINK: return E_PERM;
     case P9_TPAGE: return E_NODEV;

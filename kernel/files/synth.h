@@ -31,6 +31,7 @@ struct synth_entry {
     void (*own)(u64 arg, struct p9_attr *a);      // whose it is and what is below; NULL: user 0's
     bool owner_only;                 // its content is for its owner and user 0, whatever its mode
     status_t (*open)(struct object *o, struct p9_call *c);   // of a directory; NULL: as it is
+    status_t (*ioctl)(struct p9_call *c);         // NULL: E_NOTTY
     struct object_id (*mount)(u64 arg);   // a directory of another server: its root
 };
 struct object *synth_root(const struct synth_entry *root);

@@ -1,6 +1,7 @@
 // System calls on processes: fork, execve, exit, wait4, ids, groups and sessions, limits.
 #include "base/string.h"
 #include "kernel/exec.h"
+#include "kernel/family.h"
 #include "kernel/signal.h"
 #include "kernel/syscall/syscall.h"
 #include "kernel/thread.h"
@@ -147,43 +148,23 @@ SYSCALL(gettid) { UNUSED(a); return proc_desc(p)->tid; }
 SYSCALL(getppid) { UNUSED(a); return proc_desc(p)->ppid; }
 
 SYSCALL(setpgid) {
-    u32 pid = (u32)a[0] ? (u32)a[0] : proc_desc(p)->pid;
-    u32 pgid = (u32)a[1] ? (u32)a[1] : pid;
+    const u32 pid = (u32)a[0] ? (u32)a[0] : proc_desc(p)->pid;
+    const u32 pgid = (u32)a[1] ? (u32)a[1] : pid;
     if ((i32)a[1] < 0) return E_INVAL;
-    spin_lock(&proc_lock);
-    struct proc *t = proc_find(pid);
-    i64 r = 0;
-    if (!t || (t != p && proc_desc(t)->ppid != proc_desc(p)->pid)) r = E_SRCH;
-    else if (proc_desc(t)->sid != proc_desc(p)->sid || proc_desc(t)->sid == pid) r = E_PERM;
-    else if (pgid != pid) {
-        r = E_PERM;
-        for (u32 i = 0; i < proc_end; i++) {
-            if (procs[i].state != PROC_FREE && proc_descs[i].pgid == pgid &&
-                proc_descs[i].sid == proc_desc(p)->sid) r = 0;
-        }
-    }
-    if (r == 0) proc_desc(t)->pgid = pgid;
-    spin_unlock(&proc_lock);
-    return r;
+    return family_set_group(p, pid, pgid);
 }
 static i64 group_of(struct proc *p, u32 pid, bool session) {
-    spin_lock(&proc_lock);
-    struct proc *t = pid ? proc_find(pid) : p;
-    i64 r = !t ? E_SRCH : session ? (i64)proc_desc(t)->sid : (i64)proc_desc(t)->pgid;
-    spin_unlock(&proc_lock);
-    return r;
+    u32 pgid = proc_desc(p)->pgid, sid = proc_desc(p)->sid;
+    const status_t s = pid ? family_get(pid, &pgid, &sid) : S_OK;
+    return s != S_OK ? (i64)s : session ? (i64)sid : (i64)pgid;
 }
 SYSCALL(getpgid) { return group_of(p, (u32)a[0], false); }
 SYSCALL(getpgrp) { UNUSED(a); return proc_desc(p)->pgid; }
 SYSCALL(getsid) { return group_of(p, (u32)a[0], true); }
 SYSCALL(setsid) {
-    struct proc_desc *d = proc_desc(p);
     UNUSED(a);
-    if (d->pgid == d->pid && d->sid != d->pid) return E_PERM;
-    if (d->pgid == d->pid) return E_PERM;
-    d->pgid = d->sid = d->pid;
-    d->tty = (struct object_id){0};
-    return d->pid;
+    const status_t s = family_new_session(p);
+    return s == S_OK ? (i64)proc_desc(p)->pid : s;
 }
 
 enum { ARCH_SET_GS = 0x1001, ARCH_SET_FS, ARCH_GET_FS, ARCH_GET_GS };

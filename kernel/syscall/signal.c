@@ -1,5 +1,6 @@
 // System calls on signals.
 #include "base/string.h"
+#include "kernel/family.h"
 #include "kernel/proc_path.h"
 #include "kernel/signal.h"
 #include "kernel/syscall/syscall.h"
@@ -165,7 +166,9 @@ static i64 kill_one(struct proc *p, u32 pid, u32 sig, i32 code) {
 // is none; E_PERM: p may send it to none of them. What it may not send to here, it sends to none
 // of elsewhere.
 static i64 kill_many(struct proc *p, u32 group, u32 sig) {
-    u32 sent = 0, refused = 0;
+    u32 sent = 0, refused = 0, sid;
+    const status_t s = group ? family_group(group, &sid) : S_OK;
+    if (s != S_OK) return s;
     spin_lock(&proc_lock);
     for (u32 i = 0; i < proc_end; i++) {
         struct proc *t = &procs[i];
@@ -182,6 +185,7 @@ static i64 kill_many(struct proc *p, u32 group, u32 sig) {
     if (group && !refused && proc_hooks.kill_group_away)
         sent += proc_hooks.kill_group_away(group, sig, proc_desc(p)->euid);
     spin_unlock(&proc_lock);
+    if (group && !refused) return 0;             // whoever is in it is told
     return sent ? 0 : refused ? E_PERM : E_SRCH;
 }
 

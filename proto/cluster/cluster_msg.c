@@ -134,6 +134,7 @@ static void walk_process(struct walk *w, struct msg_process *p) {
     walk_u32(w, &p->pid);
     walk_u32(w, &p->ppid);
     walk_u32(w, &p->pgid);
+    walk_u32(w, &p->sid);
     walk_u32(w, &p->node);
     walk_u32(w, &p->hops);
     walk_u32(w, &p->asker);

@@ -88,7 +88,7 @@ struct cluster_msg {
             u32 qpn, start_psn;
         } qp;
         struct msg_process {
-            u32 pid, ppid, pgid;
+            u32 pid, ppid, pgid, sid;
             u32 node;
             u32 hops;                 // how often it was passed on
             u32 asker;                // MOVE: the node that is told what became of it;

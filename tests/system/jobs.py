@@ -8,7 +8,13 @@ import rig
 from launcher.errors import LaunchError, RunTimeout
 from panic import Watched
 
-CTRL_C, CTRL_Z = "\x03", "\x1a"
+CTRL_C, CTRL_Z, CTRL_BACKSLASH = "\x03", "\x1a", "\x1c"
+# What a job is: it says `begun-N` once it runs. Busybox's sh ignores SIGQUIT, whatever it runs.
+LOOP = ("sh -c 'm=$(({} + 1000)); trap \"echo again-$m\" CONT; echo begun-$m; "
+        "while :; do sleep 1; done'")
+PLAIN = "awk 'BEGIN {{ print \"begun-\" {} + 1000; fflush(); getline }}'"
+ENDS = (("Ctrl-C", CTRL_C, LOOP, "status 130"),
+        ("Ctrl-\\", CTRL_BACKSLASH, PLAIN, "status 131"))
 KINDS = (("here", "{}"), ("there", "on 1 {}"), ("on both nodes", "{} | on 1 cat"))
 
 
@@ -25,13 +31,11 @@ class Console(Watched):
     def key(self, key):
         self.type(0, key)
 
-    def begin(self, form):
-        """Types a command that says `begun-N` once it runs, `again-N` when it is continued."""
+    def begin(self, form, program=LOOP):
+        """Types a command, waits until it runs. A LOOP says `again-N` when it is continued."""
         self.mark = 1000 + self.count
         self.count += 1
-        program = (f"sh -c 'm=$(({self.mark} + 1000)); trap \"echo again-$m\" CONT; "
-                   "echo begun-$m; while :; do sleep 1; done'")
-        self.type(0, form.format(program) + "\n")
+        self.type(0, form.format(program.format(self.mark)) + "\n")
         self.wait(rb"\nbegun-%d" % (self.mark + 1000))
 
     def continued(self, command):
@@ -43,11 +47,12 @@ class Console(Watched):
 
 
 def interrupt(tap, console):
-    for name, form in KINDS:
-        console.begin(form)
-        console.key(CTRL_C)
-        said = console.ask(0, "echo status $?")
-        tap.result("status 130" in said, f"Ctrl-C ends a job {name}", said)
+    for key_name, key, program, status in ENDS:
+        for name, form in KINDS:
+            console.begin(form, program)
+            console.key(key)
+            said = console.ask(0, "echo status $?")
+            tap.result(status in said, f"{key_name} ends a job {name}", said)
 
 
 def stop(tap, console):

@@ -1,4 +1,5 @@
-// Orphaned process groups: who could continue a stopped job, and what happens when that one ends.
+// Process groups: who may set one; who could continue a stopped job, and what happens when that
+// one ends.
 // links: kernel/groups.c
 #include <check.h>
 #include <string.h>
@@ -103,6 +104,35 @@ START_TEST(a_parent_elsewhere_counts) {
 }
 END_TEST
 
+START_TEST(an_init_elsewhere_does_not_count) {
+    proc_desc(job)->ppid = 0x10001;              // it has a session of its own
+    ck_assert(group_is_orphaned(3));
+    proc_desc(job)->sid = 0x10001;               // and continues what is in that
+    ck_assert(!group_is_orphaned(3));
+}
+END_TEST
+
+static status_t wish(u32 asker, const struct proc *of, u32 pgid, u32 group_sid) {
+    const struct group_wish w = {asker, 2, pgid, group_sid};
+    return group_may_set(proc_desc((struct proc *)of), &w);
+}
+
+START_TEST(who_may_set_a_group) {
+    proc_desc(job)->flags = PROC_FLAG_FORKED;
+    ck_assert_int_eq(wish(2, job, 3, 2), S_OK);          // a shell its job's
+    ck_assert_int_eq(wish(2, job, 5, 2), S_OK);
+    ck_assert_int_eq(wish(3, job, 5, 2), S_OK);          // the job its own
+    ck_assert_int_eq(wish(2, child, 3, 2), E_SRCH);      // not a grandchild's
+    ck_assert_int_eq(wish(2, second, 5, 2), E_ACCES);    // nor once it has another program
+    ck_assert_int_eq(wish(5, second, 5, 2), S_OK);       // which may do it itself
+    ck_assert_int_eq(wish(2, job, 9, 0), E_PERM);        // nobody's group
+    ck_assert_int_eq(wish(2, job, 1, 1), E_PERM);        // one of another session
+    ck_assert_int_eq(wish(2, shell, 2, 2), E_PERM);      // who leads a session stays
+    proc_desc(job)->sid = 3;
+    ck_assert_int_eq(wish(2, job, 3, 3), E_PERM);        // a child in another session
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("groups");
     TCase *c = tcase_create("groups");
@@ -112,6 +142,8 @@ int main(void) {
     tcase_add_test(c, the_end_of_a_jobs_leader_tells_the_rest);
     tcase_add_test(c, another_parent_keeps_the_group);
     tcase_add_test(c, a_parent_elsewhere_counts);
+    tcase_add_test(c, an_init_elsewhere_does_not_count);
+    tcase_add_test(c, who_may_set_a_group);
     suite_add_tcase(s, c);
     return suite_run(s);
 }

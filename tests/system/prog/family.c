@@ -111,7 +111,7 @@ static void groups(void) {
             forever(0);
         }
         if (!leader) leader = pid;
-        setpgid(pid, leader);                    // in vain where it has left already
+        setpgid(pid, leader);                    // wherever it is by now
     }
     for (int i = 0; i < 3; i++) good &= read(ready[0], &byte, 1) == 1;
     good &= waitpid(-leader, &status, WNOHANG) == 0;
@@ -121,6 +121,113 @@ static void groups(void) {
     say(good && ended == 3, "a group is killed and waited for as one");
     close(ready[0]);
     close(ready[1]);
+}
+
+static int bytes[2];
+static void byte_write(void) {
+    if (write(bytes[1], "", 1) != 1) _exit(98);
+}
+static int byte_read(void) {
+    char byte;
+    return read(bytes[0], &byte, 1) == 1;
+}
+static void bytes_close(void) {
+    close(bytes[0]);
+    close(bytes[1]);
+}
+
+// Says so once it is where it is to be: in its group; in one, or a session, of its own.
+static int ready(int n) {
+    if (n == 1 && (setpgid(0, 0) || getpgrp() != getpid())) return 97;
+    if (n == 2 && (setsid() != getpid() || setsid() != -1 || errno != EPERM)) return 96;
+    byte_write();
+    return forever(0);
+}
+static int refused(pid_t pid, pid_t pgid, int error) {
+    errno = 0;
+    return setpgid(pid, pgid) == -1 && errno == error;
+}
+static int ends(pid_t pid, int sig) {
+    int status;
+    return kill(pid, sig) == 0 && waitpid(pid, &status, 0) > 0 && WIFSIGNALED(status) &&
+           WTERMSIG(status) == sig;
+}
+
+// A parent puts its children into groups, wherever they and it are.
+static void parent_groups(void) {
+    pid_t pid[CHILDREN];
+    int good = pipe(bytes) == 0, status, ended = 0;
+    for (int i = 0; i < CHILDREN; i++) {
+        pid[i] = child(i, ready, 0);
+        good &= setpgid(pid[i], pid[0]) == 0;    // before, while or after it moves
+        if (i == 3) go();
+    }
+    for (int i = 0; i < CHILDREN; i++) good &= byte_read();
+    for (int i = 0; i < CHILDREN; i++)
+        good &= getpgid(pid[i]) == pid[0] && getsid(pid[i]) == getsid(0);
+    good &= setpgid(pid[5], 0) == 0 && getpgid(pid[5]) != pid[0];
+    good &= setpgid(pid[4], pid[5]) == 0 && setpgid(pid[3], pid[5]) == 0;
+    good &= waitpid(-pid[0], &status, WNOHANG) == 0 && waitpid(-pid[5], &status, WNOHANG) == 0;
+    good &= kill(-pid[5], SIGTERM) == 0;
+    while (waitpid(-pid[5], &status, 0) > 0) ended += WIFSIGNALED(status);
+    good &= ended == 3 && errno == ECHILD && refused(pid[1], pid[5], EPERM);
+    go();
+    good &= kill(-pid[0], SIGKILL) == 0;
+    while (waitpid(-pid[0], &status, 0) > 0) ended += WIFSIGNALED(status);
+    good &= ended == 6 && kill(-pid[0], 0) == -1 && errno == ESRCH;
+    good &= getpgid(pid[0]) == -1 && errno == ESRCH;
+    bytes_close();
+    say(good, "a parent sets the groups of its children");
+}
+
+// A child that sets its own group or session; its parent's calls agree at once.
+static void own_groups(void) {
+    int good = pipe(bytes) == 0, status;
+    for (int i = 0; i < 3; i++) {
+        const pid_t group = child(i, ready, 1);
+        good &= byte_read() && waitpid(-group, &status, WNOHANG) == 0;
+        good &= getpgid(group) == group && kill(-group, 0) == 0;
+        const pid_t session = child(i + 1, ready, 2);
+        good &= byte_read() && waitpid(-session, &status, WNOHANG) == 0;
+        good &= getsid(session) == session && getpgid(session) == session;
+        good &= refused(session, session, EPERM) && refused(group, session, EPERM);
+        good &= ends(-group, SIGTERM) && waitpid(-group, &status, 0) == -1;
+        good &= ends(session, SIGKILL);
+    }
+    bytes_close();
+    say(good, "children in groups and sessions of their own");
+}
+
+static int numbers[2];
+static int has_child(int n) {
+    int status;
+    const pid_t pid = child(n + 1, ready, 0);
+    if (write(numbers[1], &pid, sizeof pid) != sizeof pid) return 95;
+    return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) ? 0 : 94;
+}
+static int program(int n) {
+    fcntl(bytes[1], F_SETFD, FD_CLOEXEC);
+    execlp("sleep", "sleep", "1000", NULL);
+    return n;
+}
+// Somebody else's child, one that has another program, and what is no group.
+static void no_groups(void) {
+    int good = pipe(bytes) == 0 && pipe(numbers) == 0, status;
+    pid_t pid = child(1, has_child, 1), grandchild = 0;
+    good &= read(numbers[0], &grandchild, sizeof grandchild) == sizeof grandchild && byte_read();
+    good &= getpgid(grandchild) == getpgrp() && refused(grandchild, grandchild, ESRCH);
+    good &= kill(grandchild, SIGTERM) == 0;
+    good &= waitpid(pid, &status, 0) == pid && status == 0;
+    pid = child(2, program, 93);
+    close(bytes[1]);
+    good &= !byte_read();                        // all who could write have closed it
+    close(bytes[0]);
+    close(numbers[0]);
+    close(numbers[1]);
+    good &= refused(pid, pid, EACCES) && refused(pid, getpgrp(), EACCES);
+    good &= ends(pid, SIGKILL) && refused(pid, pid, ESRCH);
+    good &= refused(getppid(), 0, ESRCH) && refused(0, -1, EINVAL);
+    say(good, "groups that are refused");
 }
 
 static volatile sig_atomic_t told;
@@ -178,6 +285,9 @@ int main(int argc, char **argv) {
     kills();
     zombies();
     groups();
+    parent_groups();
+    own_groups();
+    no_groups();
     sigchld();
     orphans();
     say(deep(8) == 9, "eight generations");
