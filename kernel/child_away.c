@@ -85,7 +85,8 @@ void child_away_add(struct proc *p) {
     p->cl.orphaned = false;
     const enum where_kind parent = where_look(d->ppid).kind;
     if (parent != WHERE_HERE && parent != WHERE_TRANSIT) return;
-    child_add(&(struct msg_process){.pid = d->pid, .ppid = d->ppid, .pgid = d->pgid, .sid = d->sid});
+    child_add(&(struct msg_process){.pid = d->pid, .ppid = d->ppid, .pgid = d->pgid,
+                                    .sid = d->sid});
 }
 
 static void child_back(u32 pid) {

@@ -3,7 +3,7 @@
 // children elsewhere (kernel/child_away.c) and is told before a child's group changes. Called by
 // system calls of the current process, and answered for any node.
 // Locks: proc_lock inside; family_answer has files_lock.
-// Spec: setpgid(2), setsid(2); Linux kernel/sys.c for the order of errors.
+// Spec: setpgid(2), setsid(2); Linux for the order of errors.
 #include "kernel/family.h"
 
 #include "kernel/files/nodesfs.h"

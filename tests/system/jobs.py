@@ -9,10 +9,11 @@ from launcher.errors import LaunchError, RunTimeout
 from panic import Watched
 
 CTRL_C, CTRL_Z, CTRL_BACKSLASH = "\x03", "\x1a", "\x1c"
-# What a job is: it says `begun-N` once it runs. Busybox's sh ignores SIGQUIT, whatever it runs.
+# What a job is: it says `begun-N` once it runs. Busybox's sh ignores SIGQUIT, whatever it runs; awk
+# waits at the master of a new pseudo-terminal, so it takes nothing that is typed behind the key.
 LOOP = ("sh -c 'm=$(({} + 1000)); trap \"echo again-$m\" CONT; echo begun-$m; "
         "while :; do sleep 1; done'")
-PLAIN = "awk 'BEGIN {{ print \"begun-\" {} + 1000; fflush(); getline }}'"
+PLAIN = "awk 'BEGIN {{ print \"begun-\" {} + 1000; fflush(); getline <\"/dev/ptmx\" }}'"
 ENDS = (("Ctrl-C", CTRL_C, LOOP, "status 130"),
         ("Ctrl-\\", CTRL_BACKSLASH, PLAIN, "status 131"))
 KINDS = (("here", "{}"), ("there", "on 1 {}"), ("on both nodes", "{} | on 1 cat"))
