@@ -26,7 +26,7 @@ HASHSET = os.path.join(BUILD, "prog", "hashset")
 SECONDS = 1200                       # finds a hang
 STEPS, CHECKS = 13, 44
 HASH = "16 8 7"                      # hashset MIB ROUNDS SEED
-SPREAD = "1 24000"
+SPREAD = "1 60000"
 HALF = 1 << 20
 WRITTEN, SAVED = "greetings-from-node-2", "written-before-the-death-of-node-3"
 

@@ -94,11 +94,11 @@ done
 fresh
 echo "@spread-hashes" $(cat /tmp/spread-?)
 moved_by_then=$(total place_moved)
-# Five looks in a row that show no move, of 30 at most.
+# Five looks in a row that show no move, of 120 at most.
 still=0
 looks=0
 last=$moved_by_then
-while [ $still -lt 5 ] && [ $looks -lt 30 ]; do
+while [ $still -lt 5 ] && [ $looks -lt 120 ]; do
     fresh
     now=$(total place_moved)
     [ "$now" = "$last" ] && still=$((still + 1)) || still=0
