@@ -182,14 +182,12 @@ void user_request_end(struct user_request *r, status_t status) {
         r->call.made = user_file_id(made);
         made = NULL;
     }
-    const bool unread = r->abandoned && type != P9_TWRITE;    // nobody has got it: asked again
+    // What was abandoned nobody has got, and it is asked again; but what is written is written.
+    const bool counts = status == S_OK && (!r->abandoned || type == P9_TWRITE);
     if (r->file && r->file->busy == r) {
-        if (unread) {}
-        else if (status == S_OK && r->call.type == P9_TSEEK) r->file->offset = r->call.result;
-        else if (status == S_OK && r->call.type == P9_TREADDIR && r->call.result)
-            r->file->offset = r->call.value;
-        else if (status == S_OK && r->call.type != P9_TREADDIR)
-            r->file->offset = r->offset + r->call.result;
+        if (counts && type == P9_TSEEK) r->file->offset = r->call.result;
+        else if (counts && type == P9_TREADDIR && r->call.result) r->file->offset = r->call.value;
+        else if (counts && type != P9_TREADDIR) r->file->offset = r->offset + r->call.result;
         position_release(r);
     }
     if (made) object_put(&made->object);

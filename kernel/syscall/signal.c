@@ -182,11 +182,11 @@ static i64 kill_many(struct proc *p, u32 group, u32 sig) {
             refused++;
         }
     }
-    if (group && !refused && proc_hooks.kill_group_away)
-        sent += proc_hooks.kill_group_away(group, sig, proc_desc(p)->euid);
+    const bool all = group && !refused;          // whoever is in it, anywhere, is told
+    if (all && proc_hooks.kill_group_away)
+        (void)proc_hooks.kill_group_away(group, sig, proc_desc(p)->euid);
     spin_unlock(&proc_lock);
-    if (group && !refused) return 0;             // whoever is in it is told
-    return sent ? 0 : refused ? E_PERM : E_SRCH;
+    return all || sent ? 0 : refused ? E_PERM : E_SRCH;
 }
 
 SYSCALL(kill) {

@@ -372,7 +372,7 @@ int main(int argc, char **argv) {
     const uint64_t seed = strtoull(argv[1], NULL, 10), count = strtoull(argv[2], NULL, 10);
     int ends[2], status;
     if (set_right()) return 2;
-    mkdir("/tmp/bad", 0755);
+    if ((mkdir("/tmp/bad", 0755) && errno != EEXIST) || chmod("/tmp/bad", 0755)) return 2;
     if (!privileged && chown("/tmp/bad", UNPRIVILEGED, UNPRIVILEGED)) return 2;
     if (chdir("/tmp/bad") || pipe(ends)) return 2;
     memset(long_name, 'n', sizeof long_name - 1);

@@ -9,15 +9,13 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
+#include "changed.h"
+#include "node.h"
 #include "user/lib/fork_on.h"
 
-#define PAGE 4096u
-#define STRIDE 7u                    // who changes memory changes every seventh page
 #define CHILDREN 3
 
 extern char **environ;
-static unsigned char *memory;
-static size_t pages;
 static int nodes, at;
 static volatile int left;
 
@@ -27,41 +25,16 @@ static int bad(const char *what, long a, long b) {
     return 0;
 }
 
-static uint64_t value(size_t page, int who) {
-    const int changed = who && page % STRIDE == (size_t)who % STRIDE;
-    return page * 0x9e3779b97f4a7c15u + (uint64_t)(changed ? who : 0);
-}
-
-static uint64_t *word(size_t page) { return (uint64_t *)(memory + page * PAGE + page % 500 * 8); }
-
-static void change(int who) {
-    for (size_t i = 0; i < pages; i++)
-        if (i % STRIDE == (size_t)who % STRIDE) *word(i) = value(i, who);
-}
-
 // 0 (who nobody): as first filled.
 static int whole(int who) {
-    for (size_t i = 0; i < pages; i++)
-        if (*word(i) != value(i, who)) return bad("page", (long)i, who);
-    return 1;
-}
-
-static int here(void) {
-    char text[16] = "";
-    const int fd = open("/proc/self/node", O_RDONLY);
-    if (fd < 0 || read(fd, text, sizeof text - 1) <= 0) return -1;
-    close(fd);
-    return atoi(text);
+    const size_t page = page_wrong(who);
+    return page == pages ? 1 : bad("page", (long)page, who);
 }
 
 static int go(int node) {
-    char text[16];
-    const int len = snprintf(text, sizeof text, "%d", node);
-    const int fd = open("/proc/self/node", O_WRONLY);
-    const int good = fd >= 0 && write(fd, text, (size_t)len) == len;
-    close(fd);
+    const int error = node_go(node);
     at = node;
-    return good ? 1 : bad("move", node, errno);
+    return error == 0 ? 1 : bad("move", node, error);
 }
 
 static int hop(void) { return go((at + 1) % nodes); }
@@ -88,7 +61,7 @@ static int check_children_on(void) {
         const int node = (i + 1) % nodes;
         child[i] = fork_on(node);
         if (child[i] == 0) {
-            if (here() != node) _exit(99);
+            if (node_here() != node) _exit(99);
             work(i + 1);
         }
     }
@@ -104,7 +77,7 @@ static int check_once(void) {
     if (fork_on_next(1) != 0) return bad("choice", 1, errno);
     for (int i = 0; i < 2; i++) {
         const pid_t child = fork();
-        if (child == 0) _exit(here());
+        if (child == 0) _exit(node_here());
         if (!ended_with(child, i == 0 ? 1 : 0)) return 0;
     }
     return 1;
@@ -266,7 +239,7 @@ int main(int argc, char **argv) {
     if (argc < 4) return 2;
     nodes = atoi(argv[2]);
     pages = (size_t)atoi(argv[3]) * 256;
-    at = here();
+    at = node_here();
     setvbuf(stdout, NULL, _IOLBF, 0);
     memory = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return !bad("mmap", 0, errno);

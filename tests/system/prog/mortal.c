@@ -12,45 +12,17 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "changed.h"
+#include "node.h"
 #include "user/lib/fork_on.h"
 
-#define PAGE 4096u
-#define STRIDE 7u                    // who changes memory changes every seventh page
 #define WORKERS 3u
 #define TURNS 240u
 #define LOST 20                      // exit: the shared memory is lost
 
 enum { FUTEX_WAIT_WORD, FUTEX_WAKE_WORD };   // not private: the word is in shared memory
 
-static unsigned char *memory;
-static size_t pages;
-
-static uint64_t value(size_t page, int who) {
-    const int changed = who && page % STRIDE == (size_t)who % STRIDE;
-    return page * 0x9e3779b97f4a7c15u + (uint64_t)(changed ? who : 0);
-}
-
-static uint64_t *word(size_t page) { return (uint64_t *)(memory + page * PAGE + page % 500 * 8); }
-
-static void change(int who) {
-    for (size_t i = 0; i < pages; i++)
-        if (i % STRIDE == (size_t)who % STRIDE) *word(i) = value(i, who);
-}
-
-static int whole(int who) {
-    for (size_t i = 0; i < pages; i++)
-        if (*word(i) != value(i, who)) return 0;
-    return 1;
-}
-
-static int go(int node) {
-    char text[16];
-    const int len = snprintf(text, sizeof text, "%d", node);
-    const int fd = open("/proc/self/node", O_WRONLY);
-    const int good = fd >= 0 && write(fd, text, (size_t)len) == len;
-    close(fd);
-    return good;
-}
+static int whole(int who) { return page_wrong(who) == pages; }
 
 // A child's work: all as it was, its own changes, all as they are to be.
 static void work(int who, int pipe_end) {
@@ -84,7 +56,7 @@ static int by_fork(void) {
 
 static int by_drain(void) {
     int ends[2];
-    if (!go(1) || !go(2) || pipe(ends) != 0) return 2;
+    if (node_go(1) || node_go(2) || pipe(ends) != 0) return 2;
     if (fork() == 0) work(1, ends[1]);
     if (fork() == 0) {
         if (fork() == 0) work(3, ends[1]);
@@ -116,7 +88,7 @@ static void pass(uint32_t mine) {
 }
 
 static void worker(uint32_t me) {
-    if (!go((int)me + 1)) _exit(2);
+    if (node_go((int)me + 1)) _exit(2);
     for (uint32_t now; (now = top->turn) < TURNS;) {
         if (now % WORKERS != me) {
             if (syscall(SYS_futex, &top->turn, FUTEX_WAIT_WORD, now, NULL, NULL, 0) < 0 &&
