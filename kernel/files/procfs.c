@@ -36,6 +36,12 @@ static struct proc *by_pid(u64 pid) {
     return p;
 }
 
+// The map belongs to the CPU that runs the process: another's that is on a CPU is not read. (Not
+// by proc_current(): a call of another node has none.)
+static bool map_readable(const struct proc *p) {
+    return !p->on_cpu || p->cpu == cpu_this()->index;
+}
+
 // A copy of what is shown, taken under proc_lock. False: it is gone.
 #define PRIORITY_0 20                    // what Linux shows for nice 0
 struct snapshot {
@@ -67,8 +73,7 @@ static bool snapshot(u64 pid, struct snapshot *s) {
             .threads = MAX(d->thread_count, 1u),
             .cpu_ns = d->account.cpu_ns, .children_ns = d->account.children_ns,
             .start_ns = clock_of_local(d->start_ns), .resident = d->pages_resident,
-            .virtual_bytes = p->on_cpu && p != proc_current() ? d->pages_resident * PAGE_SIZE
-                                                              : map_bytes(p),
+            .virtual_bytes = map_readable(p) ? map_bytes(p) : d->pages_resident * PAGE_SIZE,
             .direct = p->direct.switches,
             .faults = d->account.faults, .pending = d->signal_pending, .mask = d->signal_mask};
         if (p->on_cpu) s->cpu_ns += time_now_ns() - p->run_start_ns;
@@ -195,11 +200,10 @@ static void maps_line(const struct vma *v, const char *exe, struct text *t) {
              *name ? " " : "", name);
 }
 
-// The map belongs to the CPU that runs the process: another's that is on a CPU is not read.
 static status_t show_maps(u64 pid, struct text *t) {
     spin_lock(&proc_lock);
     struct proc *p = by_pid(pid);
-    bool readable = p && p->state != PROC_ZOMBIE && (!p->on_cpu || p == proc_current());
+    bool readable = p && p->state != PROC_ZOMBIE && map_readable(p);
     for (u32 i = 0; readable && i < proc_desc(p)->vma_count; i++)
         maps_line(vma_at(proc_desc(p), i), paths_of(p)->exe, t);
     const u64 page = VVAR_BASE, code = VDSO_BASE, end = VDSO_END;

@@ -49,6 +49,12 @@ def listing(run):
              "| sed \"s/^$p0$/p/; s/^$p1$/p/; s/^$p2$/p/; s/^$me$/shell/\"; " + ENDED,
              "".join(f"sleep 500{n} sleep\np\n{n}\n/usr/bin/busybox\n0 1 2 1\nshell\n"
                      for n in range(3)))
+    run.step("the map of a process elsewhere is there at every look, also while it begins",
+             "k=0; while [ $k -lt 5 ]; do on 1 sleep 5001 & p=$!; "
+             "until grep -q heap /proc/$p/maps && grep -q sleep /proc/$p/comm; do sleep 0.02; "
+             "done; i=0; while [ $i -lt 20 ]; do grep -c vdso /proc/$p/maps; i=$((i + 1)); done; "
+             "kill $p; wait $p; k=$((k + 1)); done 2>/dev/null | sort | uniq -c | tr -s ' '",
+             " 100 1\n")
     run.step("directories of /proc: from inside, of each node alone, of nobody",
              SLEEPERS + "(cd /proc/$p1; cat comm; cd fd; ls | head -n 1); "
              "cat /nodes/1/proc/$p1/comm; ls /nodes/1/proc | grep -c -x -e $p1 -e 65537; "
