@@ -373,6 +373,7 @@ status_t exec_program(struct proc *p, int dirfd, const char *path, struct exec_a
     b->space = kmem_alloc(sizeof *b->space);
     status_t s = b->space ? load_files(p, dirfd, path, args, b) : E_NOMEM;
     if (s == S_OK) s = build_space(p, b, args);
+    if (s == S_OK && proc_current() == p) s = thread_robust_exit(p);
     if (s == S_OK) commit(p, b, path, args);
     else if (b->space) aspace_destroy(b->space);
     object_clunk(b->main.file);

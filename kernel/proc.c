@@ -35,6 +35,7 @@
 #define PID_NODE_SHIFT 16                // pid = node << 16 | number, numbers 1..65535
 #define PID_NUMBER_MAX 0xffffu
 #define PROC_PAGE_SHADOWS 128u           // shadows in one kmem object
+#define EXIT_WAITS_MAX 4096u             // of one exit for pages of other nodes
 
 struct spinlock proc_lock = SPINLOCK_INIT(LOCK_RANK_PROC, "proc");
 struct proc *procs;
@@ -372,7 +373,7 @@ void proc_exit(struct proc *p, i32 wait_status) {
     if (d->pid == (node_id << PID_NODE_SHIFT | 1)) {
         panic("init ended, wait status %#x", (u32)wait_status);
     }
-    thread_robust_exit(p);
+    (void)thread_robust_exit(p);
     if (d->clear_child_tid) {
         u32 zero = 0;
         (void)user_write(p, d->clear_child_tid, &zero, sizeof zero);
@@ -400,6 +401,18 @@ void proc_exit(struct proc *p, i32 wait_status) {
     if (proc_hooks.exiting) proc_hooks.exiting(p);
     tell_parent_of_end(p, wait_status);
     spin_unlock(&proc_lock);
+}
+
+// The same, once the robust locks of its threads are marked. S_RESTART: a page of theirs is on its
+// way from another node, and the running thread waits for it; then this is to be asked again.
+status_t proc_try_exit(struct proc *p, i32 wait_status) {
+    const bool waits = !p->kill_pending && p->exit_waits < EXIT_WAITS_MAX;
+    if (waits && thread_robust_exit(p) == S_RESTART) {
+        p->exit_waits++;
+        return S_RESTART;
+    }
+    proc_exit(p, wait_status);
+    return S_OK;
 }
 
 static bool child_matches(const struct proc_desc *me, const struct proc_desc *c, i64 which) {

@@ -140,6 +140,7 @@ struct proc {
     struct thread first;             // the one it began with; the only one of most
     struct list_node threads;        // all that live
     u32 awake;                       // threads that do not wait
+    u32 exit_waits;                  // for pages, of its exit
     u64 thread_start_ns;             // when `thread` went on its CPU
     bool cpu_timers;                 // some are set by its CPU time (kernel/timers.c)
     struct deadline alarm;           // the first of its timers that is not
@@ -182,6 +183,7 @@ void proc_free(struct proc *p);
 struct fork_args { u64 flags, stack, parent_tid, child_tid, tls; };
 status_t proc_fork(struct proc *parent, const struct fork_args *args, u32 *pid_out);
 void proc_exit(struct proc *p, i32 wait_status);
+status_t proc_try_exit(struct proc *p, i32 wait_status);
 // Options of wait4 and waitid (Linux: WNOHANG, ...; those names are macros of the tests' host).
 enum { WAIT_NOHANG = 1, WAIT_UNTRACED = 2, WAIT_CONTINUED = 8, WAIT_NOWAIT = 0x1000000 };
 #define WAIT_STATUS_STOPPED(sig) ((i32)((sig) & 0xff) << 8 | 0x7f)

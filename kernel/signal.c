@@ -430,13 +430,13 @@ bool signal_deliver(struct proc *p) {
             stop(p, sig);
             if (p->state != PROC_RUNNING) return false;
         } else if (handler == SIG_DFL || fixed) {
-            proc_exit(p, (i32)sig);
+            (void)proc_try_exit(p, (i32)sig);    // or it stays pending
             return false;
         } else {
             status_t s = handler_enter(p, sig);
             if (s == S_RESTART) return p->state == PROC_RUNNING;
             if (s != S_OK) {                     // no stack to run it on
-                proc_exit(p, SIGSEGV);
+                (void)proc_try_exit(p, SIGSEGV);
                 return false;
             }
             clear_pending(p, sig);

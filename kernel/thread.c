@@ -472,17 +472,22 @@ void thread_end_others(struct proc *p) {
     entries_free(d);
 }
 
-// The process ends: the robust locks that its threads hold, which others may share, are marked.
-// Those of a thread whose context, and locks whose page, lie on another node are not.
-void thread_robust_exit(struct proc *p) {
+// The current process ends, or its program: the robust locks that its threads hold, which others
+// may share, are marked. S_RESTART: a thread's context, its list or a lock lies on another node,
+// and the running thread waits for it; what is done is not done again.
+status_t thread_robust_exit(struct proc *p) {
     struct proc_desc *d = proc_desc(p);
-    (void)futex_robust_exit(p, d->robust_list, d->tid);
-    for (u32 slot = 0; slot < THREADS_MAX && d->thread_count > 1; slot++) {
+    status_t s = futex_robust_exit(p, d->robust_list, d->tid);
+    if (s == S_OK) d->robust_list = 0;
+    for (u32 slot = 0; slot < THREADS_MAX && d->thread_count > 1 && s != S_RESTART; slot++) {
         const struct thread_entry *e = thread_entry(d, slot);
         struct thread_context *c;
         if (!e || e->tid == 0 || slot == d->thread_slot) continue;
-        if (context_page(p, slot, &c) == S_OK) (void)futex_robust_exit(p, c->robust_list, e->tid);
+        s = context_page(p, slot, &c);
+        if (s == S_OK) s = futex_robust_exit(p, c->robust_list, e->tid);
+        if (s == S_OK) c->robust_list = 0;
     }
+    return s == S_RESTART ? s : S_OK;            // what is lost or nonsense keeps nobody alive
 }
 
 // The process ends: nothing waits any more. proc_lock held.

@@ -16,7 +16,7 @@ status_t thread_clone(struct proc *p, const struct fork_args *args, u32 *tid_out
 status_t thread_exit(struct proc *p, i32 wait_status);
 void thread_end_others(struct proc *p);      // exec
 void thread_end_all_locked(struct proc *p);  // proc_lock held
-void thread_robust_exit(struct proc *p);     // the process ends
+status_t thread_robust_exit(struct proc *p); // the process ends, or its program (exec)
 void thread_fork(struct proc_desc *child);
 
 bool thread_turn(struct proc *p);

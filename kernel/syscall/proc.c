@@ -88,8 +88,8 @@ SYSCALL(execve) { return do_exec(p, AT_FDCWD, a[0], a[1], a[2]); }
 SYSCALL(execveat) { return do_exec(p, (i32)a[0], a[1], a[2], a[3]); }
 
 SYSCALL(exit_group) {
-    proc_exit(p, (i32)(a[0] & 0xff) << 8);
-    return SYSCALL_ENDED;
+    const status_t s = proc_try_exit(p, (i32)(a[0] & 0xff) << 8);
+    return s == S_RESTART ? s : SYSCALL_ENDED;
 }
 SYSCALL(exit) {
     const struct proc_desc *d = proc_desc(p);
@@ -98,10 +98,10 @@ SYSCALL(exit) {
         status_t s = thread_exit(p, status);
         if (s == S_RESTART) return s;
         if (s != S_OK) proc_exit(p, SIGKILL);    // no memory to go on with another thread
-    } else {
-        proc_exit(p, d->tid == d->pid ? status : d->leader_code);
+        return SYSCALL_ENDED;
     }
-    return SYSCALL_ENDED;
+    const status_t s = proc_try_exit(p, d->tid == d->pid ? status : d->leader_code);
+    return s == S_RESTART ? s : SYSCALL_ENDED;
 }
 
 struct rusage { u64 utime_s, utime_us, stime_s, stime_us, rest[14]; };
