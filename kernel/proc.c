@@ -124,30 +124,22 @@ static bool aux_alloc(struct proc_desc *d) {
     return true;
 }
 
-// A new descriptor in state NEW with its auxiliary frames and a pid, else zeroed but for
-// its owner word. NULL: the table or memory is full. Takes proc_lock.
-struct proc *proc_alloc(void) {
-    spin_lock(&proc_lock);
+// As proc_alloc; proc_lock held.
+static struct proc *alloc_locked(void) {
     struct proc *p = NULL;
     for (u32 i = free_from; i < proc_count && !p; i++) {
         if (procs[i].state == PROC_FREE && !procs[i].on_cpu) p = &procs[i];
         else if (procs[i].state != PROC_FREE && i == free_from) free_from++;
     }
     u32 pid = p ? proc_pid_new() : 0;
-    if (!pid) {
-        spin_unlock(&proc_lock);
-        return NULL;
-    }
+    if (!pid) return NULL;
     struct proc_desc *d = proc_desc(p);
     memset((u8 *)d + sizeof d->owner, 0, sizeof *d - sizeof d->owner);
     u32 index = p->index;
     proc_end = MAX(proc_end, index + 1);
     memset(p, 0, sizeof *p);
     shadow_init(p, index);
-    if (!aux_alloc(d)) {
-        spin_unlock(&proc_lock);
-        return NULL;
-    }
+    if (!aux_alloc(d)) return NULL;
     d->version = PROC_DESC_VERSION;
     d->pid = d->tid = p->first.tid = pid;
     proc_index_set(p, pid);
@@ -163,6 +155,14 @@ struct proc *proc_alloc(void) {
     p->state = PROC_NEW;
     proc_set_owner(p, PROC_NEW);
     placement_new(p);
+    return p;
+}
+
+// A new descriptor in state NEW with its auxiliary frames and a pid, else zeroed but for
+// its owner word. NULL: the table or memory is full. Takes proc_lock.
+struct proc *proc_alloc(void) {
+    spin_lock(&proc_lock);
+    struct proc *p = alloc_locked();
     spin_unlock(&proc_lock);
     return p;
 }
@@ -236,6 +236,16 @@ static void fork_copy_desc(struct proc *child, const struct proc *parent) {
            phys_to_virt(paddr(f->aux[PROC_AUX_PATHS])), PAGE_SIZE);
 }
 
+// The child's place, counted as its user's in the same hold of the lock as the limit is looked
+// at: forks on several CPUs do not pass it together. NULL: its user, or the table, has no room.
+static struct proc *fork_alloc(const struct proc *parent) {
+    spin_lock(&proc_lock);
+    struct proc *child = proc_may_fork_locked(parent) ? alloc_locked() : NULL;
+    if (child) proc_desc(child)->uid = proc_desc(parent)->uid;
+    spin_unlock(&proc_lock);
+    return child;
+}
+
 static void fork_undo(struct proc *child) {
     borrow_cancel(child);
     handles_close_all(child);
@@ -290,7 +300,7 @@ static status_t fork_pin(struct proc *parent, const struct fork_args *args) {
 // Makes a child of the current process: a copy of it, made ready.
 //   clone_flags  as clone(2)'s; CLONE_VM without CLONE_VFORK is refused (threads: thread.c)
 //   child_stack  its stack pointer, 0: the parent's
-// E_INVAL, E_AGAIN (table full), E_NOMEM, S_RESTART, E_HOSTUNREACH (kernel/remote_fork.c).
+// E_INVAL, E_AGAIN (no room for it), E_NOMEM, S_RESTART, E_HOSTUNREACH (kernel/remote_fork.c).
 status_t proc_fork(struct proc *parent, const struct fork_args *args, u32 *pid_out) {
     u64 flags = args->flags;
     if ((flags & CLONE_THREAD) || ((flags & CLONE_VM) && !(flags & CLONE_VFORK))) return E_INVAL;
@@ -298,8 +308,7 @@ status_t proc_fork(struct proc *parent, const struct fork_args *args, u32 *pid_o
     if (s == S_OK) s = remote_fork_check(parent);
     if (s != S_OK) return s;
     if (borrow_must_wait(parent)) return S_RESTART;
-    if (proc_may_fork(parent) != S_OK) return E_AGAIN;
-    struct proc *child = proc_alloc();
+    struct proc *child = fork_alloc(parent);
     if (!child) return E_AGAIN;
     fpu_save(proc_desc(parent));
     borrow_reserve(child, parent);

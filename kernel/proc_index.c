@@ -48,17 +48,15 @@ static u32 count_of_user(u32 uid) {
     return n;
 }
 
-// Whether the current process may fork. S_OK; E_AGAIN: its user has as many processes as its
-// limit says (not for uid 0), or what is left of the table and of memory is kept for the leaders
-// of sessions. Takes proc_lock.
-status_t proc_may_fork(const struct proc *parent) {
+// Whether the current process may fork. False: its user has as many processes as its limit says
+// (not for uid 0; one that is being made counts), or what is left of the table and of memory is
+// kept for the leaders of sessions. proc_lock held, until the child's place has its uid.
+bool proc_may_fork_locked(const struct proc *parent) {
     const struct proc_desc *d = proc_desc(parent);
-    spin_lock(&proc_lock);
     bool may = d->uid == 0 || d->rlimit_nproc == 0 || count_of_user(d->uid) < d->rlimit_nproc - 1;
     if (d->pid != d->sid) {
         may = may && used + PROC_RESERVE < proc_count;
         may = may && frame_count_free() > frame_count_total() / PROC_FORK_FRAMES;
     }
-    spin_unlock(&proc_lock);
-    return may ? S_OK : E_AGAIN;
+    return may;
 }

@@ -7,4 +7,4 @@
 #define PROC_FORK_FRAMES 16u             // below total / this many free frames, only they fork
 
 void proc_index_set(struct proc *p, u32 pid);    // proc_lock held
-status_t proc_may_fork(const struct proc *parent);
+bool proc_may_fork_locked(const struct proc *parent);   // proc_lock held

@@ -11,7 +11,6 @@ TICKS = 60 if not rig.LONG else 600  # of node 1, on which nothing runs
 # heartbeat; once a second the peer asks for it and is asked, some frames each, and every other
 # second it asks for the figures. With a periodic interrupt of 1 ms there would be 100.
 PER_TICK, ONCE = 4, 60
-WORK = 300                           # pieces, of both processes together
 
 IDLE = f"""
 of() {{ sed -n "s/^$1: //p" /nodes/1/status; }}
@@ -33,25 +32,36 @@ def idle_judge(output, status):
 
 
 def shares(output):
-    m = re.fullmatch(r"(\d+) (\d+) cpus (\d+) (\d+)\n", output)
-    return [int(n) for n in m.groups()] if m else None
+    """CPU time of both processes, their fastest pieces of work, their CPUs."""
+    m = re.fullmatch(r"(\d+) (\d+) piece (\d+) (\d+) cpus (\d+) (\d+)\n", output)
+    if not m:
+        return None
+    got = [int(n) for n in m.groups()]
+    print(f"# {got[0]} us and {got[1]} us, a piece of work in {got[2]} us and {got[3]} us")
+    return got
+
+
+def same_work(got):
+    """A microsecond that the kernel counts buys both of them the same work."""
+    return got[2] < 2 * got[3] and got[3] < 2 * got[2]
 
 
 def nice_judge(output, status):
     """Nice 5 weighs a third of nice 0 (335 to 1,024)."""
     got = shares(output)
-    return status == 0 and got is not None and 1.5 * got[1] < got[0] < 8 * got[1]
+    return status == 0 and got is not None and same_work(got) and 2 * got[1] < got[0] < 5 * got[1]
 
 
 def fair_judge(output, status):
     got = shares(output)
-    return status == 0 and got is not None and 0.5 * got[1] < got[0] < 2 * got[1]
+    return (status == 0 and got is not None and same_work(got)
+            and 0.7 * got[1] < got[0] < 1.4 * got[1])
 
 
 def both_judge(output, status):
     counts = "taken 0 moved 0\n"
     got = shares(output.replace(counts, ""))
-    return status == 0 and got is not None and counts in output and got[2] != got[3]
+    return status == 0 and got is not None and counts in output and got[4] != got[5]
 
 
 def main():
@@ -59,14 +69,14 @@ def main():
     files = [(rig.program("shares"), "/bin/shares")]
     run = rig.Run(tap, "one CPU", 2, 1, files)
     run.step("an idle node wakes up for its ticks alone", IDLE, idle_judge)
-    run.step("two processes have the same share of a CPU", f"shares 0 {WORK}", fair_judge)
-    run.step("nice 5 has a third of the share of nice 0", f"shares 5 {WORK}", nice_judge)
-    run.step("and so on the node where both have gone", f"shares 5 {WORK} 1", nice_judge)
+    run.step("two processes have the same share of a CPU", "shares 0", fair_judge)
+    run.step("nice 5 has a third of the share of nice 0", "shares 5", nice_judge)
+    run.step("and so on the node where both have gone", "shares 5 1", nice_judge)
     run.go()
     run = rig.Run(tap, "two CPUs", 2, 2, files, place="auto")
     run.step("an idle node wakes up for its ticks alone", IDLE, idle_judge)
     run.step("a free CPU takes work before another node does",
-             f"shares 0 {WORK}; echo taken $(sum_of takes_remote) moved $(moves_in)", both_judge)
+             "shares 0; echo taken $(sum_of takes_remote) moved $(moves_in)", both_judge)
     run.go()
     tap.end()
 

@@ -1,11 +1,12 @@
 // Many processes: many sleep COUNT FILE forks COUNT sleepers, says when all run, kills and reaps
 // them once FILE is there. many bomb LIMIT is a group of its own and forks in all it has made until
 // that is refused, as uid 1000 with RLIMIT_NPROC = LIMIT where that is not 0; then all wait for a
-// signal, and the first one says why it was refused. many hogs COUNT forks COUNT that use memory
-// until they are killed for it.
+// signal, and the first one says why it was refused, once none of them is in a fork any more.
+// many hogs COUNT forks COUNT that use memory until they are killed for it.
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,17 +53,26 @@ static int sleepers(int count, const char *file) {
     return killed != count;
 }
 
+// at_it: processes of the bomb that have not come to their last wait; who forks counts the child
+// before there is one.
 static int bomb(int limit) {
-    int *refused = mmap(NULL, sizeof *refused, PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct { atomic_int refused, at_it; } *s =
+        mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     const pid_t first = getpid();
     const struct rlimit most = {(rlim_t)limit, (rlim_t)limit};
-    if (refused == MAP_FAILED || setpgid(0, 0)) return 1;
+    if (s == MAP_FAILED || setpgid(0, 0)) return 1;
     if (limit && (setrlimit(RLIMIT_NPROC, &most) || setuid(1000))) return 1;
-    while (!*refused)
-        if (fork() < 0) *refused = errno;
+    s->at_it = 1;
+    while (!s->refused) {
+        s->at_it++;
+        if (fork() >= 0) continue;
+        s->refused = errno;
+        s->at_it--;
+    }
+    s->at_it--;
     if (getpid() == first) {
-        printf("refused: %s\n", strerror(*refused));
+        while (s->at_it) usleep(LOOK_US);
+        printf("refused: %s\n", strerror(s->refused));
         fflush(stdout);
     }
     for (;;) pause();

@@ -1,7 +1,9 @@
-// Two processes that only compute, on one CPU or two: shares NICE SLICES [NODE]. The second one
-// has the nice value NICE; all go to NODE first, where one is given. Each counts the pieces of work
-// that it has done; once both together have done SLICES, what each did is printed, and on which
-// CPUs they were.
+// Two processes that only compute, on one CPU or two: shares NICE [NODE]. The second one has the
+// nice value NICE; all go to NODE first, where one is given, and begin together. What each got is
+// its CPU time as the kernel counts it: where the host gives a virtual CPU no time, that passes
+// as well, and the kernel shares out what it sees. They end once both together have had TURNS
+// times the longest turn that there was, so that one turn more or less decides nothing. Printed:
+// CPU time of each and its least for a piece of work (us), and on which CPUs they were.
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -9,20 +11,40 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "node.h"
 
 #define PIECE 200000u                // steps of one piece of work
+#define SLICE_NS 10000000ull         // FAIR_SLICE_NS
+#define TURNS 50u
 
-struct shared { volatile uint64_t done[2]; volatile int cpu[2]; };
+// One line each: they are written by different CPUs.
+struct share {
+    _Alignas(64) volatile int here, cpu;
+    volatile uint64_t used_ns, least_ns, most_ns;    // in all; of one piece
+};
 
-static void compute(struct shared *s, int who) {
+static uint64_t cpu_ns(void) {
+    struct timespec t;
+    if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t)) _exit(5);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void compute(struct share *s, int who) {
     volatile uint64_t x = 1;
-    for (;;) {
+    s[who].here = 1;
+    while (!s[0].here || !s[1].here) usleep(1000);
+    const uint64_t start = cpu_ns();
+    for (uint64_t before = start, now; ; before = now) {
         for (unsigned i = 0; i < PIECE; i++) x = x * 6364136223846793005u + 1;
-        s->cpu[who] = sched_getcpu();
-        s->done[who]++;
+        now = cpu_ns();
+        const uint64_t took = now - before;
+        if (took > s[who].most_ns) s[who].most_ns = took;
+        if (took < s[who].least_ns || s[who].least_ns == 0) s[who].least_ns = took;
+        s[who].cpu = sched_getcpu();
+        s[who].used_ns = now - start;
     }
 }
 
@@ -30,22 +52,28 @@ static void go_to(const char *node) {
     if (node && node_go(atoi(node)) != 0) _exit(4);
 }
 
+static int had_enough(const struct share *s) {
+    const uint64_t most = s[0].most_ns > s[1].most_ns ? s[0].most_ns : s[1].most_ns;
+    return most && s[0].used_ns + s[1].used_ns >= TURNS * (SLICE_NS + most);
+}
+
 int main(int argc, char **argv) {
-    if (argc < 3) return 2;
-    struct shared *s = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (argc < 2) return 2;
+    struct share *s = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (s == MAP_FAILED) return 1;
     pid_t child[2];
     for (int i = 0; i < 2; i++) {
         child[i] = fork();
         if (child[i] == 0) {
             if (i == 1 && nice(atoi(argv[1])) == -1) _exit(3);
-            go_to(argv[3]);
+            go_to(argv[2]);
             compute(s, i);
         }
     }
-    go_to(argv[3]);
-    const uint64_t wanted = strtoull(argv[2], NULL, 10);
-    while (s->done[0] + s->done[1] < wanted) usleep(20000);
-    printf("%lu %lu cpus %d %d\n", s->done[0], s->done[1], s->cpu[0], s->cpu[1]);
+    go_to(argv[2]);
+    while (!had_enough(s)) usleep(20000);
+    printf("%lu %lu piece %lu %lu cpus %d %d\n", s[0].used_ns / 1000, s[1].used_ns / 1000,
+           s[0].least_ns / 1000, s[1].least_ns / 1000, s[0].cpu, s[1].cpu);
     for (int i = 0; i < 2; i++) kill(child[i], SIGKILL);
     for (int i = 0; i < 2; i++) waitpid(child[i], NULL, 0);
     return 0;
