@@ -7,7 +7,7 @@
 // What the CPUs do, 0 .. count - 1. Hints: it may have changed once they have answered.
 struct nearby {
     u32 count;
-    bool (*is_free)(u32 cpu);        // runs nothing, and nobody waits for it
+    bool (*runs)(u32 cpu);           // a process
     u32 (*length)(u32 cpu);          // how many wait for it
 };
 

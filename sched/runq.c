@@ -26,18 +26,18 @@ void runq_init(void) {
 
 static u32 length_of(u32 i) { return __atomic_load_n(&runqs[i].count, __ATOMIC_RELAXED); }
 
-static bool cpu_is_free(u32 i) { return !cpus[i].current && length_of(i) == 0; }
+static bool cpu_runs(u32 i) { return cpus[i].current != NULL; }
 
 // The CPU that a ready process goes to.
 static u32 pick_cpu(const struct proc *p) {
     const u32 last = p->cpu < cpu_count ? p->cpu : 0;
-    if (cpu_is_free(last)) {
+    if (!cpu_runs(last) && length_of(last) == 0) {
         runq_counters.last++;
         return last;
     }
     runq_counters.other++;
     if (cpu_count == 1) return last;
-    const struct nearby v = {cpu_count, cpu_is_free, length_of};
+    const struct nearby v = {cpu_count, cpu_runs, length_of};
     return nearby_wake(&v, last, cpu_this()->index);
 }
 
@@ -65,12 +65,13 @@ void runq_remove(struct proc *p) {
     if (p->fair.place != 0) fair_remove(p->fair.home, &p->fair);
 }
 
-// The next process for this CPU: its own queue first, then its neighbours'. proc_lock held.
+// The next process for this CPU: its own queue's, else one that a neighbour can spare.
+// proc_lock held.
 struct proc *runq_take(void) {
     const u32 me = cpu_this()->index;
     struct fair_entity *e = fair_take(&runqs[me]);
     if (!e && cpu_count > 1) {
-        const struct nearby v = {cpu_count, cpu_is_free, length_of};
+        const struct nearby v = {cpu_count, cpu_runs, length_of};
         const u32 from = nearby_victim(&v, me);
         if (from < cpu_count) e = fair_steal(&runqs[me], &runqs[from]);
         runq_counters.stolen += e != NULL;

@@ -11,7 +11,7 @@ extern struct runq_counters runq_counters;
 void runq_init(void);
 void runq_put(struct proc *p);               // proc_lock held
 void runq_remove(struct proc *p);            // where it is queued; proc_lock held
-struct proc *runq_take(void);                // for this CPU; NULL: none anywhere; proc_lock held
+struct proc *runq_take(void);                // for this CPU; NULL: none to be had; proc_lock held
 void runq_charge(struct proc *p, u64 ran_ns);    // as it leaves this CPU; proc_lock held
 extern struct fair_queue runqs[];            // each CPU's; proc_lock
 void runq_join(struct proc *p);              // proc_lock held

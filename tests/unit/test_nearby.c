@@ -8,16 +8,19 @@
 #include "tests/unit/suite_run.h"
 
 #define CPUS 6u                      // no power of two: some numbers have no CPU
-#define KINDS 4u                     // free, busy, one waits, two wait
+#define WAITING 3u                   // none, one, two
+#define KINDS (2 * WAITING)          // without a process and with one
 
 static u32 kind[CPUS];
 
-static bool is_free(u32 cpu) {
+static bool runs(u32 cpu) {
     if (cpu >= CPUS) ck_abort_msg("CPU %u", cpu);
-    return kind[cpu] == 0;
+    return kind[cpu] >= WAITING;
 }
 
-static u32 length(u32 cpu) { return kind[cpu] < 2 ? 0 : kind[cpu] - 1; }
+static u32 length(u32 cpu) { return kind[cpu] % WAITING; }
+
+static bool is_free(u32 cpu) { return kind[cpu] == 0; }
 
 static u32 distance(u32 a, u32 b) { return a ^ b; }
 
@@ -31,12 +34,13 @@ static u32 nearest(u32 cpu, u32 count, bool itself, bool (*fits)(u32)) {
     return best;
 }
 
-static bool waited_for(u32 cpu) { return length(cpu) != 0; }
+// Who waits there waits for another process: one that runs, or one that goes before.
+static bool can_spare(u32 cpu) { return length(cpu) + runs(cpu) >= 2; }
 
 static void check_state(u32 count) {
-    const struct nearby v = {count, is_free, length};
+    const struct nearby v = {count, runs, length};
     for (u32 cpu = 0; cpu < count; cpu++)
-        if (nearby_victim(&v, cpu) != nearest(cpu, count, false, waited_for))
+        if (nearby_victim(&v, cpu) != nearest(cpu, count, false, can_spare))
             ck_abort_msg("CPU %u of %u takes from %u", cpu, count, nearby_victim(&v, cpu));
     for (u32 k = 0; k < count * count; k++) {
         const u32 last = k / count, waker = k % count, got = nearby_wake(&v, last, waker);
@@ -53,11 +57,9 @@ static void check_state(u32 count) {
 }
 
 START_TEST(every_state_of_six_cpus) {
-    u32 states = 1;
-    for (u32 i = 0; i < CPUS; i++) states *= KINDS;
-    for (u32 count = 1; count <= CPUS; count++)
+    for (u32 count = 1, states = KINDS; count <= CPUS; count++, states *= KINDS)
         for (u32 state = 0; state < states; state++) {
-            for (u32 i = 0, left = state; i < CPUS; i++, left /= KINDS) kind[i] = left % KINDS;
+            for (u32 i = 0, left = state; i < count; i++, left /= KINDS) kind[i] = left % KINDS;
             check_state(count);
         }
 }
