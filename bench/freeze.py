@@ -74,6 +74,14 @@ def measure(moves=5, nic="e1000"):
     return result
 
 
-def medians(result):
-    return {size: {name: statistics.median_low(values) for name, values in row.items()}
-            for size, row in result.items()}
+def figures(result):
+    """One figure of each kind for each size: the medians of round trips and bytes, and the
+    instructions of the move that took the fewest, for ticks, probes and what the drain of the
+    move before has left only add to them."""
+    found = {}
+    for size, row in result.items():
+        source, target = min(zip(row["source"], row["target"]), key=sum)
+        found[size] = {"trips": statistics.median_low(row["trips"]),
+                       "bytes": statistics.median_low(row["bytes"]),
+                       "source": source, "target": target}
+    return found
