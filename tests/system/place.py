@@ -76,6 +76,11 @@ class Seen:
         moving.append(self.figure(r"^moving this process now: (\d+) us") * 1000)
         return 1 + cost // (2 * min(moving))
 
+    def within(self):
+        """It has moved, once or, since on a busy host what its start uses of node 0 can be worth
+        it by the prices then, back and forth once more."""
+        return 1 <= self.moves <= min(3, self.bound())
+
 
 def two_nodes(tap, program):
     drives = [drive_file("place0.img", 1), drive_file("place1.img", 2)]
@@ -100,9 +105,9 @@ def two_nodes(tap, program):
     far, near = "/nodes/1/dev/nvme0n1", "/nodes/0/dev/nvme0n1"
     run.step("its drive's pages come into the cache", f"warmer reads {far} 16 > /tmp/warm; "
              f"warmer reads {near} 16 > /tmp/warm; ticks 3", "")
-    run.step("a reader of node 1's drive is moved there by itself, once",
+    run.step("a reader of node 1's drive is moved there by itself",
              f"counted placed -v reads {far} {READS}",
-             watch("auto", lambda s: s.sum == host[1] and s.node == "1" and s.moves == 1
+             watch("auto", lambda s: s.sum == host[1] and s.node == "1" and s.within()
                    and "staying has cost as much as a move" in s.output))
     run.step("pinned to node 0 it stays there", f"counted pinned placed -v reads {far} {READS}",
              watch("pinned", lambda s: s.sum == host[1] and s.node == "0" and s.moves == 0
@@ -111,7 +116,7 @@ def two_nodes(tap, program):
              "true", lambda output, status: 0 < seen["auto"].ops < seen["pinned"].ops / 4)
     run.step("at its next exec it begins there: its last run is known",
              f"ticks 3; counted placed -v reads {far} {READS}",
-             watch("exec", lambda s: s.sum == host[1] and s.node == "1" and s.moves == 1
+             watch("exec", lambda s: s.sum == host[1] and s.node == "1" and s.within()
                    and s.ops < seen["pinned"].ops / 4 and "exec: the last run" in s.output))
     run.step("a reader of its own node's drive stays", f"counted nearer -v reads {near} {READS}",
              watch("near", lambda s: s.sum == host[0] and s.node == "0" and s.moves == 0))
