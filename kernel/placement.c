@@ -391,7 +391,7 @@ void placement_edge(struct proc *p) {
         begin_exec(p, pl, &world);
         return;
     }
-    pl->fresh = false;
+    if (!pl->rule.moving) pl->fresh = false;     // it goes to where its exec wants it first
     charge_uses(pl, up);
     if (ticked) charge_cpu(p, pl, up);
     if (p->placing.refused != S_OK) {

@@ -79,7 +79,7 @@ class Seen:
     def within(self):
         """It has moved, once or, since on a busy host what its start uses of node 0 can be worth
         it by the prices then, back and forth once more."""
-        return 1 <= self.moves <= min(3, self.bound())
+        return self.moves in (1, 3) and self.moves <= self.bound()
 
 
 def two_nodes(tap, program):

@@ -1,5 +1,5 @@
 // Programs for placement to move. Each prints what it computed, then its node, then, with
-// -v, /proc/self/affinity and why.
+// -v, /proc/self/affinity and why, and what the latter said before it did anything else.
 //   placed reads DRIVE COUNT             reads of 4 KiB, again and again the same 16
 //   placed turns DRIVE DRIVE COUNT TURN  TURN reads of one, then of the other
 //   placed spin                          computes until it is killed
@@ -30,18 +30,28 @@ static int drive(const char *path) {
     exit(1);
 }
 
-static void show(const char *path) {
-    char text[8192];
+static char text[8192];
+
+static void take(const char *path) {
     int fd = open(path, O_RDONLY);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
-    if (n > 0) fwrite(text, 1, (size_t)n, stdout);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    text[n > 0 ? n : 0] = 0;
     if (fd >= 0) close(fd);
+}
+static void show(const char *path) {
+    take(path);
+    fputs(text, stdout);
 }
 
 int main(int argc, char **argv) {
     int verbose = argc > 1 && strcmp(argv[1], "-v") == 0;
     char **word = argv + 1 + verbose;
     int words = argc - 1 - verbose;
+    static char start[sizeof text];
+    if (verbose) {
+        take("/proc/self/why");
+        memcpy(start, text, sizeof start);
+    }
     if (words == 1 && strcmp(word[0], "spin") == 0) {
         for (volatile unsigned long i = 0;; i++) sum = sum * 31 + i;
     } else if (words == 3 && strcmp(word[0], "reads") == 0) {
@@ -60,5 +70,6 @@ int main(int argc, char **argv) {
     show("/proc/self/node");
     if (verbose) show("/proc/self/affinity");
     if (verbose) show("/proc/self/why");
+    if (verbose) printf("at its start:\n%s", start);
     return 0;
 }
