@@ -22,7 +22,7 @@
 // the table of desc_count frames (FRAME_DESC, contiguous). No lock. Without a card of
 // cluster.conf or a key the node works alone: the queue still serves its own processes.
 void cluster_init(void *descs, u32 desc_count);
-// The process side's functions (kernel/migrate.c); post, send and ctx are filled in here.
+// The process side's functions (kernel/migrate_host.c); post, send and ctx are filled in here.
 // Before cluster_init. Without it nothing is taken.
 void cluster_set_host(const struct cluster_host *host);
 struct cluster_node *cluster_node(void);   // the queue and the hand-overs

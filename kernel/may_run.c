@@ -1,7 +1,7 @@
 // What each node's CPUs can do, and which nodes a process may run on. A program looks at
 // CPUID itself, which needs no call, so it counts as having chosen by all that the node has
 // on which it ran its first instruction; until then (PROC_FLAG_FRESH) it may go anywhere.
-// Callers: requests to move, placement, adoption (migrate.c), the edge, /nodes.
+// Callers: requests to move, placement, adoption (migrate_host.c), the edge, /nodes.
 // Locks: none. A peer's row is written before the peer counts as up, under net_lock.
 #include "kernel/may_run.h"
 

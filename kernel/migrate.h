@@ -8,7 +8,7 @@
 
 #define MOVE_AUTO 0xfe                   // a target: it stays, and is placed by the rule
 #define MOVE_WAIT_MAX_NS 5000000000ull   // a request that is out must be answered by then
-#define MOVE_DRAIN_MAX_NS 60000000000ull // a move that waits for memory has it by then
+#define MOVE_DRAIN_MAX_NS 60000000000ull // a drain that a move waits for: by then one more page
 
 // Hooks, owner words, the host's table of the machines; after proc_init, before
 // cluster_init.

@@ -261,8 +261,8 @@ void migrate_exec(struct proc *p) {
         klog("move: process %u (%s) begins here, not on node %u (%d)", d->pid, d->name, target, s);
 }
 
-// See migrate.h. Waits on move_wait, but for a process that moves itself: that one goes to
-// the edge, where it is frozen, and its call runs again at the other end.
+// See migrate.h. Waits on move_wait, but for a process that moves itself and can be frozen now:
+// that one goes to the edge, where it is, and its call runs again at the other end.
 status_t migrate_request(u32 asker_pid, u32 pid, const char *text) {
     u8 target = MOVE_AUTO, how;
     const char *word = "";
@@ -274,9 +274,10 @@ status_t migrate_request(u32 asker_pid, u32 pid, const char *text) {
     if (s != S_OK) return s;
     spin_lock(&proc_lock);
     s = request(asker_pid, pid, target, how);
-    const bool self = asker_pid == pid && proc_find(pid) && proc_find(pid) == proc_current();
+    const struct proc *p = asker_pid == pid ? proc_find(pid) : NULL;
+    const bool at_edge = p && p == proc_current() && !migrate_must_finish_first(p);
     spin_unlock(&proc_lock);
-    if (s == S_RESTART && !self) file_wait(&move_wait);
+    if (s == S_RESTART && !at_edge) file_wait(&move_wait);
     return s;
 }
 

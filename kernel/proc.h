@@ -84,7 +84,7 @@ struct proc_cluster {
     struct clock_offsets { u64 clock_ns, wall_ns; } steps;   // of this node when it was frozen
     bool free_wanted;                // its place is free once they are released
     bool draining, drain_seen, drain_report;
-    bool arrived;                    // pages came while it ran: install at its edge
+    bool arrived;                    // its edge is to install pages, or go on with its drain
     bool fresh;                      // no instruction has run here yet: the drain waits
     bool unmap;                      // shared pages are to be unmapped at its edge: share_map.c
     bool ended;                      // what still comes is thrown away
@@ -93,6 +93,7 @@ struct proc_cluster {
     u8 target, giver, asker_node;
     status_t refused;
     u64 deadline_ns, freeze_tsc;
+    u64 drain_left;                  // fewest pages that drain_first still found away
     u64 fresh_until_ns;              // then the drain begins anyway
     u32 fresh_fetches;               // READs that its first instruction needed
     u64 generation;                  // of its stay in this place; 0: none

@@ -180,8 +180,15 @@ void remote_page_attend(struct proc *p) {
     if (!list_linked(&p->cl.attention)) list_push_back(&attention, &p->cl.attention);
 }
 
-// A READ has completed, or its node is gone. A process that is on a CPU is looked at when
-// it goes to user mode there, or by the poll once it has left. net_lock held.
+// p is on another CPU, which it may not leave for long: that CPU's edge pumps it, or the poll
+// once it has left. net_lock and proc_lock held.
+static void at_its_edge(struct proc *p) {
+    p->cl.arrived = true;
+    remote_page_attend(p);
+    cpu_kick(p->cpu, EDGE_RESCHED);
+}
+
+// A READ has completed, or its node is gone. net_lock held.
 static void fetch_done(void *ctx, status_t status) {
     struct fetch *f = ctx;
     struct proc *p = &procs[f->index];
@@ -195,9 +202,7 @@ static void fetch_done(void *ctx, status_t status) {
     } else if (may_touch(p)) {
         remote_page_pump(p);
     } else {
-        p->cl.arrived = true;
-        remote_page_attend(p);
-        cpu_kick(p->cpu, EDGE_RESCHED);
+        at_its_edge(p);
     }
     spin_unlock(&proc_lock);
 }
@@ -426,7 +431,7 @@ void remote_page_poll(void) {
         spin_lock(&proc_lock);
         const bool due = p->cl.draining || p->cl.arrived;
         if (due && may_touch(p)) remote_page_pump(p);
-        else if (due) remote_page_attend(p);
+        else if (due) at_its_edge(p);
         else wait_wake_all_locked(&p->cl.page_wait);
         spin_unlock(&proc_lock);
     }

@@ -9,7 +9,7 @@
 // outlived a cut) nothing comes. So nobody drops what others hold, or processes and directories
 // of this node: an object's references are never fewer than those and all counts here.
 //
-// Callers: remote_serve.c, migrate.c, remote_files.c. Lock: files_lock.
+// Callers: remote_serve.c, migrate_host.c, remote_files.c. Lock: files_lock.
 #include "kernel/files/holders.h"
 
 #include "kernel/cluster.h"

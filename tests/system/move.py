@@ -169,16 +169,32 @@ def three_nodes(tap):
     run.go()
 
 
+def small_nodes(tap):
+    """Images of earlier stays fill both nodes: a move waits until they are released."""
+    mib, rounds, moves = 20, 3, 30
+    run = rig.Run(tap, "small nodes", 2, 2, [(rig.program("hashset"), "/bin/hashset")],
+                  ["--mem", "112M"])
+    run.step(f"hashset of {mib} MiB, {moves} moves between nodes of 112 MiB",
+             f"hashset {mib} {rounds} 7 {moves} 2 2>/dev/null",
+             rig.host([rig.program("hashset"), str(mib), str(rounds), "7"]))
+    run.step("a node had no room at first", "grep -h ^moves_no_room: /nodes/*/status",
+             lambda output, status: status == 0 and
+             any(int(line.split()[1]) > 0 for line in output.splitlines()))
+    run.go()
+
+
 def main():
     tap = rig.Tap()
     path = rig.input_file(FILE_BYTES)
-    wanted = sys.argv[1:] or ["smp1", "smp2", "three"]      # by hand: one of them
+    wanted = sys.argv[1:] or ["smp1", "smp2", "three", "small"]      # by hand: one of them
     if "smp1" in wanted:
         two_nodes(tap, 1, path)
     if "smp2" in wanted:
         two_nodes(tap, 2, path)
     if "three" in wanted:
         three_nodes(tap)
+    if "small" in wanted:
+        small_nodes(tap)
     tap.end()
 
 
