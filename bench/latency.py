@@ -24,7 +24,7 @@ OPERATIONS = {
     "echo 64": (f"echo 1 64 {COUNT}", None, 1),
     "echo 4096": (f"echo 1 4096 {COUNT}", None, 1),
 }
-LINUX_ROW = re.compile(r"^\s*(?:8|4096)\s+\d+((?:\s+[\d.]+){7})", re.MULTILINE)
+LINUX_ROW = re.compile(r"^\s*(?:8|4096)\s+\d+((?:\s+(?:[\d.]+|-?nan)){7})", re.MULTILINE)
 PORT = 31000
 SERVER = "10.7.0.101"
 

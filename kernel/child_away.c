@@ -30,6 +30,18 @@ static struct child_away *child_find(u32 pid) {
     return NULL;
 }
 
+// What of p's stops its parent has not been told by wait4: a wait status, or 0.
+static i32 stop_of(const struct proc *p) {
+    return p->stop_report   ? WAIT_STATUS_STOPPED(proc_desc(p)->exit_code)
+           : p->cont_report ? WAIT_STATUS_CONTINUED
+                            : 0;
+}
+
+static void stop_set(struct proc *p, i32 wait_status) {
+    p->cont_report = wait_status == WAIT_STATUS_CONTINUED;
+    p->stop_report = wait_status != 0 && !p->cont_report;
+}
+
 // Notes what is said of one, also where that was noted before. proc_lock held.
 void child_add(const struct msg_process *m) {
     struct child_away *c = child_find(m->pid);
@@ -45,8 +57,9 @@ void child_add(const struct msg_process *m) {
     bool ended = m->ended || (c->used && c->ended);
     i32 status = m->ended ? m->wait_status : c->wait_status;
     u64 cpu_ns = m->ended ? m->cpu_ns : c->cpu_ns;
+    const i32 stop = !m->ended && m->wait_status ? m->wait_status : c->used ? c->stop : 0;
     *c = (struct child_away){true, ended, c->used && c->said, m->pid, m->ppid, m->pgid, m->sid,
-                             status, c->used ? c->stop : 0, cpu_ns};
+                             status, stop, cpu_ns};
 }
 
 // Tells the parent of an ended child, if it lives here and knows all its children; else that
@@ -86,13 +99,14 @@ void child_away_add(struct proc *p) {
     const enum where_kind parent = where_look(d->ppid).kind;
     if (parent != WHERE_HERE && parent != WHERE_TRANSIT) return;
     child_add(&(struct msg_process){.pid = d->pid, .ppid = d->ppid, .pgid = d->pgid,
-                                    .sid = d->sid});
+                                    .sid = d->sid, .wait_status = stop_of(p)});
 }
 
-static void child_back(u32 pid) {
-    struct child_away *c = child_find(pid);
+static void child_back(struct proc *p) {
+    struct child_away *c = child_find(proc_desc(p)->pid);
+    if (c) stop_set(p, c->stop);
     if (c) c->used = false;
-    search_end(pid);
+    search_end(proc_desc(p)->pid);
 }
 
 static void child_ended(struct child_away *c, i32 wait_status, u64 cpu_ns) {
@@ -156,7 +170,7 @@ static void children_known(struct proc *p) {
 
 // p runs here, for the first time or again after a move that failed. proc_lock held.
 void where_runs(struct proc *p) {
-    child_back(proc_desc(p)->pid);
+    child_back(p);
     if (!p->cl.children_coming) children_say(p);
 }
 
@@ -180,7 +194,7 @@ status_t child_wait_away(const struct proc_desc *me, i64 which, u32 wait_options
         bool match = which > 0 ? c->pid == (u32)which
                      : which == 0 ? c->pgid == me->pgid
                      : which == -1 || c->pgid == (u32)-which;
-        if (!match) continue;
+        if (!match || (c->ended && !(wait_options & WAIT_EXITED))) continue;
         s = S_RESTART;
         const u32 wanted = c->stop == WAIT_STATUS_CONTINUED ? WAIT_CONTINUED : WAIT_UNTRACED;
         const bool stop = !c->ended && c->stop && (wait_options & wanted);
@@ -242,7 +256,8 @@ static void children_here_tell(u32 ppid, u8 node) {
         const struct proc_desc *d = &proc_descs[i];
         struct cluster_msg m = {.type = MSG_CHILD, .process = {
             .pid = d->pid, .ppid = d->ppid, .pgid = d->pgid, .sid = d->sid,
-            .ended = procs[i].state == PROC_ZOMBIE, .wait_status = d->exit_code,
+            .ended = procs[i].state == PROC_ZOMBIE,
+            .wait_status = procs[i].state == PROC_ZOMBIE ? d->exit_code : stop_of(&procs[i]),
             .cpu_ns = d->account.cpu_ns}};
         child_place(d->pid, &m.process);
         bool mine = procs[i].state != PROC_FREE && procs[i].state != PROC_NEW &&
@@ -262,7 +277,7 @@ void children_tell(u32 ppid, u8 node) {
         struct child_away c = children[i];
         struct cluster_msg m = {.type = MSG_CHILD, .process = {
             .pid = c.pid, .ppid = c.ppid, .pgid = c.pgid, .sid = c.sid, .ended = c.ended,
-            .wait_status = c.wait_status, .cpu_ns = c.cpu_ns}};
+            .wait_status = c.ended ? c.wait_status : c.stop, .cpu_ns = c.cpu_ns}};
         const bool its = c.used && c.ppid == ppid;
         if (its) child_place(c.pid, &m.process);
         if (its) children[i].used = false;
@@ -298,7 +313,9 @@ void child_away_rx(const struct msg_process *m) {
     if (m->pid == 0) {
         struct proc *parent = child_parent(m->ppid);
         if (parent) children_known(parent);
-    } else if (!proc_find(m->pid)) {
+    } else if (proc_find(m->pid)) {
+        if (!m->ended) stop_set(proc_find(m->pid), m->wait_status);
+    } else {
         child_add(m);
         struct child_away *c = child_find(m->pid);
         if (c && !parent_may_wait(m->ppid)) child_orphan(c);

@@ -58,6 +58,7 @@ bool migrate_must_finish_first(const struct proc *p) {
 
 static void freeze_mark(struct proc *p) {
     PERF_MARK(PERF_FROZEN);
+    if (p->state == PROC_STOPPED) proc_desc(p)->flags |= PROC_FLAG_STOPPED;
     thread_all_awake_locked(p);
     p->state = PROC_AWAY;
     p->cl.frozen = true;
@@ -91,7 +92,8 @@ static bool freeze_at_edge(struct proc *p) {
 
 // Freezes a process that is off the CPUs, where that may be. proc_lock held.
 static void freeze_off_cpu(struct proc *p) {
-    if (p->on_cpu || (p->state != PROC_WAITING && p->state != PROC_READY)) return;
+    const bool off = p->state == PROC_WAITING || p->state == PROC_READY || p->state == PROC_STOPPED;
+    if (p->on_cpu || !off) return;
     if (migrate_must_finish_first(p)) return;
     status_t why_not = freeze_check(p);
     if (why_not != S_OK) {
@@ -143,12 +145,20 @@ static bool drain_and_retry(struct proc *p, status_t why) {
     return true;
 }
 
+void migrate_goes_on(struct proc *p) {
+    struct proc_desc *d = proc_desc(p);
+    const bool killed = d->signal_pending & SIGNAL_BIT(SIGKILL);
+    const bool stopped = (d->flags & PROC_FLAG_STOPPED) && !killed;
+    d->flags &= ~PROC_FLAG_STOPPED;
+    p->state = stopped ? PROC_STOPPED : PROC_WAITING;
+    if (!stopped) proc_become_ready(p);
+}
+
 void migrate_thaw(struct proc *p, status_t why) {
     spin_lock(&proc_lock);
     p->cl.frozen = p->cl.giving = false;
     clock_thawed(p);
-    p->state = PROC_WAITING;
-    proc_become_ready(p);
+    migrate_goes_on(p);
     where_runs(p);
     if (!drain_and_retry(p, why)) migrate_settle(p, why);
     spin_unlock(&proc_lock);
@@ -160,10 +170,9 @@ void migrate_thaw_meanwhile(struct proc *p) {
     spin_lock(&proc_lock);
     p->cl.frozen = false;
     clock_thawed(p);
-    p->state = PROC_WAITING;
     p->cl.deadline_ns = time_now_ns() + MOVE_DRAIN_MAX_NS;
     list_push_back(&migrate_moves, &p->cl.move);
-    proc_become_ready(p);
+    migrate_goes_on(p);
     where_runs(p);
     spin_unlock(&proc_lock);
     wait_alarm_changed(p);

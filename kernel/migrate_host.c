@@ -200,8 +200,7 @@ static void host_start(void *ctx, u32 index) {
     remote_page_translate_root(p, p->cl.giver);
     spin_lock(&proc_lock);
     proc_set_owner(p, PROC_READY);
-    p->state = PROC_WAITING;
-    proc_become_ready(p);
+    migrate_goes_on(p);
     remote_page_begin(p);
     p->cl.whole = d->move_how != MOVE_POST;
     p->cl.base = precopy_base(d);

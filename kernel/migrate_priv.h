@@ -24,6 +24,8 @@ void migrate_place_free(struct proc *p);         // no lock held but net_lock
 void migrate_host_fill(struct cluster_host *host);
 // Names p's lenders in its descriptor. net_lock held.
 void migrate_lenders_write(struct proc *p);
+// p, which was frozen, runs here: ready, or stopped as it was. proc_lock held.
+void migrate_goes_on(struct proc *p);
 // p, which was not given for this reason, or came back out of the queue (S_OK), goes on here.
 // net_lock held, proc_lock not.
 void migrate_thaw(struct proc *p, status_t why);

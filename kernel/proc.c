@@ -435,6 +435,7 @@ static bool child_matches(const struct proc_desc *me, const struct proc_desc *c,
 static bool child_report(struct proc *c, u32 wait_options, struct child_end *out) {
     struct proc_desc *d = proc_desc(c);
     if (c->state == PROC_ZOMBIE) {
+        if (!(wait_options & WAIT_EXITED)) return false;
         out->status = d->exit_code;
     } else if ((wait_options & WAIT_UNTRACED) && c->stop_report) {
         out->status = WAIT_STATUS_STOPPED(d->exit_code);
@@ -464,7 +465,7 @@ status_t proc_wait_child(struct proc *p, i64 which, u32 wait_options, struct chi
         const bool moving = procs[i].state == PROC_AWAY && procs[i].cl.frozen;
         if (procs[i].state == PROC_FREE || (procs[i].state == PROC_AWAY && !moving)) continue;
         if (!child_matches(proc_desc(p), &proc_descs[i], which)) continue;
-        any = true;
+        any |= procs[i].state != PROC_ZOMBIE || (wait_options & WAIT_EXITED);
         if (moving) continue;
         found = child_report(&procs[i], wait_options, out);
     }

@@ -186,7 +186,10 @@ status_t proc_fork(struct proc *parent, const struct fork_args *args, u32 *pid_o
 void proc_exit(struct proc *p, i32 wait_status);
 status_t proc_try_exit(struct proc *p, i32 wait_status);
 // Options of wait4 and waitid (Linux: WNOHANG, ...; those names are macros of the tests' host).
-enum { WAIT_NOHANG = 1, WAIT_UNTRACED = 2, WAIT_CONTINUED = 8, WAIT_NOWAIT = 0x1000000 };
+enum {
+    WAIT_NOHANG = 1, WAIT_UNTRACED = 2, WAIT_EXITED = 4, WAIT_CONTINUED = 8,
+    WAIT_NOWAIT = 0x1000000, WAIT_CLONES = 0xe0000000,   // all children are alike here
+};
 #define WAIT_STATUS_STOPPED(sig) ((i32)((sig) & 0xff) << 8 | 0x7f)
 #define WAIT_STATUS_CONTINUED 0xffff
 struct child_end { u32 pid; i32 status; u64 cpu_ns; };

@@ -64,6 +64,7 @@ struct handle {
 #define PROC_FLAG_SHARES 64u         // it has, or had, a shared mapping
 #define PROC_FLAG_TWIN 128u          // no process: a copy of one's pages (kernel/precopy.h)
 #define PROC_FLAG_FORKED 256u        // it has executed no program since its fork
+#define PROC_FLAG_STOPPED 512u       // it was frozen when it was stopped, and is so where it goes
 #define PROC_FLAG_FRESH 4u           // its program has executed no instruction: `cpu` is unset
 #define HANDLES_PER_FRAME (PAGE_SIZE / sizeof(struct handle))
 #define HANDLES_MAX (PROC_HANDLE_FRAMES * HANDLES_PER_FRAME)

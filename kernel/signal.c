@@ -99,6 +99,7 @@ static void tell_parent_of_stop(struct proc *p, i32 code, i32 status) {
 static void raise_continue(struct proc *p) {
     proc_desc(p)->signal_pending &= ~STOPS;
     proc_desc(p)->thread_pending &= ~STOPS;
+    proc_desc(p)->flags &= ~PROC_FLAG_STOPPED;
     p->stop_report = false;
     if (p->state != PROC_STOPPED) return;
     p->cont_report = true;

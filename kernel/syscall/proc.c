@@ -110,11 +110,14 @@ static struct rusage usage_of(u64 cpu_ns) {
 }
 
 SYSCALL(wait4) {
+    const u32 options = (u32)a[2];
+    const u32 events = WAIT_UNTRACED | WAIT_CONTINUED;
+    if (options & ~(events | WAIT_NOHANG | WAIT_CLONES)) return E_INVAL;
     status_t s = a[1] ? user_pin(p, a[1], 4, ACCESS_WRITE) : S_OK;
     if (s == S_OK && a[3]) s = user_pin(p, a[3], sizeof(struct rusage), ACCESS_WRITE);
     if (s != S_OK) return s;
     struct child_end end;
-    s = proc_wait_child(p, (i32)a[0], (u32)a[2], &end);
+    s = proc_wait_child(p, (i32)a[0], options | WAIT_EXITED, &end);
     if (s != S_OK || end.pid == 0) return s;
     struct rusage r = usage_of(end.cpu_ns);
     if (a[1]) (void)user_write(p, a[1], &end.status, 4);
@@ -124,22 +127,29 @@ SYSCALL(wait4) {
 
 SYSCALL(waitid) {
     static const i64 any = -1;
-    i64 which = a[0] == 0 ? any : a[0] == 1 ? (i32)a[1] : -(i64)(i32)a[1];
-    if (a[0] > 2 || !(a[3] & 14)) return E_INVAL;
+    const u32 options = (u32)a[3];
+    const u32 events = WAIT_EXITED | WAIT_UNTRACED | WAIT_CONTINUED;
+    if (!(options & events)) return E_INVAL;
+    if (options & ~(events | WAIT_NOHANG | WAIT_NOWAIT | WAIT_CLONES)) return E_INVAL;
+    if (a[0] > 2 || (a[0] == 1 && (i32)a[1] <= 0) || (a[0] == 2 && (i32)a[1] < 0)) return E_INVAL;
+    const i64 which = a[0] == 0 ? any : a[0] == 1 ? (i32)a[1] : -(i64)(i32)a[1];
     status_t s = a[2] ? user_pin(p, a[2], 128, ACCESS_WRITE) : S_OK;
+    if (s == S_OK && a[4]) s = user_pin(p, a[4], sizeof(struct rusage), ACCESS_WRITE);
     if (s != S_OK) return s;
     struct child_end end;
-    s = proc_wait_child(p, which, (u32)a[3], &end);
+    s = proc_wait_child(p, which, options, &end);
     if (s != S_OK) return s;
     i32 info[32] = {0};
     if (end.pid) {
-        i32 sig = end.status & 0x7f;
-        bool stopped = (end.status & 0xff) == 0x7f;
+        const i32 sig = end.status & 0x7f;
+        const bool on = end.status == WAIT_STATUS_CONTINUED, stopped = (end.status & 0xff) == 0x7f;
         info[0] = SIGCHLD;
-        info[2] = stopped ? CLD_STOPPED : sig ? CLD_KILLED : CLD_EXITED;
+        info[2] = on ? CLD_CONTINUED : stopped ? CLD_STOPPED : sig ? CLD_KILLED : CLD_EXITED;
         info[4] = (i32)end.pid;
-        info[6] = stopped || !sig ? end.status >> 8 & 0xff : sig;
+        info[6] = on ? SIGCONT : stopped || !sig ? end.status >> 8 & 0xff : sig;
     }
+    const struct rusage r = usage_of(end.cpu_ns);
+    if (end.pid && a[4]) (void)user_write(p, a[4], &r, sizeof r);
     return a[2] ? user_write(p, a[2], info, sizeof info) : 0;
 }
 

@@ -95,8 +95,8 @@ struct cluster_msg {
                                       // SIGNAL to a group: the user who sends it
             u32 signal;
             u32 how;                  // MOVE: when its pages follow
-            u32 ended;                // CHILD: wait_status is valid
-            i32 wait_status;
+            u32 ended;                // CHILD: wait_status is of its end;
+            i32 wait_status;          // else of a stop not reported yet, or 0
             u64 cpu_ns;
             u64 stay;                 // where.h
             u32 incarnation;          // of `node`, where it says which life is meant

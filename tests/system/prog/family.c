@@ -268,6 +268,56 @@ static void orphans(void) {
     say(good && waitpid(-1, &status, WNOHANG) == -1 && errno == ECHILD, "orphans are not ours");
 }
 
+// A child, from outside: it has stopped and asks for nothing. Nothing without NODES.
+static void send_on(pid_t pid) {
+    char path[40], node[16];
+    if (!nodes) return;
+    snprintf(path, sizeof path, "/proc/%d/node", pid);
+    const int length = snprintf(node, sizeof node, "%d", ++turn % nodes);
+    const int fd = open(path, O_WRONLY);
+    if (fd >= 0 && write(fd, node, (size_t)length) == length && close(fd) == 0) return;
+    perror(path);
+    exit(4);
+}
+
+static int stop_self(int n) {
+    raise(SIGSTOP);
+    return byte_read() ? n : 97;
+}
+// Each goes to another node while it is stopped, before its parent is told and after.
+static void stops(void) {
+    int good = 1, status;
+    siginfo_t info = {0};
+    if (pipe(bytes)) exit(3);
+    for (int i = 0; i < CHILDREN; i++) {
+        const int dies = i % 3 == 2;
+        const pid_t pid = child(i, stop_self, 20 + i);
+        good &= waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOWAIT) == 0 && info.si_pid == pid &&
+                info.si_code == CLD_STOPPED && info.si_status == SIGSTOP;
+        send_on(pid);
+        if (i % 2) go();
+        good &= waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status) &&
+                WSTOPSIG(status) == SIGSTOP;
+        send_on(pid);
+        if (i % 2) go();
+        good &= waitpid(pid, &status, WNOHANG | WUNTRACED) == 0;
+        kill(pid, dies ? SIGKILL : SIGCONT);
+        if (!dies) {
+            good &= waitid(P_PID, (id_t)pid, &info, WCONTINUED | WNOWAIT) == 0 &&
+                    info.si_code == CLD_CONTINUED;
+            if (i % 2) go();
+            good &= waitpid(pid, &status, WCONTINUED) == pid && WIFCONTINUED(status);
+            good &= waitpid(pid, &status, WNOHANG | WCONTINUED) == 0;
+            byte_write();
+        }
+        good &= waitpid(pid, &status, 0) == pid;
+        good &= dies ? WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL
+                     : WIFEXITED(status) && WEXITSTATUS(status) == 20 + i;
+    }
+    say(good, "stopped, moved so, told once, and continued or killed");
+    bytes_close();
+}
+
 // A child's child elsewhere, and the codes passed up.
 static int deep(int n) {
     int status;
@@ -290,6 +340,7 @@ int main(int argc, char **argv) {
     no_groups();
     sigchld();
     orphans();
+    stops();
     say(deep(8) == 9, "eight generations");
     go();
     return 0;
