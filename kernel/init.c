@@ -157,6 +157,7 @@ static void console_input_init(void) {
             klog("COM%lu: no interrupt line; it takes no input", port + 1);
         else serial_irq_enable((enum serial_port)port);
     }
+    edge_request(EDGE_CONSOLE);      // for what came before there were interrupts
 }
 
 // What was logged before there was a screen.

@@ -12,6 +12,7 @@ enum uart_reg {
 };
 #define LSR_DATA 1u
 #define LSR_OVERRUN 2u
+#define LSR_NOISE 0x1cu              // parity, framing, break: of the byte that is next
 #define LSR_THR_EMPTY 0x20u
 #define LCR_8N1 3u
 #define LCR_DLAB 0x80u
@@ -32,6 +33,20 @@ struct serial {
 };
 static struct serial serials[SERIAL_COUNT] = {{.base = 0x3f8, .irq = 4}, {.base = 0x2f8, .irq = 3}};
 
+// What came before the port is set up, which forgets it: keys typed while the machine started. A
+// sender that goes on at that moment loses a byte all the same; the launcher sends none to a node
+// that is not up.
+static void earlier_take(struct serial *s) {
+    for (u32 n = 0; n < INPUT_RING; n++) {
+        const u8 status = port_in8(s->base + UART_LSR);
+        if (!(status & LSR_DATA)) return;
+        const u8 byte = port_in8(s->base + UART_DATA);
+        if (status & LSR_NOISE) continue;
+        s->input[ring_tail_index(&s->ring)] = byte;
+        ring_produce(&s->ring);
+    }
+}
+
 // Finds and sets the port to 115200 8N1, interrupts off. False where there is none.
 bool serial_init(enum serial_port port) {
     struct serial *s = &serials[port];
@@ -39,6 +54,8 @@ bool serial_init(enum serial_port port) {
     if (port_in8(s->base + UART_SCRATCH) != 0x5a) return false;
     ring_init(&s->ring, INPUT_RING);
     port_out8(s->base + UART_IER, 0);
+    port_out8(s->base + UART_LCR, LCR_8N1);      // the loader may have left the divisor in sight
+    earlier_take(s);
     port_out8(s->base + UART_LCR, LCR_DLAB | LCR_8N1);
     port_out8(s->base + UART_DATA, 1);           // divisor of 115200
     port_out8(s->base + UART_IER, 0);

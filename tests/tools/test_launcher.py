@@ -1,5 +1,6 @@
 """The launcher without machines: options, cluster.conf, initial files, run channel."""
 import io
+import math
 import os
 import socket
 import struct
@@ -10,7 +11,7 @@ import unittest
 
 import cpio_newc
 import mkimage
-from launcher import deb, options, run_channel, watch
+from launcher import deb, fed_console, options, run_channel, watch
 from launcher.cluster import extra_files
 from launcher.errors import LaunchError, NotYet, UsageError
 from launcher.machine import Machine
@@ -25,10 +26,17 @@ class OptionsTest(unittest.TestCase):
 
     def test_bad_values(self):
         for words in (["--nodes", "0"], ["--smp", "0"], ["--mem", "x"], ["--mem", "16M"],
-                      ["--join", "80"], ["--timeout", "0"], ["--add", "/no/such/file"],
+                      ["--join", "80"], ["--timeout", "0"], ["--timeout", "nan"],
+                      ["--add", "/no/such/file"],
                       ["--deb", "No_Package"]):
             with self.assertRaises(UsageError, msg=words):
                 options.parse(["up", *words])
+
+    def test_time_outs(self):
+        nine = ["--timeout", "9"]
+        for words, seconds in ((["up"], math.inf), (["up", *nine], 9), (["run", "--", "x"], 300),
+                               (["run", *nine, "--", "x"], 9)):
+            self.assertEqual(options.parse(words)[1].timeout, seconds)
 
     def test_mistakes_say_what_to_do(self):
         for words, wanted in (
@@ -74,6 +82,43 @@ class OptionsTest(unittest.TestCase):
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
         self.assertEqual((result.returncode, result.stdout), (2, b""))
         self.assertIn(b"not yet: comes with the issue", result.stderr)
+
+
+class FedConsoleTest(unittest.TestCase):
+    def test_all_is_passed_on_then_the_end(self):
+        data = bytes(range(256)) * 2000          # more than a pipe holds
+        ins, outs = os.pipe(), os.pipe()
+
+        def sender():
+            with open(ins[1], "wb", buffering=0) as file:
+                run_channel.write_all(file.fileno(), data)
+
+        def passer():
+            fed_console.pass_on(ins[0], outs[1])
+            os.close(outs[1])
+            os.close(ins[0])
+
+        threads = [threading.Thread(target=work) for work in (sender, passer)]
+        for thread in threads:
+            thread.start()
+        with open(outs[0], "rb") as file:
+            self.assertEqual(file.read(), data + b"\x04" * fed_console.END_OF_FILE_KEYS)
+        for thread in threads:
+            thread.join()
+
+    def test_lines_are_seen_once_and_whole(self):
+        with tempfile.NamedTemporaryFile() as file:
+            lines = fed_console.LineSearch(file.name)
+            for text, wanted in ((b"", None), (b"[    0.1] isthmus: node", None), (b" up\r", None),
+                                 (b"\nmore", b"[    0.1] isthmus: node up"), (b"\n", None)):
+                file.write(text)
+                file.flush()
+                found = lines.next(fed_console.NODE_UP)
+                self.assertEqual(found and found.group(0), wanted)
+            file.write(b"init: the console's shell ended with status 7\r\r\nstatus 8\n")
+            file.flush()
+            self.assertEqual(lines.next(fed_console.SHELL_ENDED).group(1), b"7")
+            self.assertIsNone(lines.next(fed_console.SHELL_ENDED))
 
 
 class ImageTest(unittest.TestCase):

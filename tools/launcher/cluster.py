@@ -112,7 +112,7 @@ class Relay:
 class Cluster:
     """Owns everything one run starts. Use it as a context manager."""
 
-    def __init__(self, options, interactive=False):
+    def __init__(self, options, interactive=False, fed=False):
         self.options = options
         self.deadline = None         # of the run: set when its machines start
         self.logs = os.path.abspath(options.logs) if options.logs else tempfile.mkdtemp(
@@ -125,6 +125,7 @@ class Cluster:
         self.machines = [Machine(n, options, f"{self.sockets}/image.iso", self.sockets, self.logs)
                          for n in range(options.nodes)]
         self.machines[0].interactive = interactive
+        self.machines[0].fed = fed
         self.may_die = set()         # nodes whose end is no fault: who runs the cluster kills them
         # (where the relay binds, where the guest's end binds): a unix port loses nothing
         self.guest_links = [(f"{self.sockets}/join{i}", f"{self.sockets}/plug{i}")

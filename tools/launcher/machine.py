@@ -34,7 +34,8 @@ class Machine:
         self.log_path = os.path.join(logs, f"node{node}.log")
         self.qemu_log_path = os.path.join(logs, f"node{node}.qemu.log")
         self.process = None
-        self.interactive = False
+        self.interactive = False     # its console is the launcher's standard input and output,
+        self.fed = False             # the input a pipe, process.stdin: no terminal, no keys of QEMU
         self.typed = False           # its console takes what is written to console_path()
         self._log_seen = 0
         self._partial = b""
@@ -66,7 +67,8 @@ class Machine:
 
     def _console(self):
         if self.interactive:
-            return ["-chardev", f"stdio,id=console,mux=on,signal=off,logfile={self.log_path}"]
+            keys = "" if self.fed else "mux=on,"
+            return ["-chardev", f"stdio,id=console,{keys}signal=off,logfile={self.log_path}"]
         if self.typed:
             return ["-chardev", f"socket,id=console,path={self.console_path()},server=on,"
                     f"wait=off,logfile={self.log_path}"]
@@ -152,7 +154,8 @@ class Machine:
         with open(self.qemu_log_path, "ab") as log:
             self.process = subprocess.Popen(
                 self.words(), preexec_fn=die_with_parent, stdout=None if self.interactive else log,
-                stdin=None if self.interactive else subprocess.DEVNULL,
+                stdin=subprocess.PIPE if self.fed else None if self.interactive
+                else subprocess.DEVNULL,
                 stderr=None if self.interactive else log,
                 start_new_session=not self.interactive)
 

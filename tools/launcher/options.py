@@ -1,12 +1,13 @@
 """The launcher's options: parsed, checked, and what is not there yet refused by name."""
 import argparse
 import difflib
+import math
 import os
 import re
 import shutil
 from dataclasses import dataclass, field
 
-from .errors import NotYet, UsageError
+from .errors import STATUS_TIMEOUT, NotYet, UsageError
 
 MODES = ("up", "run")
 NODES_MAX = 32
@@ -182,7 +183,7 @@ def check(options):
         raise UsageError(f"--mem {options.mem}: must be a size like 256M or 1G")
     if int(options.mem.strip("MG")) * (1024 if options.mem.endswith("G") else 1) < MEM_MIB_MIN:
         raise UsageError(f"--mem {options.mem}: must be at least {MEM_MIB_MIN}M")
-    if options.timeout <= 0:
+    if not options.timeout > 0:
         raise UsageError(f"--timeout {options.timeout}: must be more than 0 seconds")
     for port in options.join:
         if not 1024 <= port <= 65534:
@@ -207,6 +208,7 @@ USAGE_RUN = "isthmus run [options] -- COMMAND"
 SEE_HELP = "./isthmus --help lists the options"
 EXAMPLES = """examples:
   ./isthmus up                           two nodes and a shell on node 0's console
+  ./isthmus up --nodes 3 < FILE          three; FILE is typed there, then its end of file
   ./isthmus run --nodes 3 -- nodes       three nodes; what node 0 knows of all
   ./isthmus run -- 'on 1 uname -a'       a command on node 1
   ./isthmus run --disk 1:b.img -- 'mount -t ext4 /nodes/1/dev/nvme0n1 /mnt/b; ls /mnt/b'
@@ -223,7 +225,9 @@ class Parser(argparse.ArgumentParser):
 def parser_make():
     """The options of `up` and `run`."""
     parser = Parser(prog="isthmus", description="Boots a cluster of Isthmus nodes in QEMU.\n"
-                    "up: node 0's console is here; run: runs COMMAND on node 0, unattended.",
+                    "up: node 0's console is here; with standard input that is no terminal, until\n"
+                    "the end of that, with the shell's exit status.\n"
+                    "run: runs COMMAND on node 0, unattended; with the command's exit status.",
                     usage="isthmus up [options]\n       isthmus run [options] -- COMMAND",
                     formatter_class=argparse.RawDescriptionHelpFormatter, epilog=EXAMPLES)
     add = parser.add_argument
@@ -252,7 +256,8 @@ def parser_make():
         "documentation left out, maintainer scripts not run)")
     add("--append", action="append", default=[], metavar="OPTIONS", help="kernel options")
     add("--timeout", type=float, metavar="SECONDS",
-        help=f"end a run after so long (default {TIMEOUT_SECONDS_DEFAULT:g}; up: never)")
+        help=f"end the cluster after so long, with exit status {STATUS_TIMEOUT} "
+        f"(default: run {TIMEOUT_SECONDS_DEFAULT:g}, up never)")
     add("--logs", default="", metavar="DIR", help="where nodeN.log and the relay's figures go")
     add("--gdb", action="store_true", help="wait for gdb: node N on port 1234+N")
     add("--pcap", default="", metavar="FILE", help="capture all Ethernet frames")
@@ -302,7 +307,7 @@ def parse(words):
         raise UsageError(f"--rtc {rtc}: must be NODE:YYYY-MM-DD[THH:MM:SS]")
     args["card"] = [card_parse(text) for text in args["card"]]
     if args["timeout"] is None:
-        args["timeout"] = TIMEOUT_SECONDS_DEFAULT
+        args["timeout"] = TIMEOUT_SECONDS_DEFAULT if mode == "run" else math.inf
     options = Options(**args)
     options.command = " ".join(command) if mode == "run" else None
     check(options)

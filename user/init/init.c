@@ -59,13 +59,28 @@ static void shell_start(void) {
     _exit(127);
 }
 
+// Says on the console how its shell ended (tools/launcher/fed_console.py reads it), and starts
+// another.
+static void shell_again(int status) {
+    char line[64];
+    const int code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    const int len = snprintf(line, sizeof line, "init: the console's shell ended with status %d\n",
+                             code);
+    const int fd = open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC);
+    if (fd >= 0) {
+        write_all(fd, line, (size_t)len);
+        close(fd);
+    }
+    shell_start();
+}
+
 // Takes every child that ended; a shell that ended is started again.
 static void reap(int com) {
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (pid == command_pid) command_status = status;
-        if (pid == shell_pid && com < 0) shell_start();
+        if (pid == shell_pid && com < 0) shell_again(status);
     }
 }
 
@@ -221,7 +236,7 @@ int main(void) {
         reap(-1);
         int status;
         pid_t pid = wait(&status);
-        if (pid == shell_pid) shell_start();
+        if (pid == shell_pid) shell_again(status);
         if (pid < 0 && errno == ECHILD) shell_start();
     }
 }
