@@ -13,7 +13,7 @@ import sys
 from rig import BUILD, HERE, LIMIT, LONG, ONLY, ROOT, Tap, input_file
 
 from launcher import deb  # noqa: E402  (rig makes it importable)
-from launcher.cluster import DEB_CACHE  # noqa: E402
+from launcher.cluster import DEB_CACHES, deb_cache  # noqa: E402
 
 PACKAGES = ("libc-bin", "bash", "coreutils", "lua5.4", "sqlite3", "xz-utils", "zstd", "openssl",
             "python3-minimal")
@@ -57,7 +57,7 @@ class Host:
         for path in (TREE, self.bin, WORK):
             shutil.rmtree(path, ignore_errors=True)
             os.makedirs(path)
-        for path in deb.fetch(packages, DEB_CACHE):
+        for path in deb.fetch(packages, deb_cache(DEB_CACHES)):
             subprocess.run(["dpkg-deb", "-x", path, TREE], check=True)
         for directory in ("/usr/bin", "/bin"):
             for name in os.listdir(TREE + directory):

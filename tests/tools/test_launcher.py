@@ -8,11 +8,12 @@ import subprocess
 import tempfile
 import threading
 import unittest
+from unittest import mock
 
 import cpio_newc
 import mkimage
 from launcher import deb, fed_console, options, run_channel, watch
-from launcher.cluster import extra_files
+from launcher.cluster import Cluster, deb_cache, extra_files
 from launcher.errors import LaunchError, NotYet, UsageError
 from launcher.machine import Machine
 
@@ -82,6 +83,24 @@ class OptionsTest(unittest.TestCase):
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
         self.assertEqual((result.returncode, result.stdout), (2, b""))
         self.assertIn(b"not yet: comes with the issue", result.stderr)
+
+
+class DirectoriesTest(unittest.TestCase):
+    def test_another_where_one_may_not_be_written(self):
+        # Below a file, for user 0 may write in any directory.
+        with tempfile.NamedTemporaryFile() as file, tempfile.TemporaryDirectory() as directory:
+            barred = os.path.join(file.name, "deb")
+            self.assertEqual(deb_cache([barred, directory + "/deb"]), directory + "/deb")
+            with self.assertRaises(UsageError) as raised:
+                deb_cache([barred])
+            self.assertIn("may not be written", str(raised.exception))
+            with self.assertRaises(UsageError) as raised:
+                Cluster(options.Options(nodes=1, logs=barred))
+            self.assertIn("--logs " + barred, str(raised.exception))
+            with mock.patch("launcher.cluster.BUILD", file.name):
+                logs = Cluster._logs_make()
+            self.assertFalse(logs.startswith(file.name))
+            os.rmdir(logs)
 
 
 class FedConsoleTest(unittest.TestCase):

@@ -25,8 +25,28 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
 RELAY = os.path.join(BUILD, "relay")
 BASE_IMAGE = os.path.join(BUILD, "isthmus.iso")
-DEB_CACHE = os.path.join(BUILD, "deb")
+# Where packages are kept: in the tree, or where that may not be written with the user's own.
+DEB_CACHES = [os.path.join(BUILD, "deb"), os.path.join(
+    os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "isthmus", "deb")]
 RELAY_STOP_SECONDS = 10
+
+
+def writable(path):
+    """Whether files can be made in the directory `path`, which is made where it is not there."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(path, os.W_OK | os.X_OK)
+
+
+def deb_cache(candidates):
+    """The first directory of `candidates` that may be written. Raises UsageError."""
+    for path in candidates:
+        if writable(path):
+            return path
+    raise UsageError(f"--deb: packages can be kept in none of {', '.join(candidates)}: they may "
+                     "not be written (XDG_CACHE_HOME sets another place)")
 
 
 def extra_files(adds, debs=()):
@@ -42,7 +62,7 @@ def extra_files(adds, debs=()):
         with open(path, "rb") as file:
             archive.file(target, file.read(), 0o755 if runs else 0o644,
                          os.fstat(file.fileno()).st_mtime)
-    for path in deb.fetch(debs, DEB_CACHE) if debs else ():
+    for path in deb.fetch(debs, deb_cache(DEB_CACHES)) if debs else ():
         deb.archive_add(archive, path)
     return archive.bytes()
 
@@ -115,12 +135,9 @@ class Cluster:
     def __init__(self, options, interactive=False, fed=False):
         self.options = options
         self.deadline = None         # of the run: set when its machines start
-        self.logs = os.path.abspath(options.logs) if options.logs else tempfile.mkdtemp(
-            prefix="run-", dir=self._logs_root())
-        try:
-            os.makedirs(self.logs, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"--logs {self.logs}: {error.strerror}") from error
+        self.logs = os.path.abspath(options.logs) if options.logs else self._logs_make()
+        if not writable(self.logs):
+            raise UsageError(f"--logs {self.logs}: no directory that may be written")
         self.sockets = tempfile.mkdtemp(prefix="isthmus-")
         self.machines = [Machine(n, options, f"{self.sockets}/image.iso", self.sockets, self.logs)
                          for n in range(options.nodes)]
@@ -137,10 +154,12 @@ class Cluster:
                            options.chaos, options.cut)
 
     @staticmethod
-    def _logs_root():
+    def _logs_make():
+        """A directory for this run's logs, in the tree where that may be written."""
         root = os.path.join(BUILD, "run-logs")
-        os.makedirs(root, exist_ok=True)
-        return root
+        if writable(root):
+            return tempfile.mkdtemp(prefix="run-", dir=root)
+        return tempfile.mkdtemp(prefix="isthmus-logs-")
 
     def say(self, text):
         """Progress, on standard error, for people only."""
