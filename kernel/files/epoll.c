@@ -14,6 +14,8 @@ struct epoll {
     struct epoll_member *members;    // [size]
     u32 count, size;
     u32 turn;                        // where a listing begins: all get their turn
+    u32 depth;                       // of the sets it lies in, and never less: they do not say
+                                     // when they are gone
 };
 
 static struct epoll_member *member_find(const struct epoll *e, struct object_id object, i32 fd) {
@@ -105,6 +107,7 @@ static status_t epoll_ioctl(struct epoll *e, struct p9_call *c) {
     case EPOLL_IOC_ADD: case EPOLL_IOC_MODIFY: case EPOLL_IOC_DELETE: return control(e, c);
     case EPOLL_IOC_LIST: return list(e, c);
     case EPOLL_IOC_CLAIM: return claims(e, c);
+    case EPOLL_IOC_NEST: e->depth = (u32)MAX(e->depth, c->value); return S_OK;
     default: return E_NOTTY;
     }
 }
@@ -113,7 +116,7 @@ static status_t epoll_call(struct object *o, struct p9_call *c) {
     struct epoll *e = CONTAINER_OF(o, struct epoll, object);
     switch (c->type) {
     case P9_TIOCTL: return epoll_ioctl(e, c);
-    case P9_TPOLL: c->result = POLL_MEMBERS; return S_OK;
+    case P9_TPOLL: c->result = POLL_MEMBERS | POLL_CHANGE(e->depth); return S_OK;
     case P9_TREAD: case P9_TWRITE: case P9_TFSYNC: return E_INVAL;
     case P9_TGETATTR:
         c->attr = (struct p9_attr){.valid = P9_GETATTR_BASIC, .mode = 0600, .nlink = 1,

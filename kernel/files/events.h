@@ -7,7 +7,8 @@
 // What P9_TPOLL gives in `result`: POLL bits, and above them:
 #define POLL_BITS 0xffffull
 #define POLL_MEMBERS 0x10000ull      // an epoll set: it is ready where a member is (epoll_ready)
-#define POLL_CHANGE_SHIFT 32         // grows with each change, for edge-triggered waits
+#define POLL_CHANGE_SHIFT 32         // grows with each change, for edge-triggered waits; of a set:
+                                     // in how many that lie in each other it has been
 #define POLL_CHANGE(count) ((u64)(u32)(count) << POLL_CHANGE_SHIFT)
 
 // Requests of our own, by P9_TIOCTL with `data`; above the numbers that Linux gives out.
@@ -19,6 +20,7 @@ enum {
     EPOLL_IOC_DELETE = 0x69450003,   // in: struct epoll_member. E_NOENT
     EPOLL_IOC_LIST = 0x69450004,     // value: the first; out: members; result: how many are left
     EPOLL_IOC_CLAIM = 0x69450005,    // in: struct epoll_claim[]; result: bit i, i may be reported
+    EPOLL_IOC_NEST = 0x69450006,     // value: the set lies in so many in each other
 };
 
 struct timerfd_setting { u64 value_ns, interval_ns; };   // value: from now, 0: not armed

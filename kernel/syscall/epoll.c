@@ -7,7 +7,8 @@
 #include "kernel/x86/cpu.h"
 #include "mm/kmem.h"
 
-#define EPOLL_DEPTH_MAX 4u           // sets in sets, as Linux
+#define EPOLL_NESTS_MAX 4u           // a set in one in one in one in one, as Linux
+#define EPOLL_LOOKS_MAX 16384u       // at members, of one call: sets in sets may multiply them
 #define EPOLL_EVENTS_MAX 256u        // of one call; the others have their turn in the next
 enum { EPOLL_CTL_ADD = 1, EPOLL_CTL_DEL, EPOLL_CTL_MOD };
 enum { STEP_CLAIM = 2 };             // proc_wait.step: scratch holds what is claimed
@@ -32,24 +33,10 @@ static status_t change_member(struct object_id set, u32 request, struct epoll_me
     return s == E_NOTTY ? E_INVAL : s;
 }
 
-// Whether a member has something to report: its events, 0 none. One that was closed is dropped.
-static status_t ask_member(struct proc *p, struct object_id set, const struct epoll_member *m,
-                           u32 depth, struct poll_answer *out) {
-    *out = (struct poll_answer){0};
-    if (!(m->events & ~EPOLL_FLAGS)) return S_OK;
-    status_t s = poll_object(p, m->object, m->events & ~EPOLL_FLAGS, depth, out);
-    if (s == E_BADF) return change_member(set, EPOLL_IOC_DELETE, *m) == S_RESTART ? S_RESTART
-                                                                                  : S_OK;
-    if (s == S_RESTART) return s;
-    if (s != S_OK) out->ready = POLLERR | POLLHUP;       // its node is gone
-    if ((m->events & EPOLLET) && m->reported && m->change == out->change) out->ready = 0;
-    return S_OK;
-}
-
-// As the header says. out->change: of all members together.
-status_t epoll_ready(struct proc *p, struct object_id set, u32 depth, struct poll_answer *out) {
-    *out = (struct poll_answer){0};
-    if (depth >= EPOLL_DEPTH_MAX) return S_OK;
+// Calls look(ctx, member) for the members of a set until it returns something else than S_OK and
+// S_RESTART, which is then the result. S_RESTART: it was that for some, or the set's node is asked.
+static status_t members_each(struct object_id set,
+                             status_t (*look)(void *ctx, const struct epoll_member *m), void *ctx) {
     struct epoll_member *m = kmem_alloc(EPOLL_BATCH * sizeof *m);
     if (!m) return E_NOMEM;
     u64 left = 1;
@@ -58,10 +45,9 @@ status_t epoll_ready(struct proc *p, struct object_id set, u32 depth, struct pol
     for (u64 from = 0; left > 0 && s == S_OK; from += EPOLL_BATCH) {
         s = list(set, from, m, &left);
         for (u64 i = 0; i < EPOLL_BATCH && i < left && s == S_OK; i++) {
-            struct poll_answer one;
-            asked |= ask_member(p, set, &m[i], depth + 1, &one) == S_RESTART;
-            if (one.ready) out->ready = POLLIN;
-            out->change += one.change;
+            s = look(ctx, &m[i]);
+            asked |= s == S_RESTART;
+            if (s == S_RESTART) s = S_OK;
         }
         left -= MIN(left, EPOLL_BATCH);
     }
@@ -69,27 +55,70 @@ status_t epoll_ready(struct proc *p, struct object_id set, u32 depth, struct pol
     return s == S_OK && asked ? S_RESTART : s;
 }
 
+// Whether a member has something to report: its events, 0 none. One that was closed is dropped.
+// E_LOOP: EPOLL_LOOKS_MAX.
+static status_t ask_member(struct proc *p, struct object_id set, const struct epoll_member *m,
+                           struct poll_walk *walk, struct poll_answer *out) {
+    *out = (struct poll_answer){0};
+    if (walk->looks++ >= EPOLL_LOOKS_MAX) return E_LOOP;
+    if (!(m->events & ~EPOLL_FLAGS)) return S_OK;
+    status_t s = poll_object(p, m->object, m->events & ~EPOLL_FLAGS, walk, out);
+    if (s == E_BADF) return change_member(set, EPOLL_IOC_DELETE, *m) == S_RESTART ? S_RESTART
+                                                                                  : S_OK;
+    if (s == S_RESTART || s == E_LOOP) return s;
+    if (s != S_OK) out->ready = POLLERR | POLLHUP;       // its node is gone
+    if ((m->events & EPOLLET) && m->reported && m->change == out->change) out->ready = 0;
+    return S_OK;
+}
+
+struct asking {
+    struct proc *p;
+    struct object_id set;
+    struct poll_walk *walk;
+    struct poll_answer *all;         // epoll_ready
+    struct ready *to;                // find_ready: [max]
+    u32 max, count;
+};
+
+static status_t look_any(void *ctx, const struct epoll_member *m) {
+    struct asking *a = ctx;
+    struct poll_answer one;
+    const status_t s = ask_member(a->p, a->set, m, a->walk, &one);
+    if (one.ready) a->all->ready = POLLIN;
+    a->all->change += one.change;
+    return s;
+}
+
+// As the header says. out->change: of all members together.
+status_t epoll_ready(struct proc *p, struct object_id set, struct poll_walk *walk,
+                     struct poll_answer *out) {
+    struct asking a = {.p = p, .set = set, .walk = walk, .all = out};
+    *out = (struct poll_answer){0};
+    if (walk->depth > EPOLL_NESTS_MAX) return S_OK;      // two were put into each other at a time
+    walk->depth++;
+    const status_t s = members_each(set, look_any, &a);
+    walk->depth--;
+    return s;
+}
+
+static status_t look_ready(void *ctx, const struct epoll_member *m) {
+    struct asking *a = ctx;
+    struct poll_answer one;
+    if (a->count == a->max) return S_OK;
+    const status_t s = ask_member(a->p, a->set, m, a->walk, &one);
+    if (one.ready)
+        a->to[a->count++] = (struct ready){m->object, m->fd, one.ready, one.change, m->data};
+    return s;
+}
+
 // Finds up to `max` members that have something to report. S_RESTART: nodes have been asked.
 static status_t find_ready(struct proc *p, struct object_id set, struct ready *to, u32 max,
                            u32 *count) {
-    struct epoll_member *m = kmem_alloc(EPOLL_BATCH * sizeof *m);
-    if (!m) return E_NOMEM;
-    u64 left = 1;
-    bool asked = false;
-    status_t s = S_OK;
-    *count = 0;
-    for (u64 from = 0; left > 0 && s == S_OK; from += EPOLL_BATCH) {
-        s = list(set, from, m, &left);
-        for (u64 i = 0; i < EPOLL_BATCH && i < left && s == S_OK && *count < max; i++) {
-            struct poll_answer a;
-            asked |= ask_member(p, set, &m[i], 1, &a) == S_RESTART;
-            if (a.ready)
-                to[(*count)++] = (struct ready){m[i].object, m[i].fd, a.ready, a.change, m[i].data};
-        }
-        left -= MIN(left, EPOLL_BATCH);
-    }
-    kmem_free(m, EPOLL_BATCH * sizeof *m);
-    return s == S_OK && asked ? S_RESTART : s;
+    struct poll_walk walk = {.depth = 1};
+    struct asking a = {.p = p, .set = set, .walk = &walk, .to = to, .max = max};
+    const status_t s = members_each(set, look_ready, &a);
+    *count = a.count;
+    return s;
 }
 
 // Takes from the set the right to report these; those that another waiter took are left out.
@@ -111,38 +140,24 @@ static status_t claim(struct object_id set, struct ready *r, u32 *count) {
     return S_OK;
 }
 
+struct taking { struct proc *p; struct object_id set; struct ready *to; u32 max; };
+
 // What may be reported now. Of a set on another node one at a time: the wait record keeps it
 // while that node is asked, so an edge that was claimed is never lost.
-static status_t take_ready(struct proc *p, struct object_id set, struct ready *r, u32 max,
-                           u32 *count) {
-    struct proc_wait *w = &proc_desc(p)->wait;
-    const bool away = set.node != node_id;
+static status_t take_ready(void *ctx, u32 *count) {
+    const struct taking *t = ctx;
+    struct proc_wait *w = &proc_desc(t->p)->wait;
+    const bool away = t->set.node != node_id;
     status_t s = S_OK;
     *count = 1;
-    if (w->step == STEP_CLAIM) memcpy(r, w->scratch, sizeof *r);
-    else s = find_ready(p, set, r, away ? 1 : max, count);
+    if (w->step == STEP_CLAIM) memcpy(t->to, w->scratch, sizeof *t->to);
+    else s = find_ready(t->p, t->set, t->to, away ? 1 : t->max, count);
     if (s != S_OK || *count == 0) return s;
-    if (away) memcpy(w->scratch, r, sizeof *r);
+    if (away) memcpy(w->scratch, t->to, sizeof *t->to);
     if (away) w->step = STEP_CLAIM;
-    s = claim(set, r, count);
+    s = claim(t->set, t->to, count);
     if (away && s == S_OK) w->step = 1;
     return s;
-}
-
-static i64 wait_for(struct proc *p, struct object_id set, struct ready *r, u32 max,
-                    u64 timeout_ns) {
-    const u64 deadline = call_deadline(p, timeout_ns);
-    u32 count;
-    wait_on(&poll_wait, p);                      // then asks, so no change is missed
-    const status_t s = take_ready(p, set, r, max, &count);
-    if (s == S_RESTART) return S_RESTART;
-    const bool late = timeout_ns == 0 || (deadline && time_now_ns() >= deadline);
-    if (s != S_OK || count || late) {
-        wait_cancel(p);
-        return s != S_OK ? (i64)s : (i64)count;
-    }
-    wait_until(p, deadline);
-    return S_RESTART;
 }
 
 static i64 do_wait(struct proc *p, const u64 *a, u64 timeout_ns) {
@@ -154,7 +169,8 @@ static i64 do_wait(struct proc *p, const u64 *a, u64 timeout_ns) {
     if (pinned != S_OK) return pinned;
     struct ready *r = kmem_alloc(max * sizeof *r);
     if (!r) return E_NOMEM;
-    const i64 count = wait_for(p, h->object, r, max, timeout_ns);
+    struct taking t = {p, h->object, r, max};
+    const i64 count = poll_until(p, take_ready, &t, timeout_ns);
     for (i64 i = 0; i < count; i++) {
         const struct epoll_event e = {r[i].events, r[i].data};
         (void)user_write(p, a[1] + (u64)i * sizeof e, &e, sizeof e);
@@ -179,35 +195,50 @@ SYSCALL(epoll_pwait2) {
 
 // --- epoll_ctl ---
 
-// Whether `from` is the set `wanted` or has it among its members, at any depth. E_LOOP: so it
-// is, or it is too deep to say.
-static status_t reaches(struct object_id from, struct object_id wanted, u32 depth) {
-    if (object_id_equal(from, wanted) || depth > EPOLL_DEPTH_MAX) return E_LOOP;
+// What is about to become a member, and the sets below it.
+struct nesting {
+    struct object_id wanted;         // the set that gets it: not to be found below
+    u32 depth, looks;
+    bool mark;                       // tells the sets how deep they are now
+};
+static status_t look_below(void *ctx, const struct epoll_member *m);
+
+// E_LOOP: `from` is the set that gets it, or one too deep, or there is too much below it.
+static status_t nest(struct nesting *n, struct object_id from) {
+    if (n->looks++ >= EPOLL_LOOKS_MAX || object_id_equal(from, n->wanted)) return E_LOOP;
     struct p9_call c = {.type = P9_TPOLL, .object = from};
     status_t s = file_call(&c);
     if (s != S_OK || !(c.result & POLL_MEMBERS)) return s == S_RESTART ? s : S_OK;
-    struct epoll_member *m = kmem_alloc(EPOLL_BATCH * sizeof *m);
-    if (!m) return E_NOMEM;
-    u64 left = 1;
-    for (u64 at = 0; left > 0 && s == S_OK; at += EPOLL_BATCH) {
-        s = list(from, at, m, &left);
-        for (u64 i = 0; i < EPOLL_BATCH && i < left && s == S_OK; i++)
-            s = reaches(m[i].object, wanted, depth + 1);
-        left -= MIN(left, EPOLL_BATCH);
-    }
-    kmem_free(m, EPOLL_BATCH * sizeof *m);
+    if (n->depth > EPOLL_NESTS_MAX) return E_LOOP;
+    struct p9_call mark = {.type = P9_TIOCTL, .object = from, .flags = EPOLL_IOC_NEST,
+                           .value = n->depth};
+    if (n->mark) s = file_call(&mark);
+    if (s == S_RESTART) return s;
+    n->depth++;
+    s = members_each(from, look_below, n);
+    n->depth--;
     return s;
 }
 
+static status_t look_below(void *ctx, const struct epoll_member *m) { return nest(ctx, m->object); }
+
 // Whether the set may have this member: files and directories are always ready, so Linux
-// refuses them.
+// refuses them; sets in sets have a limit.
 static status_t may_add(struct object_id set, struct object_id object) {
     struct p9_call c = {.type = P9_TGETATTR, .object = object};
-    const status_t s = file_call(&c);
+    status_t s = file_call(&c);
     if (s != S_OK) return s;
     const u32 type = c.attr.mode & S_IFMT;
     if (type == S_IFREG || type == S_IFDIR) return E_PERM;
-    return reaches(object, set, 0);
+    struct p9_call ask = {.type = P9_TPOLL, .object = set};
+    s = file_call(&ask);
+    if (s != S_OK) return s;
+    if (!(ask.result & POLL_MEMBERS)) return E_INVAL;
+    const u32 depth = (u32)(ask.result >> POLL_CHANGE_SHIFT) + 1;
+    struct nesting n = {.wanted = set, .depth = depth};
+    s = nest(&n, object);
+    n = (struct nesting){.wanted = set, .depth = depth, .mark = true};
+    return s == S_OK ? nest(&n, object) : s;
 }
 
 SYSCALL(epoll_ctl) {

@@ -14,8 +14,8 @@ struct pollfd { i32 fd; i16 events, revents; };
 enum { POLLRDNORM = 0x40, POLLWRNORM = 0x100 };
 
 // Asks the server of an open description which of `events` it is ready for.
-//   depth  of the epoll sets it was found in
-status_t poll_object(struct proc *p, struct object_id object, u32 events, u32 depth,
+//   walk  through epoll's sets to here
+status_t poll_object(struct proc *p, struct object_id object, u32 events, struct poll_walk *walk,
                      struct poll_answer *out) {
     u32 wanted = events & (u32)POLL_BITS;
     if (events & POLLRDNORM) wanted |= POLLIN;
@@ -26,7 +26,7 @@ status_t poll_object(struct proc *p, struct object_id object, u32 events, u32 de
     if (s != S_OK) return s;
     out->ready = (u32)(c.result & POLL_BITS);
     out->change = (u32)(c.result >> POLL_CHANGE_SHIFT);
-    if (c.result & POLL_MEMBERS) s = epoll_ready(p, object, depth, out);
+    if (c.result & POLL_MEMBERS) s = epoll_ready(p, object, walk, out);
     if (out->ready & POLLIN) out->ready |= POLLRDNORM;
     if (out->ready & POLLOUT) out->ready |= POLLWRNORM;
     out->ready &= events | POLLERR | POLLHUP;
@@ -34,40 +34,53 @@ status_t poll_object(struct proc *p, struct object_id object, u32 events, u32 de
 }
 
 // *asked: the server is on another node, its answer is awaited.
-static u32 ask(struct proc *p, i32 fd, u32 events, bool *asked) {
+static u32 ask(struct proc *p, i32 fd, u32 events, struct poll_walk *walk, bool *asked) {
     const struct handle *h = handle_get(p, fd);
     if (!h) return POLLNVAL;
     struct poll_answer answer;
-    const status_t s = poll_object(p, h->object, events, 0, &answer);
+    const status_t s = poll_object(p, h->object, events, walk, &answer);
     if (s == S_RESTART) *asked = true;
     return s == S_OK ? answer.ready : s == S_RESTART ? 0 : POLLERR;
 }
 
-static u32 ask_all(struct proc *p, struct pollfd *fds, u64 count, bool *asked) {
-    u32 ready = 0;
-    *asked = false;
-    for (u64 i = 0; i < count; i++) {
-        u32 events = (u32)(u16)fds[i].events;
-        fds[i].revents = fds[i].fd < 0 ? 0 : (i16)ask(p, fds[i].fd, events, asked);
-        ready += fds[i].revents != 0;
+struct asked_fds { struct proc *p; struct pollfd *fds; u64 count; };
+
+static status_t ask_all(void *ctx, u32 *ready) {
+    const struct asked_fds *a = ctx;
+    struct poll_walk walk = {0};
+    bool asked = false;
+    *ready = 0;
+    for (u64 i = 0; i < a->count; i++) {
+        struct pollfd *f = &a->fds[i];
+        f->revents = f->fd < 0 ? 0 : (i16)ask(a->p, f->fd, (u32)(u16)f->events, &walk, &asked);
+        *ready += f->revents != 0;
     }
-    return ready;
+    return asked ? S_RESTART : S_OK;
 }
 
-// Waits for the first ready one; first on the list, then asks, so no change is missed.
-static i64 poll_wait_for(struct proc *p, struct pollfd *fds, u64 count, u64 timeout_ns) {
-    u64 deadline = call_deadline(p, timeout_ns);
+// Waits until there is something ready; first on the list, then asks, so no change is missed.
+//   look(ctx, &count)  how many are; S_RESTART: the process waits for an answer
+//   timeout_ns         ~0: for ever
+// How many, 0 at the deadline; S_RESTART; an error of look's.
+i64 poll_until(struct proc *p, status_t (*look)(void *ctx, u32 *count), void *ctx,
+               u64 timeout_ns) {
+    const u64 deadline = call_deadline(p, timeout_ns);
+    u32 count = 0;
     wait_on(&poll_wait, p);
-    bool asked;
-    u32 ready = ask_all(p, fds, count, &asked);
-    if (asked) return S_RESTART;                 // the process waits for that answer
-    bool late = deadline && time_now_ns() >= deadline;
-    if (ready || timeout_ns == 0 || late) {
+    const status_t s = look(ctx, &count);
+    if (s == S_RESTART) return S_RESTART;
+    const bool late = timeout_ns == 0 || (deadline && time_now_ns() >= deadline);
+    if (s != S_OK || count || late) {
         wait_cancel(p);
-        return ready;
+        return s != S_OK ? (i64)s : (i64)count;
     }
     wait_until(p, deadline);
     return S_RESTART;
+}
+
+static i64 poll_wait_for(struct proc *p, struct pollfd *fds, u64 count, u64 timeout_ns) {
+    struct asked_fds a = {p, fds, count};
+    return poll_until(p, ask_all, &a, timeout_ns);
 }
 
 static i64 do_poll(struct proc *p, u64 uva, u64 count, u64 timeout_ns) {

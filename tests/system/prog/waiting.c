@@ -15,6 +15,7 @@
 #include <sys/select.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -189,6 +190,62 @@ static void test_nested(void) {
     close(inner), close(outer), close(event);
 }
 
+static int put_in(int set, int fd) {
+    struct epoll_event e = {.events = EPOLLIN};
+    return epoll_ctl(set, EPOLL_CTL_ADD, fd, &e) ? errno : 0;
+}
+
+// Sets in each other: which is refused, and that a chain of the deepest kind is waited for. Linux
+// counts the sets above the one that gets a member since 6.17 only, so that is looked at on a node.
+static void test_nests(int on_node) {
+    enum { COUNT = 8, DEEPEST = 4 };
+    int s[COUNT], refused = 0, event = eventfd(0, EFD_NONBLOCK);
+    for (int i = 0; i < COUNT; i++) s[i] = epoll_create1(0);
+    printf("round: %d %d", put_in(s[0], s[1]), put_in(s[1], s[2]));
+    go(1);
+    printf(" %d", put_in(s[2], s[0]) == ELOOP);
+    printf(" %d\n", put_in(s[1], s[0]) == ELOOP);
+    for (int i = 0; i < COUNT; i++) close(s[i]);
+    go(0);
+    for (int i = 0; i < COUNT; i++) s[i] = epoll_create1(0);
+    go(1);
+    for (int i = 1; i < COUNT && !refused; i++) refused = put_in(s[i], s[i - 1]);
+    printf("a chain from below: %s\n", strerror(refused));
+    go(0);
+    for (int i = 0; i < COUNT; i++) close(s[i]);
+    for (int i = 0; i < COUNT; i++) s[i] = epoll_create1(0);
+    go(1);
+    for (int i = 1; i <= DEEPEST; i++) refused = put_in(s[i - 1], s[i]);
+    if (on_node && put_in(s[DEEPEST], s[DEEPEST + 1]) != ELOOP) puts("from above, too deep");
+    printf("a chain from above: %d %d\n", refused, put_in(s[DEEPEST], event));
+    give(event, 1);
+    ready("through the chain", s[0], -1);
+    take(event);
+    ready("through the chain, nothing", s[0], 0);
+    go(0);
+    for (int i = 0; i < COUNT; i++) close(s[i]);
+    close(event);
+}
+
+// A set whose members, through others, are too many to ask: a node says so.
+static void test_wide(int on_node) {
+    enum { WIDTH = 30, DEPTH = 4 };
+    int s[DEPTH + 1], copies[DEPTH][WIDTH], bad = 0;
+    struct epoll_event e;
+    for (int i = 0; i <= DEPTH; i++) s[i] = epoll_create1(0);
+    for (int i = 0; i < DEPTH; i++) {
+        for (int k = 0; k < WIDTH; k++) {
+            copies[i][k] = dup(s[i + 1]);
+            bad |= put_in(s[i], copies[i][k]);
+        }
+    }
+    const int n = epoll_wait(s[0], &e, 1, 0);
+    printf("a wide set: %d %d\n", bad, on_node ? n == -1 && errno == ELOOP : n == 0);
+    printf("its part: %d\n", epoll_wait(s[2], &e, 1, 0));
+    for (int i = 0; i < DEPTH * WIDTH; i++) close(copies[i / WIDTH][i % WIDTH]);
+    for (int i = 0; i <= DEPTH; i++) close(s[i]);
+}
+
 static void test_wait_for_child(void) {
     int set = epoll_create1(0), a[2], event = eventfd(0, 0);
     if (pipe(a)) return;
@@ -326,11 +383,15 @@ static void test_shared_word(void) {
 }
 
 int main(int argc, char **argv) {
+    struct utsname name;
+    const int on_node = uname(&name) == 0 && strstr(name.release, "isthmus") != NULL;
     if (argc == 3) places[0] = argv[1], places[1] = argv[2];
     test_eventfd();
     test_levels();
     test_edges();
     test_nested();
+    test_nests(on_node);
+    test_wide(on_node);
     test_wait_for_child();
     test_timerfd();
     test_select();
