@@ -7,7 +7,9 @@
 #include "kernel/klog.h"
 #include "mm/kmem.h"
 
-#define STATUS_TEXT_BYTES 8192u
+#define STATUS_TEXT_BYTES (32 * KIB)  // exit records stand before the figures
+#define FIGURE_LINE_BYTES 48u        // "name: 18446744073709551615\n"
+_Static_assert(STATUS_TEXT_BYTES >= 2 * STATUS_WORDS * FIGURE_LINE_BYTES, "and leave them room");
 
 static struct wait_list status_wait = WAIT_LIST_INIT(status_wait);
 static struct wait_list members_wait = WAIT_LIST_INIT(members_wait);

@@ -13,10 +13,12 @@
 
 #define CLUSTER_MSG_VERSION 1
 #define CLUSTER_MSG_HEAD 8
-#define CLUSTER_MSG_MAX 1536      // bytes of any message; larger data moves one-sided
+#define CLUSTER_MSG_MAX 1664      // bytes of any message; larger data moves one-sided
 #define CALL_SEGMENTS_MAX 8       // (address, key, length) of one file call
 #define MSG_REFS_MAX 100u         // references in one message
-#define STATUS_WORDS 176      // figures of /nodes/N/status; all nodes run one image
+#define STATUS_WORDS 200      // figures of /nodes/N/status; all nodes run one image
+_Static_assert(CLUSTER_MSG_HEAD + 4 + 4 + 8 * STATUS_WORDS <= CLUSTER_MSG_MAX,
+               "status, count and all figures in one message");
 
 enum cluster_msg_type {
     MSG_KEYS = 1,       // first message of each side

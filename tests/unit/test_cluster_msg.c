@@ -7,40 +7,50 @@
 #include "proto/cluster/cluster_msg.h"
 #include "tests/unit/suite_run.h"
 
+// A message of the type, with something in each part that is its own.
+static struct cluster_msg message_of(enum cluster_msg_type type, u8 *payload, u32 payload_len) {
+    struct cluster_msg m;
+    memset(&m, 0, sizeof m);
+    m.type = type;
+    m.tag = 0x12345678;
+    if (type == MSG_CALL || type == MSG_REPLY) {
+        m.call.segment_count = 2;
+        m.call.segment[1] = (struct msg_key){0x1122334455667788, 4096, 0xdeadbeef};
+        m.call.payload = payload;
+        m.call.payload_len = payload_len;
+    } else if (type == MSG_KEYS) {
+        m.keys.shared.address = 0xffff800000001000;
+        m.keys.desc_count = 4096;
+        m.keys.cpu.bits[1] = 0x1122334455667788;
+        m.keys.cpu.layout = 9;
+    } else if (type == MSG_ROSTER) {
+        m.roster.count = NODES_MAX;
+        m.roster.entry[63].id = 63;
+        m.roster.entry[63].row.ipv4 = 0x0a070041;
+    } else if (type == MSG_REFS) {
+        m.refs.count = MSG_REFS_MAX;
+        m.refs.entry[MSG_REFS_MAX - 1].generation = 0x1122334455667788;
+    } else if (type == MSG_STATUS) {
+        m.stat.count = STATUS_WORDS;
+        m.stat.word[STATUS_WORDS - 1] = 0x1122334455667788;
+    } else if (type == MSG_CLOCK) {
+        m.clock = (struct clock_answer){1, 2, 3, ~0ull, 1ull << 63};
+    } else if (type == MSG_SHARE) {
+        m.share = (struct share_msg){SHARE_HAVE, SHARE_READ, E_IO, 7, {3, 4, ~0ull, 5}, 4096};
+    } else if (type == MSG_FUTEX) {
+        m.futex = (struct msg_futex){{1ull << 63 | 5, ~0ull}, 7, 0x80000001};
+    } else if (type == MSG_HOLDER_ACK || type == MSG_REFUSE) {
+        m.image = (struct image_id){3, 17, 0xabcdef};
+        m.status = E_NOENT;
+    }
+    return m;
+}
+
 START_TEST(test_messages) {
     u8 bytes[CLUSTER_MSG_MAX], payload[40] = "an unmodified 9P message";
     for (u32 type = 1; type < MSG_TYPES; type++) {
-        struct cluster_msg m, out;
-        memset(&m, 0, sizeof m);
-        m.type = (enum cluster_msg_type)type;
-        m.tag = 0x12345678;
-        if (type == MSG_CALL || type == MSG_REPLY) {
-            m.call.segment_count = 2;
-            m.call.segment[1] = (struct msg_key){0x1122334455667788, 4096, 0xdeadbeef};
-            m.call.payload = payload;
-            m.call.payload_len = sizeof payload;
-        } else if (type == MSG_KEYS) {
-            m.keys.shared.address = 0xffff800000001000;
-            m.keys.desc_count = 4096;
-            m.keys.cpu.bits[1] = 0x1122334455667788;
-            m.keys.cpu.layout = 9;
-        } else if (type == MSG_ROSTER) {
-            m.roster.count = NODES_MAX;
-            m.roster.entry[63].id = 63;
-            m.roster.entry[63].row.ipv4 = 0x0a070041;
-        } else if (type == MSG_REFS) {
-            m.refs.count = MSG_REFS_MAX;
-            m.refs.entry[MSG_REFS_MAX - 1].generation = 0x1122334455667788;
-        } else if (type == MSG_CLOCK) {
-            m.clock = (struct clock_answer){1, 2, 3, ~0ull, 1ull << 63};
-        } else if (type == MSG_SHARE) {
-            m.share = (struct share_msg){SHARE_HAVE, SHARE_READ, E_IO, 7, {3, 4, ~0ull, 5}, 4096};
-        } else if (type == MSG_FUTEX) {
-            m.futex = (struct msg_futex){{1ull << 63 | 5, ~0ull}, 7, 0x80000001};
-        } else if (type == MSG_HOLDER_ACK || type == MSG_REFUSE) {
-            m.image = (struct image_id){3, 17, 0xabcdef};
-            m.status = E_NOENT;
-        }
+        struct cluster_msg out, m = message_of((enum cluster_msg_type)type, payload,
+                                               sizeof payload);
         u32 len = cluster_msg_encode(&m, bytes, sizeof bytes);
         ck_assert_uint_gt(len, 0);
         ck_assert_int_eq(cluster_msg_decode(&out, bytes, len), S_OK);
@@ -57,6 +67,9 @@ START_TEST(test_messages) {
             ck_assert_uint_eq(out.roster.count, NODES_MAX);
             ck_assert_mem_eq(&out.roster.entry[63], &m.roster.entry[63],
                              sizeof m.roster.entry[63]);
+        } else if (type == MSG_STATUS) {
+            ck_assert_uint_eq(out.stat.count, STATUS_WORDS);
+            ck_assert_mem_eq(out.stat.word, m.stat.word, sizeof m.stat.word);
         } else if (type == MSG_CLOCK) {
             ck_assert_mem_eq(&out.clock, &m.clock, sizeof m.clock);
         } else if (type == MSG_SHARE) {

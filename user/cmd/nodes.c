@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STATUS_MAX 65536             // a whole status, exit records too
+
 // The value behind "KEY: " in a status text, or "-".
 static const char *value_of(char *text, const char *key, char *to, size_t size) {
     size_t length = strlen(key);
@@ -19,7 +21,8 @@ static const char *value_of(char *text, const char *key, char *to, size_t size) 
 static void print_node(const char *name) {
     static const char *const keys[] = {"state", "address", "cpus", "free", "processes",
                                        "queue"};
-    char path[300], text[8192], value[128];
+    static char text[STATUS_MAX];
+    char path[300], value[128];
     snprintf(path, sizeof path, "/nodes/%s/status", name);
     FILE *file = fopen(path, "r");
     size_t n = file ? fread(text, 1, sizeof text - 1, file) : 0;
