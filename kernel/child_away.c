@@ -104,7 +104,7 @@ void child_away_add(struct proc *p) {
 
 static void child_back(struct proc *p) {
     struct child_away *c = child_find(proc_desc(p)->pid);
-    if (c) stop_set(p, c->stop);
+    if (c && c->stop) stop_set(p, c->stop);
     if (c) c->used = false;
     search_end(proc_desc(p)->pid);
 }
@@ -174,12 +174,18 @@ void where_runs(struct proc *p) {
     if (!p->cl.children_coming) children_say(p);
 }
 
-// A child elsewhere stopped or goes on; parent is here. proc_lock held.
+// A child, which was elsewhere then, stopped or goes on; parent is here. One that has come here
+// since may have gone on, or stopped, again: then its parent has been told. proc_lock held.
 void child_stopped(struct proc *parent, u32 child, i32 wait_status) {
     struct child_away *c = child_find(child);
-    if (!c || c->ended || c->ppid != proc_desc(parent)->pid) return;
+    struct proc *p = c ? NULL : proc_find(child);
     const bool on = wait_status == WAIT_STATUS_CONTINUED;
-    c->stop = wait_status;
+    if (c ? c->ended || c->ppid != proc_desc(parent)->pid
+          : !p || proc_desc(p)->ppid != proc_desc(parent)->pid || p->state == PROC_ZOMBIE ||
+                (p->state == PROC_STOPPED) == on)
+        return;
+    if (c) c->stop = wait_status;
+    else stop_set(p, wait_status);
     signal_child_stopped(parent, (struct signal_info){.code = on ? CLD_CONTINUED : CLD_STOPPED,
                          .pid = (i32)child, .status = on ? SIGCONT : wait_status >> 8 & 0xff});
 }
@@ -262,6 +268,7 @@ static void children_here_tell(u32 ppid, u8 node) {
         child_place(d->pid, &m.process);
         bool mine = procs[i].state != PROC_FREE && procs[i].state != PROC_NEW &&
                     (procs[i].state != PROC_AWAY || procs[i].cl.frozen) && d->ppid == ppid;
+        if (mine) stop_set(&procs[i], 0);        // the message has it now
         if (mine && procs[i].state == PROC_ZOMBIE) proc_free(&procs[i]);
         spin_unlock(&proc_lock);
         if (mine) (void)cluster_send(node, &m);
@@ -314,7 +321,7 @@ void child_away_rx(const struct msg_process *m) {
         struct proc *parent = child_parent(m->ppid);
         if (parent) children_known(parent);
     } else if (proc_find(m->pid)) {
-        if (!m->ended) stop_set(proc_find(m->pid), m->wait_status);
+        if (!m->ended && m->wait_status) stop_set(proc_find(m->pid), m->wait_status);
     } else {
         child_add(m);
         struct child_away *c = child_find(m->pid);

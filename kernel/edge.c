@@ -167,7 +167,7 @@ static bool settle(struct proc *p, bool turn_over) {
         return true;
     }
     spin_lock(&proc_lock);
-    if (t->waiting && !t->wait_uninterruptible && signal_is_deliverable(p)) wait_wake_thread(t);
+    if (t->waiting && signal_ends_wait(p)) wait_wake_thread(t);
     if (p->state == PROC_READY) p->state = PROC_RUNNING;
     const bool runs = p->state == PROC_RUNNING;
     const bool turn = t->waiting || (turn_over && p->awake > 1);

@@ -41,6 +41,7 @@ struct thread {
     bool waiting;                    // for a wait list, a deadline or a signal
     bool woken;                      // since its call began to wait: it waits no more
     bool wait_uninterruptible;       // signals leave this wait alone
+    bool wait_killable;              // but for those that end its process
     bool reply_waits;                // a remote reply is taken before signals are delivered
     u32 futex_bits;
     u64 futex_key[2];

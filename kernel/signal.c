@@ -72,6 +72,26 @@ bool signal_is_deliverable_to(const struct thread *t) {
     return t->p->kill_pending || (pending & (~thread_mask(t) | UNMASKABLE));
 }
 
+// Whether p would end by this signal, which it does not block or ignore.
+static bool ends(const struct proc *p, u32 sig) {
+    return signals_of(p)->action[sig - 1].handler == SIG_DFL && !(SIGNAL_BIT(sig) & STOPS);
+}
+
+// True where a pending signal ends the wait of p's running thread. proc_lock held.
+bool signal_ends_wait(const struct proc *p) {
+    const struct thread *t = p->thread;
+    const struct proc_desc *d = proc_desc(p);
+    u64 ready = (d->signal_pending | d->thread_pending) & (~d->signal_mask | UNMASKABLE);
+    if (!t->wait_uninterruptible) return signal_is_deliverable(p);
+    if (!t->wait_killable) return false;
+    if (p->kill_pending) return true;
+    for (; ready; ready &= ready - 1) {
+        const u32 sig = (u32)__builtin_ctzll(ready) + 1;
+        if (!signal_ignored(p, sig) && ends(p, sig)) return true;
+    }
+    return false;
+}
+
 // False: signal_deliver would find nothing to do.
 bool signal_has_work(const struct proc *p) {
     return (proc_desc(p)->flags & PROC_FLAG_RESTORE_MASK) || signal_is_deliverable(p);
@@ -85,8 +105,12 @@ void signal_child_stopped(struct proc *parent, struct signal_info info) {
     wait_wake_all_locked(&parent->child_wait);
 }
 
+// A parent that is here finds it in p; one elsewhere, or on its way, is told by a message, and by
+// nothing else: so it learns of each once.
 static void tell_parent_of_stop(struct proc *p, i32 code, i32 status) {
     struct proc *parent = proc_find(proc_desc(p)->ppid);
+    p->stop_report = parent && code == CLD_STOPPED;
+    p->cont_report = parent && code == CLD_CONTINUED;
     if (!parent && proc_hooks.stopped_remote) {
         proc_hooks.stopped_remote(p, code == CLD_STOPPED ? WAIT_STATUS_STOPPED(status)
                                                          : WAIT_STATUS_CONTINUED);
@@ -102,7 +126,6 @@ static void raise_continue(struct proc *p) {
     proc_desc(p)->flags &= ~PROC_FLAG_STOPPED;
     p->stop_report = false;
     if (p->state != PROC_STOPPED) return;
-    p->cont_report = true;
     proc_become_ready(p);
     tell_parent_of_stop(p, CLD_CONTINUED, SIGCONT);
 }
@@ -152,7 +175,8 @@ static status_t raise_to(struct proc *p, struct thread *t, u32 sig, struct signa
     else d->signal_pending |= SIGNAL_BIT(sig);
     if (blocked) return S_OK;
     if (sig == SIGKILL && p->state == PROC_STOPPED) proc_become_ready(p);
-    else if (to->waiting && !to->wait_uninterruptible) wait_wake_thread(to);
+    else if (to->waiting && (!to->wait_uninterruptible || (to->wait_killable && ends(p, sig))))
+        wait_wake_thread(to);
     else if (p->on_cpu && p->cpu != cpu_this()->index) cpu_kick(p->cpu, EDGE_RESCHED);
     return S_OK;
 }
@@ -272,7 +296,7 @@ static void end_waiting_call(struct proc *p, bool sa_restart) {
                !(d->flags & PROC_FLAG_RESTORE_MASK)) {       // its mask lets this signal in
         d->flags &= ~PROC_FLAG_PAGE_WAIT;
     } else if (call_never_interrupted(d->wait.nr) && d->wait.step == 0) {
-        // It has had no effect yet, and a vfork that has its child is at step 1.
+        // It has had no effect yet. (Of a vfork that has its child: vfork_under_way.)
     } else if (!sa_restart || !call_restartable(d->wait.nr) || d->wait.deadline_ns) {
         d->regs.rax = (u64)(i64)E_INTR;
         d->regs.rip += 2;
@@ -385,7 +409,6 @@ static void stop(struct proc *p, u32 sig) {
     pending_take(p, sig);
     if (!(proc_desc(p)->signal_pending & SIGNAL_BIT(SIGKILL))) {
         p->state = PROC_STOPPED;
-        p->stop_report = true;
         proc_desc(p)->exit_code = (i32)sig;
         tell_parent_of_stop(p, CLD_STOPPED, (i32)sig);
     }
@@ -405,6 +428,13 @@ static void clear_pending(struct proc *p, u32 sig) {
     spin_lock(&proc_lock);
     pending_take(p, sig);
     spin_unlock(&proc_lock);
+}
+
+// A vfork that has its child: the call runs again, and waits for the child, before a handler
+// runs or p stops. Numbers: clone vfork clone3.
+static bool vfork_under_way(const struct proc_desc *d) {
+    const i32 nr = d->wait.nr;
+    return (nr == 56 || nr == 58 || nr == 435) && d->wait.step == 1;
 }
 
 // Delivers what is pending to the current process. False: it does not go on (it ended,
@@ -427,6 +457,8 @@ bool signal_deliver(struct proc *p) {
         } else if (handler == SIG_DFL && (SIGNAL_BIT(sig) & STOPS) && sig != SIGSTOP &&
                    group_is_orphaned(d->pgid)) {
             clear_pending(p, sig);               // nobody could continue it
+        } else if (vfork_under_way(d) && (handler != SIG_DFL || (SIGNAL_BIT(sig) & STOPS))) {
+            return true;
         } else if (handler == SIG_DFL && (SIGNAL_BIT(sig) & STOPS)) {
             stop(p, sig);
             if (p->state != PROC_RUNNING) return false;

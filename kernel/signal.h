@@ -41,6 +41,7 @@ status_t signal_queue_locked(struct proc *p, u32 sig, struct signal_info info);
 void signal_told_locked(struct proc *p, u32 sig);
 void signal_taken_locked(struct proc *p, u64 *from, u32 sig);
 bool signal_deliver(struct proc *p);         // at the edge; false: p no longer runs
+bool signal_ends_wait(const struct proc *p);
 bool signal_has_work(const struct proc *p);
 bool signal_is_deliverable(const struct proc *p);         // to its running thread
 bool signal_is_deliverable_to(const struct thread *t);

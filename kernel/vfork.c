@@ -16,6 +16,7 @@ status_t vfork_wait(struct proc *parent, u32 child_pid) {
     bool waits = c && c->state != PROC_ZOMBIE && (proc_desc(c)->flags & PROC_FLAG_VFORK);
     if (waits) {
         wait_on_locked(&c->vfork_wait, parent, true);
+        parent->thread->wait_killable = true;
     }
     spin_unlock(&proc_lock);
     return waits ? S_RESTART : S_OK;

@@ -32,6 +32,7 @@ void wait_on_locked(struct wait_list *w, struct proc *p, bool uninterruptible) {
     list_push_back(&w->head, &t->wait);
     start_waiting(p);
     t->wait_uninterruptible = uninterruptible;
+    t->wait_killable = false;
 }
 
 // Ends the call that p waits in, for which wait_offers(p), and wakes it. proc_lock held.

@@ -32,7 +32,7 @@ enum { OP_ADD = 1, OP_OR = 2, IF_EQ = 0, IF_LT = 2 };
 
 #define WAITERS 4
 #define ROUNDS 50
-#define ROBUST_ROUNDS 8
+#define MOVED_ROUNDS 8
 #define MOVE_EVERY_US 50000          // the others run in between
 
 static _Atomic uint32_t a, b;
@@ -269,7 +269,7 @@ static int ended_by(const char *how) {
     return status;
 }
 
-static void stopped(void) {
+static int stopped_once(void) {
     _Atomic uint32_t *count = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
                                    -1, 0);
     int status = -1, good;
@@ -291,8 +291,13 @@ static void stopped(void) {
     while (*count == then) usleep(1000);
     kill(pid, SIGKILL);
     good &= waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-    say(good, "stop, continue, kill");
     munmap((void *)count, 4096);
+    return good;
+}
+static void stopped(void) {
+    int good = 1;
+    for (int i = 0; i < (nodes ? MOVED_ROUNDS : 1); i++) good &= stopped_once();
+    say(good, "stop, continue, kill");
 }
 
 // --- robust locks that threads of a killed process hold; while it moves, their page or the
@@ -328,7 +333,7 @@ static int robust_once(void) {
 }
 static void robust(void) {
     int good = 1;
-    for (int i = 0; i < (nodes ? ROBUST_ROUNDS : 1); i++) good &= robust_once();
+    for (int i = 0; i < (nodes ? MOVED_ROUNDS : 1); i++) good &= robust_once();
     say(good, "locks of a killed process's threads");
 }
 

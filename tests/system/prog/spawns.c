@@ -1,6 +1,8 @@
 // What a child of vfork or posix_spawn leaves behind in its parent's memory: a missing program is
-// an error of posix_spawn, a write before _exit or exec is seen. The same lines on every system.
+// an error of posix_spawn, a write before _exit or exec is seen; signals that come meanwhile wait
+// until the child is done, but those that kill. The same lines on every system.
 #include <errno.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +16,53 @@ static int ended(pid_t pid) {
     int status = -1;
     waitpid(pid, &status, 0);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static volatile int handled, left_then;
+static void handler(int sig) {
+    (void)sig;
+    handled++;
+    left_then = left;
+}
+
+// Without SA_RESTART. One comes from the child while it has the memory, one for its end.
+static void signals(int exec) {
+    struct sigaction action = {.sa_handler = handler};
+    sigaction(SIGUSR1, &action, NULL);
+    sigaction(SIGCHLD, &action, NULL);
+    handled = left_then = 0;
+    const pid_t parent = getpid(), pid = vfork();
+    if (pid == 0) {
+        kill(parent, SIGUSR1);
+        left = 6;
+        if (exec) execl("/bin/true", "true", (char *)NULL);
+        _exit(0);
+    }
+    printf("signals: %s, left %d then\n", pid > 0 ? "a child" : strerror(errno), left_then);
+    while (handled < 2) pause();                 // an exec'ed child may live on
+    printf("its end: %d\n", ended(pid));
+    signal(SIGCHLD, SIG_DFL);
+}
+
+// A parent whose child does not end is killed all the same.
+static void killed(int sig) {
+    int up[2], hold[2], status = -1;
+    char byte;
+    if (pipe(up) || pipe(hold)) _exit(9);
+    const pid_t parent = fork();
+    if (parent == 0) {
+        close(hold[1]);
+        if (vfork() == 0) {
+            if (write(up[1], "", 1) != 1) _exit(9);
+            _exit((int)read(hold[0], &byte, 1));
+        }
+        _exit(0);
+    }
+    if (read(up[0], &byte, 1) != 1) _exit(9);
+    kill(parent, sig);
+    waitpid(parent, &status, 0);
+    printf("killed: %d\n", WIFSIGNALED(status) ? WTERMSIG(status) : -1);
+    for (int i = 0; i < 2; i++) close(up[i]), close(hold[i]);
 }
 
 int main(void) {
@@ -36,5 +85,9 @@ int main(void) {
         _exit(1);
     }
     printf("exec: %d, left %d\n", ended(pid), left);
+    signals(0);
+    signals(1);
+    killed(SIGKILL);
+    killed(SIGTERM);
     return 0;
 }
