@@ -172,6 +172,7 @@ static void children_known(struct proc *p) {
 void where_runs(struct proc *p) {
     child_back(p);
     if (!p->cl.children_coming) children_say(p);
+    where_settled();
 }
 
 // A child, which was elsewhere then, stopped or goes on; parent is here. One that has come here

@@ -174,6 +174,7 @@ static void host_drop(void *ctx, u32 index, status_t reason) {
     p->cl.in_cluster = false;
     spin_unlock(&proc_lock);
     migrate_place_free(p);
+    where_settled();
 }
 
 static void host_start(void *ctx, u32 index) {

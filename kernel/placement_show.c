@@ -5,9 +5,11 @@
 
 #include "base/string.h"
 #include "kernel/cluster.h"
+#include "kernel/files/procfs.h"
 #include "kernel/klog.h"
 #include "kernel/may_run.h"
 #include "kernel/placement.h"
+#include "kernel/whereabouts.h"
 
 #define WHY_TEXT_BYTES 2048u
 #define LACKS_BYTES 2048u
@@ -19,11 +21,14 @@ static struct proc_place copy;
 static struct { u32 pid, node_wanted; char name[PROC_NAME_MAX]; u64 pages, move_ns, cpu_ns;
                 bool unit, may_move, draining; u32 lacks_len; char lacks[LACKS_BYTES]; } of;
 
-static bool take_copy(u32 pid) {
+// Of an image that waits to be taken too. S_RESTART: another node has it or takes it, as
+// /proc/PID/node says by then; the caller waits until it is there. E_SRCH: no such process.
+static status_t take_copy(u32 pid) {
     spin_lock(&proc_lock);
-    const struct proc *p = proc_find(pid);
-    const bool found = p && p->state != PROC_ZOMBIE;
-    if (found) {
+    const struct proc *p = proc_here(pid);
+    status_t s = p && p->state != PROC_ZOMBIE ? S_OK : E_SRCH;
+    if (s == S_OK && p->state == PROC_AWAY && where_leaves(pid)) s = S_RESTART;
+    if (s == S_OK) {
         const struct proc_desc *d = proc_desc(p);
         copy = *place_of(p);
         of.pid = d->pid, of.node_wanted = d->node_wanted;
@@ -36,7 +41,7 @@ static bool take_copy(u32 pid) {
         of.lacks_len = (u32)may_run_lacks(d, cluster_up_mask(), of.lacks, sizeof of.lacks);
     }
     spin_unlock(&proc_lock);
-    return found;
+    return s == S_RESTART ? where_wait() : s;
 }
 
 static void show_uses(struct text *t) {
@@ -73,7 +78,8 @@ static void show_prices(struct text *t) {
 }
 
 status_t placement_show_affinity(u64 pid, struct text *t) {
-    if (!take_copy((u32)pid)) return E_SRCH;
+    const status_t s = take_copy((u32)pid);
+    if (s != S_OK) return s;
     text_add(t, "process %u (%s) on node %u, ", of.pid, of.name, node_id);
     if (of.may_move) text_add(t, "placed by the rule");
     else if (!placement_is_on()) text_add(t, "placement is off");
@@ -98,9 +104,10 @@ static void show_decision(struct text *t, const char *title, const struct place_
     text_add_bytes(t, bytes, len);
 }
 
-// /proc/PID/why: the figures of the last move and of the last decision. E_SRCH: no such process.
+// /proc/PID/why: the figures of the last move and of the last decision.
 status_t placement_show_why(u64 pid, struct text *t) {
-    if (!take_copy((u32)pid)) return E_SRCH;
+    const status_t s = take_copy((u32)pid);
+    if (s != S_OK) return s;
     show_decision(t, "last move", &copy.move);
     show_decision(t, "last decision", &copy.last);
     text_add_bytes(t, of.lacks, of.lacks_len);

@@ -7,6 +7,7 @@
 #include "kernel/whereabouts.h"
 
 #include "kernel/cluster.h"
+#include "kernel/files/object.h"
 #include "kernel/migrate.h"
 #include "kernel/owner.h"
 #include "kernel/where_search.h"
@@ -70,12 +71,50 @@ static bool where_known(u32 pid, u8 *node) {
     return found.kind != WHERE_GONE;
 }
 
+// --- who waits for one on its way ---
+
+static struct wait_list transit_wait = WAIT_LIST_INIT(transit_wait);
+static bool transit_asked, transit_ended;        // atomic
+
+bool where_leaves(u32 pid) {
+    const struct where_found found = where_look(pid);
+    __atomic_store_n(&transit_asked, true, __ATOMIC_RELAXED);     // before proc_lock is given back
+    return found.kind == WHERE_TRANSIT && found.node != node_id;
+}
+
+bool where_comes(u32 pid) {
+    const struct where_found found = where_look(pid);
+    __atomic_store_n(&transit_asked, true, __ATOMIC_RELAXED);
+    return found.kind == WHERE_TRANSIT && found.node == node_id;
+}
+
+status_t where_wait(void) {
+    file_wait(&transit_wait);
+    return S_RESTART;
+}
+
+// Whoever holds proc_lock may say so: those who wait are woken by the next poll, under files_lock.
+void where_settled(void) {
+    if (!__atomic_load_n(&transit_asked, __ATOMIC_RELAXED)) return;
+    __atomic_store_n(&transit_ended, true, __ATOMIC_RELEASE);
+    netpoll_soon();
+}
+
+static void transit_wake(void) {
+    if (!__atomic_exchange_n(&transit_ended, false, __ATOMIC_ACQUIRE)) return;
+    spin_lock(&files_lock);
+    __atomic_store_n(&transit_asked, false, __ATOMIC_RELAXED);
+    file_wake(&transit_wait);
+    spin_unlock(&files_lock);
+}
+
 // It is on its way from or to here. proc_lock held.
 bool where_in_transit(u32 pid) { return where_look(pid).kind == WHERE_TRANSIT; }
 
 // pid went to `node`, its `stay`th; what is known of a later one is kept. proc_lock held.
 void where_set(u32 pid, u8 node, u64 stay) {
     struct hint *h = hint_find(pid, true);
+    where_settled();
     if (h->pid == pid && !where_newer(stay, h->stay)) return;
     *h = (struct hint){stay, pid, node};
 }
@@ -89,6 +128,7 @@ void where_heard(u32 pid, u32 node, u64 stay) {
 void where_forget(u32 pid) {
     struct hint *h = hint_find(pid, false);
     if (h) *h = (struct hint){0, 0, WHERE_NONE};
+    where_settled();
 }
 
 // To all members. net_lock held.
@@ -151,6 +191,7 @@ static void rx(u8 from, const struct cluster_msg *m) {
 }
 
 void whereabouts_poll(u64 now_ns) {
+    transit_wake();
     signal_away_poll();
     end_away_poll(now_ns);
     search_poll(now_ns);

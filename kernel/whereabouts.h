@@ -17,6 +17,14 @@ void where_heard(u32 pid, u32 node, u64 stay);       // the same, by hearsay; pr
 void where_forget(u32 pid);                          // it has ended; proc_lock held
 // It runs here now: the members are told. net_lock held, proc_lock not.
 void where_tell_here(const struct proc_desc *d);
+// Whether an image of pid here is of one that another node has or takes, or pid is coming here: who
+// asks for its figures waits for where_wait. proc_lock held.
+bool where_leaves(u32 pid);
+bool where_comes(u32 pid);
+// The caller waits until one of these has come, or stays where it was. S_RESTART. files_lock held.
+status_t where_wait(void);
+// One that was on its way is not any more. Any lock.
+void where_settled(void);
 // It runs here, new or again: so do its children's ends reach it. proc_lock held.
 void where_runs(struct proc *p);
 // It ends here: its children elsewhere get init for a parent. proc_lock held.

@@ -15,6 +15,7 @@
 #include "kernel/proc_path.h"
 #include "kernel/thread.h"
 #include "kernel/vdso.h"
+#include "kernel/whereabouts.h"
 #include "kernel/x86/cpu.h"
 
 static char state_letter(const struct proc *p) {
@@ -28,7 +29,7 @@ static char state_letter(const struct proc *p) {
 
 // A process that this node has, also while it is on its way to another: then its frozen image
 // is what there is. proc_lock held.
-static struct proc *by_pid(u64 pid) {
+struct proc *proc_here(u64 pid) {
     struct proc *p = proc_find((u32)pid);
     for (u32 i = 0; i < proc_end && !p; i++)
         if (proc_descs[i].pid == pid && procs[i].state == PROC_AWAY && procs[i].cl.frozen)
@@ -62,7 +63,7 @@ static u64 map_bytes(const struct proc *p) {
 
 static bool snapshot(u64 pid, struct snapshot *s) {
     spin_lock(&proc_lock);
-    struct proc *p = by_pid(pid);
+    struct proc *p = proc_here(pid);
     if (p) {
         const struct proc_desc *d = proc_desc(p);
         *s = (struct snapshot){.state = state_letter(p), .pid = d->pid, .ppid = d->ppid,
@@ -134,7 +135,7 @@ static status_t show_status(u64 pid, struct text *t) {
 static status_t show_limits(u64 pid, struct text *t) {
     u64 files = 0, stack = 0;
     spin_lock(&proc_lock);
-    const struct proc *p = by_pid(pid);
+    const struct proc *p = proc_here(pid);
     if (p) files = proc_desc(p)->rlimit_nofile, stack = proc_desc(p)->rlimit_stack;
     spin_unlock(&proc_lock);
     if (!p) return E_SRCH;
@@ -161,7 +162,7 @@ static status_t show_comm(u64 pid, struct text *t) {
 
 static status_t show_cmdline(u64 pid, struct text *t) {
     spin_lock(&proc_lock);
-    struct proc *p = by_pid(pid);
+    struct proc *p = proc_here(pid);
     if (p && p->state != PROC_ZOMBIE) {
         const char *args = paths_of(p)->args;
         u32 len = sizeof paths_of(p)->args;
@@ -174,7 +175,7 @@ static status_t show_cmdline(u64 pid, struct text *t) {
 
 static status_t show_path(u64 pid, struct text *t, u64 at) {
     spin_lock(&proc_lock);
-    struct proc *p = by_pid(pid);
+    struct proc *p = proc_here(pid);
     if (p && p->state != PROC_ZOMBIE) text_add(t, "%s", (const char *)paths_of(p) + at);
     spin_unlock(&proc_lock);
     return p ? S_OK : E_SRCH;
@@ -202,7 +203,7 @@ static void maps_line(const struct vma *v, const char *exe, struct text *t) {
 
 static status_t show_maps(u64 pid, struct text *t) {
     spin_lock(&proc_lock);
-    struct proc *p = by_pid(pid);
+    struct proc *p = proc_here(pid);
     bool readable = p && p->state != PROC_ZOMBIE && map_readable(p);
     for (u32 i = 0; readable && i < proc_desc(p)->vma_count; i++)
         maps_line(vma_at(proc_desc(p), i), paths_of(p)->exe, t);
@@ -243,7 +244,7 @@ static status_t write_node(u64 pid, const char *text, u32 len) {
 
 static bool pid_alive(u64 pid) {
     spin_lock(&proc_lock);
-    bool is = by_pid(pid) != NULL;
+    bool is = proc_here(pid) != NULL;
     spin_unlock(&proc_lock);
     return is;
 }
@@ -252,7 +253,7 @@ static bool pid_alive(u64 pid) {
 
 static bool list_fd(u64 pid, u32 i, char *name, u32 *mode) {
     spin_lock(&proc_lock);
-    struct proc *p = by_pid(pid);
+    struct proc *p = proc_here(pid);
     bool found = false;
     for (u32 fd = 0; p && !found && fd < proc_desc(p)->handle_max; fd++) {
         if (!handle_get(p, fd) || i--) continue;
@@ -285,7 +286,7 @@ static status_t find_fd(u64 pid, const char *name, const struct synth_entry **en
     u64 fd;
     if (!parse_number(name, &fd)) return E_NOENT;
     spin_lock(&proc_lock);
-    struct proc *p = by_pid(pid);
+    struct proc *p = proc_here(pid);
     bool ok = p && handle_get(p, (i64)fd);
     spin_unlock(&proc_lock);
     *entry = &fd_entry;
@@ -311,7 +312,7 @@ static u32 thread_after(struct proc *p, u32 tid) {
 static bool list_thread(u64 pid, u32 i, char *name, u32 *mode) {
     u32 tid = 0;
     spin_lock(&proc_lock);
-    struct proc *p = by_pid(pid);
+    struct proc *p = proc_here(pid);
     if (p && (p->state == PROC_AWAY || p->state == PROC_ZOMBIE)) {
         tid = i == 0 ? (u32)pid : 0;
     } else if (p) {
@@ -330,7 +331,7 @@ static status_t find_thread(u64 pid, const char *name, const struct synth_entry 
     u64 tid;
     if (!parse_number(name, &tid)) return E_NOENT;
     spin_lock(&proc_lock);
-    struct proc *p = by_pid(pid);
+    struct proc *p = proc_here(pid);
     const bool known = p && (tid == pid || (p->state != PROC_AWAY && thread_find(p, (u32)tid)));
     spin_unlock(&proc_lock);
     if (!known) return E_NOENT;
@@ -342,7 +343,7 @@ static const struct synth_ops thread_ops = {list_thread, find_thread};
 
 static void own(u64 pid, struct p9_attr *a) {
     spin_lock(&proc_lock);
-    const struct proc *p = by_pid(pid);
+    const struct proc *p = proc_here(pid);
     if (p) a->uid = proc_desc(p)->euid, a->gid = proc_desc(p)->egid;
     spin_unlock(&proc_lock);
 }
@@ -375,9 +376,14 @@ static const struct synth_entry pid_entries[] = {
 static const struct synth_entry thread_dir = {.name = "", .mode = S_IFDIR | 0555, .own = own,
                                               .children = pid_entries + 1, .alive = pid_alive};
 
-// What its own node shows of a process elsewhere is reached by a link there.
+// What its own node shows of a process elsewhere is reached by a link there; who asks for that of
+// one that comes here waits until it has.
 static status_t link_there(u64 pid, const char *name, struct text *t) {
     u8 node;
+    spin_lock(&proc_lock);
+    const bool comes = where_comes((u32)pid);
+    spin_unlock(&proc_lock);
+    if (comes) return where_wait();
     if (!known_anywhere(pid, &node)) return E_SRCH;
     text_add(t, "/nodes/%u/proc/%lu/%s", node, pid, name);
     return S_OK;

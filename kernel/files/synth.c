@@ -161,9 +161,12 @@ static status_t fill_cache(struct synth_node *n) {
         if (!n->cache.bytes) return E_NOMEM;
         n->cache.size = SYNTH_TEXT_BYTES;
     }
+    const u32 len = n->cache.len;
     n->cache.len = 0;
     n->cache.full = false;
-    return n->entry->show(n->arg, &n->cache);
+    const status_t s = n->entry->show(n->arg, &n->cache);
+    if (s != S_OK) n->cache.len = len;           // it is as it was
+    return s;
 }
 
 static status_t do_read(struct synth_node *n, struct p9_call *c) {

@@ -115,13 +115,40 @@ def moving(run):
              "0\n0\n143\n")
 
 
+# `why` and `affinity` of one that moves answer; /tmp/refused: what was said where not.
+FIGURES = ("figures() { why $1 >/tmp/why 2>>/tmp/refused && grep -q '^last move' /tmp/why && "
+           "grep -q '^process .* on node [0-2]' /proc/$1/affinity 2>>/tmp/refused; }; ")
+
+
+def figures(run):
+    run.step("figures of a process that moves all the time are never refused",
+             FIGURES + "sleep 6001 & p=$!; shuttle $p 60 3 & s=$!; n=0; bad=0; "
+             "while kill -0 $s 2>/dev/null || [ $n -lt 5 ]; do n=$((n + 1)); "
+             "figures $p || bad=$((bad + 1)); done; wait $s; echo $?; echo $bad; "
+             "cat /tmp/refused; kill $p; wait $p 2>/dev/null; echo $?", "0\n0\n143\n")
+
+
+def on_the_way(tap):
+    """Node 1 stands still where the process is its own and has not run there."""
+    run = Run(tap, "held", nodes=2, extra=("--append", "hold.at=started hold.name=sleep"))
+    run.step("of one that has not come, figures are waited for, as its node is told before",
+             "sleep 6002 & p=$!; until grep -q sleep /proc/$p/comm; do sleep 0.01; done; "
+             "migrate $p 1 & m=$!; until [ $(cat /proc/$p/node) = 1 ]; do true; done; "
+             "why $p | sed -n 's/^\\(last move\\).*/\\1/p'; "
+             "sed -n 's/^process.*(\\(.*\\)) on \\(node .\\), .*/\\1 \\2/p' /proc/$p/affinity; "
+             "wait $m; echo $?; cat /proc/$p/node; kill $p; wait $p 2>/dev/null; echo $?",
+             "last move\nsleep node 1\n0\n1\n143\n")
+    tap.result("hold: goes on" in run.go(), "held: a node stood still meanwhile")
+
+
 def main():
     tap = Tap()
     run = Run(tap, "procfs", nodes=3)
-    for part in (shapes, listing, commands, mistakes, moving):
+    for part in (shapes, listing, commands, mistakes, moving, figures):
         part(run)
     console = run.go()
     tap.result("PANIC" not in console, "procfs: no panic")
+    on_the_way(tap)
     tap.end()
 
 
