@@ -249,6 +249,7 @@ static void host_given(void *ctx, u32 index, u8 node) {
     remote_page_given(p);
     p->cl.frozen = false;
     where_set(proc_desc(p)->pid, node, proc_desc(p)->stay + 1);
+    where_left(proc_desc(p)->pid);
     child_away_add(p);
     migrate_settle(p, S_OK);
     spin_unlock(&proc_lock);

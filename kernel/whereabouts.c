@@ -10,6 +10,7 @@
 #include "kernel/files/object.h"
 #include "kernel/migrate.h"
 #include "kernel/owner.h"
+#include "kernel/time.h"
 #include "kernel/where_search.h"
 #include "kernel/whereabouts_priv.h"
 #include "kernel/x86/cpu.h"
@@ -106,6 +107,26 @@ static void transit_wake(void) {
     __atomic_store_n(&transit_asked, false, __ATOMIC_RELAXED);
     file_wake(&transit_wait);
     spin_unlock(&files_lock);
+}
+
+// --- who left lately ---
+
+#define LEFT_MAX 256u                // the oldest makes way
+static struct left { u32 pid; u64 at_ns; } left[LEFT_MAX];
+static u32 left_next;
+
+void where_left(u32 pid) {
+    left[left_next++ % LEFT_MAX] = (struct left){pid, time_now_ns()};
+}
+
+u32 where_left_lately(u32 *pids, u32 size) {
+    const u64 now_ns = time_now_ns();
+    u32 count = 0;
+    for (u32 i = 0; i < LEFT_MAX && count < size; i++) {
+        const bool lately = left[i].pid && now_ns - left[i].at_ns < WHERE_LEFT_NS;
+        if (lately && where_look(left[i].pid).kind != WHERE_GONE) pids[count++] = left[i].pid;
+    }
+    return count;
 }
 
 // It is on its way from or to here. proc_lock held.

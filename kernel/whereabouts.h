@@ -14,6 +14,11 @@ void where_see(u32 pid, struct where_seen *seen, u64 *stay);
 // It went to `node` for its `stay`th stay. proc_lock held.
 void where_set(u32 pid, u8 node, u64 stay);
 void where_heard(u32 pid, u32 node, u64 stay);       // the same, by hearsay; proc_lock held
+// pid has just left this node; and who did a short while ago, at most `size`: a listing that asks
+// the nodes in turn would else miss one that went to a node asked before. proc_lock held.
+#define WHERE_LEFT_NS 3000000000ull                  // a listing of all nodes is made by then
+void where_left(u32 pid);
+u32 where_left_lately(u32 *pids, u32 size);
 void where_forget(u32 pid);                          // it has ended; proc_lock held
 // It runs here now: the members are told. net_lock held, proc_lock not.
 void where_tell_here(const struct proc_desc *d);

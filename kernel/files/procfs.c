@@ -406,8 +406,8 @@ static const struct synth_entry pid_dir = {.name = "", .mode = S_IFDIR | 0555, .
 
 // --- /proc itself ---
 
-// As many as `size`. Also those that come, and those that went of which there is an image: who
-// asks all nodes in turn misses none that moves meanwhile. files_lock held.
+// As many as `size`. Also those that come, and those that went a short while ago or left an image:
+// who asks all nodes in turn misses none that moves meanwhile. files_lock held.
 u32 proc_list_here(u32 *pids, u32 size) {
     u32 count = 0;
     spin_lock(&proc_lock);
@@ -417,6 +417,7 @@ u32 proc_list_here(u32 *pids, u32 size) {
         if (proc_descs[i].pid == 0) continue;        // kernel/precopy.h
         pids[count++] = proc_descs[i].pid;
     }
+    count += where_left_lately(pids + count, size - count);
     spin_unlock(&proc_lock);
     return count;
 }
