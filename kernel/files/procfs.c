@@ -192,9 +192,14 @@ static status_t show_root(u64 pid, struct text *t) {
     return S_OK;
 }
 
-static void maps_line(const struct vma *v, const char *exe, struct text *t) {
-    const char *name = v->flags & VMA_STACK ? "[stack]" : v->flags & VMA_HEAP ? "[heap]"
-                     : v->file.generation ? exe : "";
+// `program`: its file, the first that is mapped; exe: that file's path. Of other files there is
+// none to show.
+static void maps_line(const struct vma *v, const struct object_id *program, const char *exe,
+                      struct text *t) {
+    const bool is_program = v->file.generation && memcmp(&v->file, program, sizeof *program) == 0;
+    const char *name = v->flags & VMA_STACK ? "[stack]"
+                       : v->flags & VMA_HEAP ? "[heap]"
+                       : is_program ? exe : "";
     text_add(t, "%08lx-%08lx %c%c%c%c %08lx 00:00 %lu%s%s\n", v->start, v->end,
              v->prot & 1 ? 'r' : '-', v->prot & 2 ? 'w' : '-', v->prot & 4 ? 'x' : '-',
              v->flags & VMA_SHARED ? 's' : 'p', v->file_offset, v->file.generation & 0xffff,
@@ -205,8 +210,12 @@ static status_t show_maps(u64 pid, struct text *t) {
     spin_lock(&proc_lock);
     struct proc *p = proc_here(pid);
     bool readable = p && p->state != PROC_ZOMBIE && map_readable(p);
-    for (u32 i = 0; readable && i < proc_desc(p)->vma_count; i++)
-        maps_line(vma_at(proc_desc(p), i), paths_of(p)->exe, t);
+    struct object_id program = {0};
+    for (u32 i = 0; readable && i < proc_desc(p)->vma_count; i++) {
+        const struct vma *v = vma_at(proc_desc(p), i);
+        if (!program.generation) program = v->file;
+        maps_line(v, &program, paths_of(p)->exe, t);
+    }
     const u64 page = VVAR_BASE, code = VDSO_BASE, end = VDSO_END;
     if (readable)
         text_add(t, "%lx-%lx r--p 00000000 00:00 0 [vvar]\n%lx-%lx r-xp 00000000 00:00 0 [vdso]\n",
