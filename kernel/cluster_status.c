@@ -58,16 +58,11 @@ void cluster_on_status(void (*changed)(void *ctx), void *ctx) {
 }
 
 static u64 get_cpus(const void *ctx) { (void)ctx; return cpu_count; }
-static u64 get_interrupts(const void *ctx) {
+// Of all CPUs together; ctx: where it is in CPU 0's.
+static u64 get_all_cpus(const void *ctx) {
+    const u64 offset = (u64)ctx - (u64)&cpus[0];
     u64 sum = 0;
-    (void)ctx;
-    for (u32 i = 0; i < cpu_count; i++) sum += cpus[i].interrupts;
-    return sum;
-}
-static u64 get_halts(const void *ctx) {
-    u64 sum = 0;
-    (void)ctx;
-    for (u32 i = 0; i < cpu_count; i++) sum += cpus[i].halts;
+    for (u32 i = 0; i < cpu_count; i++) sum += *(const u64 *)((u64)&cpus[i] + offset);
     return sum;
 }
 static u64 get_mem(const void *ctx) { (void)ctx; return frame_count_total(); }
@@ -77,12 +72,6 @@ static u64 get_queue(const void *ctx) { (void)ctx; return dqueue_depth(&cluster.
 static u64 get_console_lost(const void *ctx) {
     (void)ctx;
     return kbd_dropped() + serial_dropped(SERIAL_COM1) + serial_dropped(SERIAL_COM2);
-}
-static u64 get_direct(const void *ctx) {
-    u64 sum = 0;
-    (void)ctx;
-    for (u32 i = 0; i < cpu_count; i++) sum += cpus[i].direct_switches;
-    return sum;
 }
 static u64 get_members(const void *ctx) { (void)ctx; return cluster_member_count(); }
 
@@ -139,6 +128,22 @@ static void add_card(const struct net_counters *e) {
     ADD("eth0_", e, rx_drop_error); ADD("eth0_", e, interrupts);
 }
 
+static void add_cpus(void) {
+    static const struct { const char *name; const u64 *of_cpu_0; } of_all[] = {
+        {"direct_switches", &cpus[0].direct_switches},           // kernel/direct.h
+        {"interrupts", &cpus[0].interrupts},
+        {"timer_interrupts", &cpus[0].timer_interrupts},
+        {"timers_vain", &cpus[0].timers_vain},
+        {"halts", &cpus[0].halts},
+        {"halts_timer", &cpus[0].halts_by[CPU_WAKE_TIMER]},
+        {"halts_kick", &cpus[0].halts_by[CPU_WAKE_KICK]},
+        {"halts_card", &cpus[0].halts_by[CPU_WAKE_CARD]},
+        {"halts_device", &cpus[0].halts_by[CPU_WAKE_DEVICE]},
+    };
+    for (u32 i = 0; i < ARRAY_COUNT(of_all); i++)
+        cluster_status_add(of_all[i].name, get_all_cpus, of_all[i].of_cpu_0);
+}
+
 // Boot. A node without a card has zeros in its place, so that the table is one for all.
 void status_init(void) {
     static const struct net_counters no_card;
@@ -152,9 +157,7 @@ void status_init(void) {
     cluster_status_add("queue", get_queue, NULL);
     cluster_status_add("members", get_members, NULL);
     cluster_status_add("console_lost", get_console_lost, NULL);     // keys, overruns of UARTs
-    cluster_status_add("direct_switches", get_direct, NULL);     // kernel/direct.h
-    cluster_status_add("interrupts", get_interrupts, NULL);
-    cluster_status_add("halts", get_halts, NULL);    // how often a CPU woke from its rest
+    add_cpus();
     cluster_status_add_u64("wakes_last", &runq_counters.last);
     cluster_status_add_u64("wakes_other", &runq_counters.other);
     cluster_status_add_u64("steals", &runq_counters.stolen);
@@ -180,6 +183,7 @@ static void store(u32 node, const u64 *word, u32 count) {
 static void gather(u64 *word) {
     const struct net_card *card = net_own();
     if (card) (void)soft_counters(card->rdma);       // adds up those of its requesters
+    if (card && card->dev->ops->stats) card->dev->ops->stats(card->dev);     // it may have rested
     for (u32 i = 0; i < figure_count; i++) word[i] = figures[i].get(figures[i].ctx);
 }
 

@@ -168,10 +168,12 @@ bool timer_cancel(struct timer *t) {
 void timers_run(void) {
     const u32 cpu = cpu_this()->index;
     const u64 now = time_now_ns();
+    bool any = false;
     spin_lock(&timer_lock[cpu]);
     while (!list_empty(&timer_list[cpu])) {      // those armed meanwhile lie after `now`
         struct timer *t = LIST_ENTRY(timer_list[cpu].next, struct timer, link);
         if (t->deadline_ns > now) break;
+        any = true;
         void (*fn)(void *arg) = t->fn;
         void *arg = t->arg;
         list_remove(&t->link);
@@ -179,6 +181,10 @@ void timers_run(void) {
         spin_unlock(&timer_lock[cpu]);
         fn(arg);
         spin_lock(&timer_lock[cpu]);
+    }
+    if (!any) {
+        cpu_this()->timers_vain++;
+        lapic_timer_learn(tsc_hz);
     }
     program(cpu);
     spin_unlock(&timer_lock[cpu]);

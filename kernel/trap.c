@@ -50,13 +50,26 @@ status_t irq_vector_alloc(void (*handler)(void *arg), void *arg, u32 edge_bits, 
     return S_OK;
 }
 
+static enum cpu_wake wake_of(u32 vector) {
+    if (vector == TRAP_TIMER) return CPU_WAKE_TIMER;
+    if (vector == TRAP_KICK) return CPU_WAKE_KICK;
+    return irq_slots[vector].edge_bits & EDGE_NETPOLL ? CPU_WAKE_CARD : CPU_WAKE_DEVICE;
+}
+
 static void interrupt(u32 vector) {
     struct cpu *c = cpu_this();
     c->irq_tsc = tsc_read();
     c->interrupts++;
+    if (c->idle) {                   // a handler that hangs is not rest: kernel/beat.c
+        __atomic_store_n(&c->idle, false, __ATOMIC_RELAXED);
+        c->wake = wake_of(vector);
+    }
     if (vector >= TRAP_PIC && vector < TRAP_PIC + 16) return;    // spurious, masked PIC
     if (vector == TRAP_SPURIOUS) return;
-    if (vector == TRAP_TIMER) edge_request(EDGE_TIMER);
+    if (vector == TRAP_TIMER) {
+        c->timer_interrupts++;
+        edge_request(EDGE_TIMER);
+    }
     const struct irq_slot *s = &irq_slots[vector];
     if (s->handler) {
         s->handler(s->arg);
@@ -148,10 +161,12 @@ static void idle_once(void) {
     __atomic_store_n(&c->idle, true, __ATOMIC_SEQ_CST);
     if (!__atomic_load_n(&c->edge_work, __ATOMIC_SEQ_CST)) {
         const u64 start_tsc = tsc_read(), start_ns = time_now_ns();
+        c->wake = CPU_WAKE_NONE;
         __asm__ volatile("sti; hlt; cli" : : : "memory");
         c->hlt_tsc += tsc_read() - start_tsc;
         c->idle_ns += time_now_ns() - start_ns;
         c->halts++;
+        c->halts_by[c->wake]++;
     }
     __atomic_store_n(&c->idle, false, __ATOMIC_RELAXED);
 }

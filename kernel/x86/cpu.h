@@ -9,6 +9,10 @@
 struct proc;
 struct user_regs;
 
+// What ends the rest of a CPU. CPU_WAKE_NONE: nothing yet, or an NMI.
+enum cpu_wake { CPU_WAKE_NONE, CPU_WAKE_TIMER, CPU_WAKE_KICK, CPU_WAKE_CARD, CPU_WAKE_DEVICE,
+                CPU_WAKES };
+
 struct cpu {
     struct cpu *self;                // 0
     u64 kernel_stack_top;            // 8
@@ -19,9 +23,12 @@ struct cpu {
     struct proc *current;            // whose registers `regs` are; NULL when idle
     u32 edge_work;                   // enum edge_bits, set by interrupts and IPIs
     u32 locks_held;                  // bit per rank
-    bool idle;
+    bool idle;                       // atomic: it halts, or is about to; no interrupt has come
     u64 idle_ns, hlt_tsc;            // halted time
-    u64 interrupts, halts;
+    u64 interrupts, timer_interrupts;
+    u64 timers_vain;                 // interrupts of its timer at which nothing was due
+    u64 halts, halts_by[CPU_WAKES];  // how often it woke from its rest, and by what first
+    u8 wake;                         // enum cpu_wake: of the rest that it is in, or was in last
     u64 direct_switches;             // kernel/direct.h
     void *trap_stack;                // where the TSS says where a trap from user mode saves
     u64 irq_tsc;                     // at the entry of the last one

@@ -23,6 +23,8 @@ enum lapic_reg {                     // SDM table 11-1
 #define LVT_NMI (4u << 8)
 #define LVT_TSC_DEADLINE (2u << 17)
 #define TIMER_DIVIDE_BY_16 3u
+#define TIMER_TICKS_MAX 0xffffffffull
+#define WAIT_TSC_MAX (1ull << 48)    // more than such a count can hold
 #define ICR_FIXED 0u
 #define ICR_NMI (4u << 8)
 #define ICR_INIT (5u << 8)
@@ -36,7 +38,8 @@ enum lapic_reg {                     // SDM table 11-1
 
 static volatile void *lapic_mmio;
 static bool x2apic;
-static u64 timer_hz;                 // ticks a second after the divider
+static u64 timer_hz;                 // ticks a second after the divider; not more than they are
+static struct { u64 tsc; u32 ticks; } armed[CPU_MAX];        // when, for how many; each CPU's own
 
 static u32 get(u32 reg) {
     return x2apic ? (u32)rdmsr(MSR_X2APIC_BASE + (reg >> 4)) : mmio_get32(lapic_mmio, reg);
@@ -116,16 +119,30 @@ void lapic_timer_arm(u64 deadline_tsc, u64 tsc_hz) {
         return;
     }
     const u64 now = tsc_read();
-    const u64 wait_tsc = deadline_tsc > now ? deadline_tsc - now : 0;
-    // Longer waits than a second are cut: the interrupt finds nothing due and arms anew.
-    u64 ticks = mul_div64(wait_tsc < tsc_hz ? wait_tsc : tsc_hz, timer_hz, tsc_hz) + 1;
-    if (ticks > 0xffffffff) ticks = 0xffffffff;
+    const u64 wait_tsc = deadline_tsc > now ? MIN(deadline_tsc - now, WAIT_TSC_MAX) : 0;
+    const u64 hz = __atomic_load_n(&timer_hz, __ATOMIC_RELAXED);
+    // What a count cannot hold is cut: the interrupt finds nothing due and arms anew.
+    const u64 ticks = MIN(mul_div64(wait_tsc, hz, tsc_hz) + 1, TIMER_TICKS_MAX);
+    armed[cpu_this()->index].tsc = now;
+    armed[cpu_this()->index].ticks = (u32)ticks;
     set(LAPIC_TIMER_DIVIDE, TIMER_DIVIDE_BY_16);
     set(LAPIC_LVT_TIMER, TRAP_TIMER);
     set(LAPIC_TIMER_INITIAL, (u32)ticks);
 }
 
+// The count is down, and earlier than it was to be: its rate is higher than was known. That of
+// the whole count, which the interrupt's own delay makes seem slower only, is a better bound.
+void lapic_timer_learn(u64 tsc_hz) {
+    if (cpu_features.tsc_deadline || get(LAPIC_TIMER_CURRENT) != 0) return;
+    const u32 ticks = armed[cpu_this()->index].ticks;
+    const u64 took_tsc = tsc_read() - armed[cpu_this()->index].tsc;
+    if (ticks == 0 || took_tsc == 0) return;
+    const u64 hz = mul_div64(ticks, tsc_hz, took_tsc);
+    if (hz > timer_hz) __atomic_store_n(&timer_hz, hz, __ATOMIC_RELAXED);
+}
+
 void lapic_timer_stop(void) {
     if (cpu_features.tsc_deadline) wrmsr(MSR_TSC_DEADLINE, 0);
     else set(LAPIC_TIMER_INITIAL, 0);
+    armed[cpu_this()->index].ticks = 0;
 }

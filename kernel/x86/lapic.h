@@ -16,4 +16,5 @@ void lapic_nmi_others(void);
 // Timer. Calibrate once (CPU 0), against a clock; then arm in TSC ticks from now.
 void lapic_timer_calibrate(u64 (*now_ns)(void));
 void lapic_timer_arm(u64 deadline_tsc, u64 tsc_hz);
+void lapic_timer_learn(u64 tsc_hz);  // it came, and nothing was due
 void lapic_timer_stop(void);
