@@ -36,6 +36,7 @@ bool clock_tsc_trap(struct proc *p);
 // --- kernel/cluster_clock.c; net_lock held ---
 void cluster_clock_init(void);
 void cluster_clock_tick(u64 up);
+u64 cluster_clock_next_ns(u64 up);   // when that has something to do; ~0: never
 void cluster_clock_member(u8 node, bool up);
 struct cluster_msg;
 void cluster_clock_message(u8 from, const struct cluster_msg *m, u64 up);

@@ -259,8 +259,10 @@ void peer_close(struct peer *p) {
     const enum member_state was = p->member.state;
     if (p->failing && was >= MEMBER_KEYS)
         klog("cluster: node %u is down: %s", p->node, p->why);
+    const u64 now_ns = time_now_ns();            // the CM's events come before the poll
     p->failing = false;
-    member_failed(&p->member, cluster.now_ns, rng_u32(&kernel_rng));
+    member_failed(&p->member, now_ns, rng_u32(&kernel_rng));
+    tick_look();
     __atomic_and_fetch(&cluster.up, ~BIT(p->node), __ATOMIC_RELEASE);
     link_close(p);
     if (was < MEMBER_KEYS) return;
@@ -270,9 +272,9 @@ void peer_close(struct peer *p) {
     bench_peer_down(p->node);
     if (was != MEMBER_UP) return;
     cluster.counters.downs++;
-    p->down_since_ns = cluster.now_ns;
+    p->down_since_ns = now_ns;
     p->fenced = p->them.incarnation;
-    cluster.fenced_at_ns = cluster.now_ns;
+    cluster.fenced_at_ns = now_ns;
     cluster.view++;
     cluster_node_peer_down(cluster.node, p->node);
     if (cluster.bulk.peer_down) cluster.bulk.peer_down(cluster.bulk.ctx, p->node);
@@ -295,10 +297,9 @@ void cluster_work_wanted(void) {
 
 // A search that ended because adoptions under way filled the room leaves no marks either:
 // with room again and nothing going on, one more look each tick costs one window.
-static void look_again(void) {
-    if (cluster.node->seek.state == SEEK_NONE && !cluster.rested &&
-        cluster.room(cluster.host.ctx) != 0)
-        cluster_node_work(cluster.node);
+static bool look_again_due(void) {
+    return cluster.node->seek.state == SEEK_NONE && !cluster.rested &&
+           cluster.room(cluster.host.ctx) != 0;
 }
 
 static void orphans_fail(void) {
@@ -336,14 +337,17 @@ static void pulse_check(struct peer *p, u64 now_ns) {
 
 // This node itself stood still (a debugger, a paused virtual machine): those who waited for
 // it longer than the bound have fenced it. So it fences them before it does anything else,
-// above all before it sends: what it was about to do counts as never done.
+// above all before it sends: what it was about to do counts as never done. That it rested is
+// no standing still: while a peer is proved there is a tick in each period; one that was proved
+// since the last poll has waited for nothing.
 static void stood_still(u64 now_ns) {
     const u64 still_ns = now_ns - cluster.now_ns;
     if (cluster.now_ns == 0 || still_ns <= options.dead_floor_s * NS_PER_S) return;
     u32 peers = 0;
     for (u64 left = cluster.live; left != 0; left &= left - 1) {
         struct peer *p = &cluster.peers[__builtin_ctzll(left)];
-        if (p->member.state < MEMBER_KEYS || still_ns <= peer_bound_ns(p)) continue;
+        if (p->member.state < MEMBER_KEYS || p->proved_ns > cluster.now_ns) continue;
+        if (still_ns <= peer_bound_ns(p)) continue;
         peer_fail(p, "this node stood still, ms", (i32)(still_ns / NS_PER_MS));
         peers++;
     }
@@ -357,6 +361,7 @@ bool cluster_in_rebirth(void) { return cluster.reborn_for != 0; }
 
 void cluster_rebirth(u32 node) {
     if (cluster.reborn_for == 0) cluster.reborn_for = node + 1;
+    tick_look();
 }
 
 // Ends all processes and connections; once they have ended, the next call comes from a new
@@ -378,6 +383,7 @@ static void rebirth(void) {
     if (!rebirth_over()) return;
     cluster.reborn_for = 0;
     cluster.reaping = false;
+    tick_look();
     for (u32 i = 0; i < NODES_MAX; i++) cluster.peers[i].fenced = 0;
     cluster.incarnation = nonzero_random();
     cluster.node->incarnation = cluster.incarnation;
@@ -386,23 +392,62 @@ static void rebirth(void) {
          "and all %u processes are ended", cluster.incarnation, node, cluster.reaped);
 }
 
-static void tick(u64 now_ns) {
-    if (now_ns < cluster.tick_at_ns) return;
-    cluster.tick_at_ns = now_ns + CLUSTER_TICK_NS;
-    cluster.counters.ticks++;
-    cluster_node_tick(cluster.node, now_ns);
-    look_again();
-    placement_tick();
-    if (cluster.rdma == NULL) return;
-    beat_tick();
+// --- the tick: what has a time of its own; docs/ARCHITECTURE.md, "What is due" ---------------
+
+// A peer has the keys to READ this node's heartbeat, or soon will: while there is one, there is
+// a tick in each period.
+static bool has_proved(void) {
+    for (u64 left = cluster.live; left != 0; left &= left - 1)
+        if (cluster.peers[__builtin_ctzll(left)].member.state >= MEMBER_KEYS) return true;
+    return false;
+}
+
+// When the next tick has to do with what changes at any time, beside the network.
+static u64 often_next_ns(void) {
+    if (placement_tick_wanted() || look_again_due()) return 0;
+    return cluster_node_next_ns(cluster.node);
+}
+
+void tick_look(void) { cluster.tick_looks = true; }
+
+// One tick a period at most; none in those in which nothing is due. They go on meanwhile, so that
+// the time of a tick is not that of what wanted it: placement looks who wants the CPU just then.
+static void tick_set(u64 now_ns) {
+    const u64 periods = (now_ns - cluster.ticked_ns) / CLUSTER_TICK_NS + 1;
+    const u64 period_at_ns = cluster.ticked_ns + periods * CLUSTER_TICK_NS;
+    u64 at = has_proved() || cluster.reborn_for != 0 ? 0 : often_next_ns();
+    if (at != 0 && cluster.rdma != NULL)
+        at = MIN(at, MIN(join_next_ns(), cluster_clock_next_ns(up_mask())));
+    cluster.tick_at_ns = MAX(at, period_at_ns);
+    cluster.tick_rests |= at > period_at_ns;
+    cluster.tick_looks = false;
+}
+
+static void tick_peers(u64 now_ns) {
+    if (has_proved()) beat_tick();
     cluster_clock_tick(up_mask());
     join_tick(now_ns);
     for (u32 i = 0; i < NODES_MAX; i++) {
         struct peer *p = &cluster.peers[i];
-        if (p->member.state == MEMBER_KEYS && now_ns >= p->keys_until_ns)
+        if (p->member.state == MEMBER_KEYS && now_ns >= p->proved_ns + LINK_KEYS_NS)
             peer_fail(p, "the exchange of keys did not end", 0);
         if (p->member.state == MEMBER_UP) pulse_check(p, now_ns);
     }
+}
+
+static void tick(u64 now_ns) {
+    if (now_ns < cluster.tick_at_ns) return;
+    const u64 since_ns = now_ns - cluster.ticked_ns;
+    const u64 left_out = cluster.tick_rests && since_ns > CLUSTER_TICK_NS
+                         ? since_ns / CLUSTER_TICK_NS - 1 : 0;
+    cluster.ticked_ns = now_ns;
+    cluster.tick_rests = false;
+    cluster.counters.ticks++;
+    cluster_node_tick(cluster.node, now_ns);
+    if (look_again_due()) cluster_node_work(cluster.node);
+    placement_tick(left_out);
+    if (cluster.rdma != NULL) tick_peers(now_ns);
+    tick_look();
 }
 
 static void poll(void *ctx, u64 now_ns) {
@@ -432,5 +477,7 @@ static u64 deadline_ns(void *ctx) {
     if (cluster.more || !ring_empty(&cluster.orphans) || self_waits()) return 0;
     for (u64 left = cluster.live; left != 0; left &= left - 1)
         if (cluster.peers[__builtin_ctzll(left)].failing) return 0;
+    const bool wanted = cluster.tick_rests && often_next_ns() != ~0ull;
+    if (cluster.tick_looks || wanted) tick_set(cluster.now_ns);
     return cluster.tick_at_ns;
 }

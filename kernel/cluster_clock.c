@@ -30,6 +30,8 @@ void cluster_clock_tick(u64 up) {
     if (asks) ask();
 }
 
+u64 cluster_clock_next_ns(u64 up) { return clock_next_ns(&machine, up); }
+
 void cluster_clock_member(u8 node, bool up) {
     if (up) clock_member_up(&machine, node, time_now_ns());
     else clock_member_down(&machine, node);

@@ -74,6 +74,16 @@ void join_tick(u64 now_ns) {
     }
 }
 
+// When the next one is due; ~0: none, or the CM knows.
+u64 join_next_ns(void) {
+    u64 at = ~0ull;
+    if (cluster_in_rebirth()) return at;
+    for (u32 i = 0; i < NODES_MAX; i++)
+        if (i != cluster.self && roster_taken(&cluster_conf.node[i]))
+            at = MIN(at, member_next_ns(&cluster.peers[i].member));
+    return at;
+}
+
 static void refuse(struct rdma_cm_id *id, enum member_reason why) {
     const u8 data = (u8)why;
     rdma_reject(id, CM_REJ_CONSUMER, &data, 1);
@@ -154,7 +164,8 @@ static void on_request(const struct rdma_cm_event *ev) {
 
 static void proved(struct peer *p) {
     p->member.state = MEMBER_KEYS;
-    p->keys_until_ns = time_now_ns() + LINK_KEYS_NS;
+    p->proved_ns = time_now_ns();
+    tick_look();
     const status_t status = link_open(p);
     if (status != S_OK) peer_fail(p, "no room for its keys", status);
 }

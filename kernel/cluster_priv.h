@@ -79,7 +79,7 @@ struct peer {
     bool keys_here;
     bool failing;                    // closed at the end of this round of the poll
     char why[64];
-    u64 keys_until_ns, last_seen_ns;
+    u64 proved_ns, last_seen_ns;     // that it has the key; its last sign of life
     struct pulse pulse;
     u64 fenced;                      // its incarnation that this node has fenced; 0: none
     bool roster_here;                // it has told what nodes it knows
@@ -138,7 +138,9 @@ struct cluster {
     bool reaping;                    // for it: processes were told to end
     u32 reaped;                      // how many
     u64 known;                       // bit n: in cluster.conf, or has been a member
-    u64 tick_at_ns, now_ns;
+    u64 ticked_ns, tick_at_ns;       // the last tick; when the next one is due
+    bool tick_looks, tick_rests;     // that is to be found anew; nothing is due in this period
+    u64 now_ns;                      // of this poll, or of the last one
     bool more;                       // completions were left to the next round
     struct ring orphans;             // chains to nodes that are down: fail at the next poll
     struct chain *orphan[2 * LINK_CHAINS];
@@ -172,6 +174,9 @@ u64 peer_bound_ns(const struct peer *p);     // how long its silence may last
 
 status_t join_init(void);
 void join_tick(u64 now_ns);
+u64 join_next_ns(void);
+// What the tick looks after has changed: when it is due is found anew after this poll.
+void tick_look(void);
 
 // The nodes without a line: docs/reference/join.md.
 void roster_request(const struct rdma_cm_event *ev);   // answers, and destroys ev->id

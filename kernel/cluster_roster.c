@@ -41,6 +41,7 @@ static void row_changed(u32 id) {
     __atomic_or_fetch(&cluster.known, BIT(id), __ATOMIC_RELEASE);
     if (p->member.state != MEMBER_DOWN) peer_fail(p, "its id is another machine's", 0);
     else member_peer_init(&p->member, time_now_ns());
+    tick_look();
 }
 
 static void roster_fill(struct cluster_msg *m) {

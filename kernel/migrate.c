@@ -28,6 +28,7 @@
 #include "sched/runq.h"
 
 #define RETRY_NS 2000000ull              // how often what could not be frozen is looked at
+#define EXITS_LOOK_NS 100000000ull       // and who ended, but is read from still
 
 struct migrate_counters migrate_counters;
 struct list_node migrate_moves = {&migrate_moves, &migrate_moves};
@@ -339,14 +340,13 @@ static void poll(void *ctx, u64 now_ns) {
 
 static u64 deadline_ns(void *ctx) {
     (void)ctx;
-    u64 now = time_now_ns();
-    const u64 shares_at = MIN(share_map_deadline_ns(now), precopy_deadline_ns());
-    if (list_empty(&migrate_moves) && !whereabouts_waits() && !remote_page_waits())
-        return MIN(move_request_deadline_ns(), shares_at);   // every packet comes this way
-    u64 moves_at = list_empty(&migrate_moves) ? ~0ull : now + RETRY_NS;
-    u64 exits_at = whereabouts_deadline_ns(now);
-    u64 drains_at = remote_page_waits() ? now + RETRY_NS : ~0ull;
-    return MIN(MIN(MIN(moves_at, move_request_deadline_ns()), MIN(exits_at, drains_at)), shares_at);
+    const u64 now = time_now_ns();               // every packet comes this way
+    u64 at = MIN(MIN(share_map_deadline_ns(now), precopy_deadline_ns()),
+                 move_request_deadline_ns());
+    if (!list_empty(&migrate_moves) || remote_page_waits()) at = MIN(at, now + RETRY_NS);
+    if (whereabouts_waits()) at = MIN(at, whereabouts_deadline_ns(now));
+    if (!list_empty(&exits)) at = MIN(at, now + EXITS_LOOK_NS);
+    return at;
 }
 
 static void member_changed(void *ctx, u32 node, bool up) {

@@ -144,6 +144,9 @@ static void deadline_update(void) {
     for (u32 i = 0; i < net_card_count; i++)
         if (net_cards[i].rdma != NULL) next = MIN(next, soft_next_deadline(net_cards[i].rdma));
     tick_at_ns = next;
+    for (u32 i = 0; i < net_card_count; i++)
+        if (net_cards[i].testsvc != NULL)
+            next = MIN(next, testsvc_next_ns(net_cards[i].testsvc));
     for (u32 i = 0; i < poller_count; i++)
         if (pollers[i].deadline_ns != NULL)
             next = MIN(next, pollers[i].deadline_ns(pollers[i].ctx));

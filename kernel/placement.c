@@ -20,10 +20,12 @@
 #include "kernel/remote_drive.h"
 #include "kernel/trap.h"
 #include "kernel/x86/cpu.h"
+#include "sched/runq.h"
 
 #define QUIET_TICKS 10u              // peers are looked at so rarely while nobody computes
 #define BACKOFF_NS (500 * NS_PER_MS) // after a refused move: once to twice
-#define BOUND_TICKS 6u               // of the last 8: from so many on it is CPU-bound
+#define PLACE_TICKS 8u               // that are remembered
+#define BOUND_TICKS 6u               // of them: from so many on it is CPU-bound
 #define UNBOUND_TICKS 2u             // and no more from so few down
 #define RESERVES_MAX 16u             // moves whose unit is being taken
 #define RECOUNT_TICKS 110u           // after a death: no move of before lasts so long
@@ -423,17 +425,20 @@ static void queue_cancel(void) {
     for (u32 i = 0; i < count; i++) cluster_node_cancel(cluster_node(), late[i], E_AGAIN);
 }
 
-// Which processes want the CPU now. CPU-bound ones count in the capacity word and are
-// charged for their time at their edge. Returns how many there are.
-static u32 look_at_processes(void) {
+// Which processes want the CPU now; in ticks that were left out none did. CPU-bound ones count in
+// the capacity word and are charged for their time at their edge. Returns how many there are.
+static u32 look_at_processes(u64 left_out) {
+    const u32 shift = (u32)MIN(left_out, (u64)PLACE_TICKS) + 1;
+    bool any = false;
     u32 count = 0;
     spin_lock(&proc_lock);
     for (u32 i = 0; i < proc_end; i++) {
         struct proc *p = &procs[i];
         if (p->state == PROC_FREE || p->state == PROC_AWAY || p->state == PROC_ZOMBIE) continue;
         const bool wants = p->state == PROC_RUNNING || p->state == PROC_READY;
+        any |= wants || p->on_cpu;
         if (!wants && p->placing.ticks == 0) continue;
-        p->placing.ticks = (u8)(p->placing.ticks << 1 | wants);
+        p->placing.ticks = (u8)((u32)p->placing.ticks << shift | wants);
         if (bits_of(p->placing.ticks) >= BOUND_TICKS) unit_set(p, true);
         if (bits_of(p->placing.ticks) <= UNBOUND_TICKS) unit_set(p, false);
         if (!p->placing.unit) continue;
@@ -441,6 +446,7 @@ static u32 look_at_processes(void) {
         p->placing.ticked = p->placing.due = true;
         if (p->on_cpu && p->cpu != cpu_this()->index) cpu_kick(p->cpu, EDGE_RESCHED);
     }
+    __atomic_store_n(&runq_rests, !any && count == 0, __ATOMIC_RELAXED);
     spin_unlock(&proc_lock);
     return count;
 }
@@ -503,11 +509,16 @@ static void give_back(void) {
     }
 }
 
-void placement_tick(void) {
+bool placement_tick_wanted(void) {
+    return ready && (!__atomic_load_n(&runq_rests, __ATOMIC_RELAXED) || recount_left != 0 ||
+                     __atomic_load_n(&any_back, __ATOMIC_RELAXED));
+}
+
+void placement_tick(u64 left_out) {
     if (!ready) return;
     if (__atomic_load_n(&any_back, __ATOMIC_RELAXED)) give_back();
     const u64 up = members();
-    const u32 count = look_at_processes();
+    const u32 count = look_at_processes(left_out);
     counters.ticks++;
     queue_cancel();
     placement_exec_tick();

@@ -53,7 +53,9 @@ bool placement_leaves_work(void);                // to nodes with a free CPU; an
 // --- prices and peers; net_lock held ---
 void placement_price(enum price which, u64 ns);
 void placement_price_of_drive(u64 ns, u64 bytes);   // a one-sided read of that many bytes
-void placement_tick(void);                       // at the tick of the cluster part
+// At the tick of the cluster part; left_out: before it so many were, as none was wanted.
+void placement_tick(u64 left_out);
+bool placement_tick_wanted(void);                // in each period, from now on
 void placement_peer_down(u8 node);
 struct cluster_msg;
 void placement_exec_told(const struct cluster_msg *m);   // MSG_PROFILE

@@ -10,6 +10,7 @@
 
 struct fair_queue runqs[CPU_MAX];
 struct runq_counters runq_counters;
+bool runq_rests;
 static u32 weights[FAIR_NICE_MAX - FAIR_NICE_MIN + 1];
 
 // Makes the queues. Context: boot, once proc_count is known, before there is a process.
@@ -50,6 +51,10 @@ static u32 weight_of(const struct proc_desc *d) {
 void runq_put(struct proc *p) {
     ASSERT(p->state == PROC_READY && !p->on_cpu && p->fair.place == 0);
     const u32 i = pick_cpu(p);
+    if (runq_rests) {
+        __atomic_store_n(&runq_rests, false, __ATOMIC_RELAXED);
+        __atomic_or_fetch(&cpu_this()->edge_work, EDGE_NETPOLL, __ATOMIC_RELAXED);
+    }
     p->fair.weight = weight_of(proc_desc(p));
     fair_put(&runqs[i], &p->fair);
     struct proc *running = cpus[i].current;

@@ -8,6 +8,9 @@
 struct runq_counters { u64 last, other, stolen; };
 extern struct runq_counters runq_counters;
 
+// Nobody was ready or ran at the last look: who becomes ready puts it back and makes the CPU poll.
+extern bool runq_rests;                      // set under proc_lock; read atomically
+
 void runq_init(void);
 void runq_put(struct proc *p);               // proc_lock held
 void runq_remove(struct proc *p);            // where it is queued; proc_lock held

@@ -197,6 +197,8 @@ u64 soft_next_deadline(const struct rdma_dev *rdma) {
     return next;
 }
 
+u64 soft_now_ns(const struct rdma_dev *rdma) { return ((const struct soft_dev *)rdma)->now_ns; }
+
 // The device's counters; the requesters' share is added here.
 const struct soft_counters *soft_counters(const struct rdma_dev *rdma) {
     struct soft_dev *dev = soft_of((struct rdma_dev *)(uintptr_t)rdma);

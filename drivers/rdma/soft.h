@@ -72,6 +72,7 @@ bool soft_tx(struct rdma_dev *dev, u64 now_ns);
 void soft_tick(struct rdma_dev *dev, u64 now_ns);
 // When soft_tick has something to do; ~0: nothing armed.
 u64 soft_next_deadline(const struct rdma_dev *dev);
+u64 soft_now_ns(const struct rdma_dev *dev);     // of the last call of soft_rx, _tick or _tx
 // Completions of all its queues so far: while that stands still, nobody above has work.
 u64 soft_completions(const struct rdma_dev *dev);
 const struct soft_counters *soft_counters(const struct rdma_dev *dev);

@@ -40,7 +40,6 @@ struct svc_conn {
 struct testsvc {
     struct rdma_dev *dev;
     struct rdma_cq *cq;
-    u64 now_ns;
     struct testsvc_counters counters;
     u64 opens;                       // gives each connection its age
     struct svc_conn conns[SVC_CONNS];
@@ -102,7 +101,7 @@ static bool conn_open(struct svc_conn *c, u32 access) {
     c->used = true;
     c->gone = c->sink_next = c->probing = c->established = false;
     c->opened = ++c->svc->opens;
-    c->probe_ns = c->svc->now_ns + SVC_PROBE_NS;
+    c->probe_ns = soft_now_ns(c->svc->dev) + SVC_PROBE_NS;
     memset(c->buf, 0, c->buf_bytes);
     c->pd = rdma_alloc_pd(c->svc->dev);
     if (c->pd != NULL) c->mr = rdma_reg_mr(c->pd, c->buf, c->buf_bytes, access);
@@ -132,7 +131,7 @@ static struct svc_conn *conn_find(struct testsvc *svc, bool rping) {
 }
 
 static status_t answer(struct svc_conn *c, struct rdma_conn_param *param) {
-    status_t status = rdma_accept(c->id, c->qp, param, on_event, c, c->svc->now_ns);
+    status_t status = rdma_accept(c->id, c->qp, param, on_event, c, soft_now_ns(c->svc->dev));
     for (u32 i = 0; status == S_OK && c->rping && i < RPING_RECVS; i++)
         if (!post_recv(c, i)) status = E_NOMEM;
     return status;
@@ -212,7 +211,7 @@ static bool on_message(struct svc_conn *c, u32 slot, u32 byte_len) {
 
 static bool on_success(struct svc_conn *c, const struct rdma_wc *wc) {
     enum svc_kind kind = wc->wr_id & 255;
-    c->probe_ns = c->svc->now_ns + SVC_PROBE_NS;
+    c->probe_ns = soft_now_ns(c->svc->dev) + SVC_PROBE_NS;
     if (kind == WR_RECV) return on_message(c, wc->wr_id >> 8 & 255, wc->byte_len);
     if (kind == WR_PROBE) c->probing = false;
     if (kind == WR_WRITE) c->svc->counters.rping_rounds++;
@@ -231,8 +230,8 @@ static void on_completion(struct testsvc *svc, const struct rdma_wc *wc) {
     c->gone = true;
 }
 
-static void probe(struct svc_conn *c) {
-    c->probe_ns = c->svc->now_ns + SVC_PROBE_NS;
+static void probe(struct svc_conn *c, u64 now_ns) {
+    c->probe_ns = now_ns + SVC_PROBE_NS;
     struct rdma_qp_attr attr;
     rdma_query_qp(c->qp, &attr);
     if (c->probing || attr.qp_state < RDMA_QPS_RTS) return;
@@ -242,7 +241,6 @@ static void probe(struct svc_conn *c) {
 
 void testsvc_poll(struct testsvc *svc, u64 now_ns) {
     struct rdma_wc wc[SVC_BATCH];
-    svc->now_ns = now_ns;
     for (u32 turn = 0; turn < SVC_CQE; turn++) {
         u32 count = rdma_poll_cq(svc->cq, SVC_BATCH, wc);
         for (u32 i = 0; i < count; i++) on_completion(svc, &wc[i]);
@@ -250,12 +248,19 @@ void testsvc_poll(struct testsvc *svc, u64 now_ns) {
     }
     for (u32 i = 0; i < SVC_CONNS; i++) {
         struct svc_conn *c = &svc->conns[i];
-        if (c->used && !c->gone && now_ns >= c->probe_ns) probe(c);
+        if (c->used && !c->gone && now_ns >= c->probe_ns) probe(c, now_ns);
         if (!c->used || !c->gone) continue;
         svc->counters.disconnects++;
         rdma_disconnect(c->id, now_ns);      // no effect where the peer said DREQ first
         conn_close(c);
     }
+}
+
+u64 testsvc_next_ns(const struct testsvc *svc) {
+    u64 at = ~0ull;
+    for (u32 i = 0; i < SVC_CONNS; i++)
+        if (svc->conns[i].used) at = MIN(at, svc->conns[i].gone ? 0 : svc->conns[i].probe_ns);
+    return at;
 }
 
 const struct testsvc_counters *testsvc_counters(const struct testsvc *svc) {

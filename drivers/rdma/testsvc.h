@@ -22,4 +22,5 @@ struct testsvc *testsvc_create(struct rdma_dev *dev, void *(*alloc)(void *ctx, u
                                void *alloc_ctx);
 // Takes completions and goes on; call after soft_rx, soft_tick, before soft_tx.
 void testsvc_poll(struct testsvc *svc, u64 now_ns);
+u64 testsvc_next_ns(const struct testsvc *svc);      // when that is due at the latest; ~0: never
 const struct testsvc_counters *testsvc_counters(const struct testsvc *svc);

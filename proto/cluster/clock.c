@@ -105,6 +105,14 @@ bool clock_tick(struct cluster_clock *c, u64 up, u64 local_ns) {
     return true;
 }
 
+u64 clock_next_ns(const struct cluster_clock *c, u64 up) {
+    const u64 slew_ns = c->slew_until_ns != 0 ? c->slew_until_ns : ~0ull;
+    const bool alone = (c->differ & up & ~BIT(c->self)) == 0 && is_reference(c, up);
+    if (is_reference(c, up) && c->differ == 0 && c->anchor_local_ns != 0) return 0;
+    if (c->left != 0) return MIN(slew_ns, c->asked_ns + CLOCK_SILENT_NS);
+    return alone ? slew_ns : MIN(slew_ns, c->next_ns);
+}
+
 static void fix_error(struct cluster_clock *c, u64 error_ns, u64 local_ns) {
     c->error_ns = error_ns;
     c->error_at_ns = local_ns;

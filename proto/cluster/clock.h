@@ -57,6 +57,8 @@ void clock_member_down(struct cluster_clock *c, u8 node);
 void clock_asked(struct cluster_clock *c, u8 node, u64 id, u64 local_ns);
 // At each tick. True: a question goes to c->peer now. up: members, this one included.
 bool clock_tick(struct cluster_clock *c, u64 up, u64 local_ns);
+// When clock_tick has something to do, local; ~0: not before something else is told to it.
+u64 clock_next_ns(const struct cluster_clock *c, u64 up);
 // True: the next question of the burst goes to c->peer at once.
 bool clock_answered(struct cluster_clock *c, u8 node, const struct clock_answer *a, u64 up,
                     u64 local_ns, struct clock_step *step);

@@ -147,6 +147,10 @@ bool member_call_due(struct member_peer *p, u64 now_ns) {
     return true;
 }
 
+u64 member_next_ns(const struct member_peer *p) {
+    return p->state == MEMBER_DOWN ? p->call_at_ns : ~0ull;
+}
+
 // What to do with a REQ of `from`. Of two crossed calls the one begun by the lower id
 // stays. A REQ does not prove who sent it, so it never tears down what works.
 enum member_answer member_request(const struct member_peer *p, u8 self, u8 from) {

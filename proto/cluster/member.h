@@ -85,6 +85,7 @@ enum member_reason {              // first byte of a REJ's private data; a hint 
 void member_peer_init(struct member_peer *p, u64 now_ns);
 // True: call it now (the state is CALLING after that).
 bool member_call_due(struct member_peer *p, u64 now_ns);
+u64 member_next_ns(const struct member_peer *p);   // when a call is due; ~0: none is
 enum member_answer member_request(const struct member_peer *p, u8 self, u8 from);
 // The attempt or the membership ended: when to call next. `random` spreads the calls.
 void member_failed(struct member_peer *p, u64 now_ns, u32 random);

@@ -368,6 +368,11 @@ void cluster_node_peer_down(struct cluster_node *n, u8 node) {
     cluster_node_work(n);
 }
 
+u64 cluster_node_next_ns(const struct cluster_node *n) {
+    const bool left = n->work_wanted || n->wake_wanted != 0 || !ring_empty(&n->self_ring);
+    return n->outs_used != 0 || left ? n->sweep_at_ns : ~0ull;
+}
+
 // Looks at places that are QUEUED: the word may have changed, or the entry be missing
 // (its putter died, a hint was overwritten); offers such a one again.
 void cluster_node_tick(struct cluster_node *n, u64 now_ns) {

@@ -103,6 +103,7 @@ struct cluster_node {
     struct node_put puts[NODE_PUTS_MAX];
     struct node_in ins[NODE_INS_MAX];
     struct node_out outs[NODE_OUTS_MAX];
+    u32 outs_used;
     struct node_counters counters;
     u8 desc[4096] __attribute__((aligned(64)));           // of the seek's take
     u8 in_desc[NODE_INS_MAX][4096] __attribute__((aligned(64)));
@@ -144,3 +145,4 @@ void cluster_node_rx_msg(struct cluster_node *n, u8 from, const struct cluster_m
 void cluster_node_rx_imm(struct cluster_node *n, u8 from, u32 imm, const struct dq_inbox *inbox);
 void cluster_node_work(struct cluster_node *n);    // there is room: look for work
 void cluster_node_tick(struct cluster_node *n, u64 now_ns);
+u64 cluster_node_next_ns(const struct cluster_node *n);    // when that has work; ~0: none

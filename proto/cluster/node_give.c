@@ -5,8 +5,10 @@
 #define OUT_PASS ~0u                 // of a queue operation: a ring that is passed on
 
 // While an offer of it is still under way the entry stays, as OUT_ENDED.
-static void out_free_slot(struct node_out *out) {
-    if (!out->offering) out->used = false;
+static void out_free_slot(struct cluster_node *n, struct node_out *out) {
+    if (out->offering || !out->used) return;
+    out->used = false;
+    n->outs_used--;
 }
 
 static void put_done(struct cluster_node *n, struct node_put *put) {
@@ -19,7 +21,7 @@ static void put_done(struct cluster_node *n, struct node_put *put) {
     struct node_out *out = &n->outs[put->out];
     out->offering = false;
     if (out->m.state == OUT_ENDED) {
-        out->used = false;
+        out_free_slot(n, out);
         return;
     }
     // E_NOSPC: its shard is full. It stays QUEUED, and the sweep offers it again.
@@ -131,16 +133,16 @@ void node_out_pump(struct cluster_node *n, struct node_out *out) {
         case ADOPT_GIVEN: out_given(n, out); break;
         case ADOPT_LOST: out_lost(n, out); break;
         case ADOPT_THAW:
-            out_free_slot(out);
+            out_free_slot(n, out);
             out_thaw(n, out);
             return;
         case ADOPT_FREE:
-            out_free_slot(out);
+            out_free_slot(n, out);
             out_free_image(n, out);
             return;
-        case ADOPT_ENDED: out_free_slot(out); return;
+        case ADOPT_ENDED: out_free_slot(n, out); return;
         default:
-            if (out->m.state == OUT_ENDED) out_free_slot(out);
+            if (out->m.state == OUT_ENDED) out_free_slot(n, out);
             return;
         }
     }
@@ -163,6 +165,7 @@ status_t cluster_node_give(struct cluster_node *n, u32 index, u8 target, u32 siz
         struct node_out *out = &n->outs[i];
         if (out->used) continue;
         *out = (struct node_out){.used = true};
+        n->outs_used++;
         struct node_in *in = node_in_find(n, index);
         if (in != NULL) adopt_in_away(&in->m, true);
         adopt_out_begin(&out->m, n->self, index, node_word_now(n, index), target, size_class);

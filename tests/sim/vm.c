@@ -95,7 +95,8 @@ const struct cpu_caps *may_run_own(void) {
 void clock_publish(const struct cluster_clock *c, const struct clock_step *step) {
     (void)c; (void)step;
 }
-void placement_tick(void) {}
+void placement_tick(u64 left_out) { (void)left_out; }
+bool placement_tick_wanted(void) { return false; }
 void placement_exec_told(const struct cluster_msg *m) { (void)m; }
 void placement_price(enum price which, u64 ns) { (void)which; (void)ns; }
 void net_stop(void) {}

@@ -1,6 +1,7 @@
 // Process 1. Keeps a shell on the console and reaps orphans; with the kernel option
 // run=com2 it also carries out the host's command over COM2 (docs/reference/run-protocol.md):
 // one request, sh -c, output in frames. Ordinary Linux calls only; a static musl program.
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -183,14 +184,20 @@ static int forward(int com, int fd, enum frame type) {
     return n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN));
 }
 
-// Forwards output until the command itself has ended and what it wrote is sent.
+// Forwards output until the command itself has ended and what it wrote is sent. A child that ends
+// between the look at children and the wait ends that: SIGCHLD comes in no other place.
 static void command_serve(int com, int out, int err) {
     struct pollfd p[2] = {{.fd = out, .events = POLLIN}, {.fd = err, .events = POLLIN}};
+    const struct timespec no_time = {0, 0};
+    sigset_t child, before;
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &child, &before);
     for (;;) {
         reap(com);
         int ended = command_status >= 0;
-        int ready = poll(p, 2, ended ? 0 : READY_POLL_MS);
-        if (ready <= 0 && ended) return;
+        int ready = ppoll(p, 2, ended ? &no_time : NULL, &before);
+        if (ready <= 0 && ended) break;
         if (ready <= 0) continue;
         for (int i = 0; i < 2; i++) {
             if (!p[i].revents) continue;
@@ -201,6 +208,7 @@ static void command_serve(int com, int out, int err) {
             if (waitpid(command_pid, &status, 0) == command_pid) command_status = status;
         }
     }
+    sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
 static void run_host_command(int com) {
