@@ -39,7 +39,8 @@ enum lapic_reg {                     // SDM table 11-1
 static volatile void *lapic_mmio;
 static bool x2apic;
 static u64 timer_hz;                 // ticks a second after the divider; not more than they are
-static struct { u64 tsc; u32 ticks; } armed[CPU_MAX];        // when, for how many; each CPU's own
+static struct { u64 tsc; u32 ticks; bool is_set; } armed[CPU_MAX];   // each CPU's own: when, for how
+                                                                    // many; LVT and divider are set
 
 static u32 get(u32 reg) {
     return x2apic ? (u32)rdmsr(MSR_X2APIC_BASE + (reg >> 4)) : mmio_get32(lapic_mmio, reg);
@@ -110,11 +111,19 @@ void lapic_timer_calibrate(u64 (*now_ns)(void)) {
     set(LAPIC_TIMER_INITIAL, 0);
 }
 
+// Once a CPU: most machines emulate each of these writes.
+static void timer_set(void) {
+    if (armed[cpu_this()->index].is_set) return;
+    armed[cpu_this()->index].is_set = true;
+    if (!cpu_features.tsc_deadline) set(LAPIC_TIMER_DIVIDE, TIMER_DIVIDE_BY_16);
+    set(LAPIC_LVT_TIMER, (cpu_features.tsc_deadline ? LVT_TSC_DEADLINE : 0) | TRAP_TIMER);
+    __asm__ volatile("mfence" : : : "memory");   // 11.5.4.1: before the deadline
+}
+
 // One interrupt at deadline_tsc, or at once where that has passed.
 void lapic_timer_arm(u64 deadline_tsc, u64 tsc_hz) {
+    timer_set();
     if (cpu_features.tsc_deadline) {
-        set(LAPIC_LVT_TIMER, LVT_TSC_DEADLINE | TRAP_TIMER);
-        __asm__ volatile("mfence" : : : "memory");
         wrmsr(MSR_TSC_DEADLINE, deadline_tsc ? deadline_tsc : 1);
         return;
     }
@@ -125,8 +134,6 @@ void lapic_timer_arm(u64 deadline_tsc, u64 tsc_hz) {
     const u64 ticks = MIN(mul_div64(wait_tsc, hz, tsc_hz) + 1, TIMER_TICKS_MAX);
     armed[cpu_this()->index].tsc = now;
     armed[cpu_this()->index].ticks = (u32)ticks;
-    set(LAPIC_TIMER_DIVIDE, TIMER_DIVIDE_BY_16);
-    set(LAPIC_LVT_TIMER, TRAP_TIMER);
     set(LAPIC_TIMER_INITIAL, (u32)ticks);
 }
 
