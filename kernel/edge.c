@@ -86,7 +86,10 @@ void proc_exception(u32 vector, u64 error_code, u64 fault_va) {
     }
 }
 
+#define REST_ROUNDS 4u               // of looks at others' timers
+
 static struct timer cpu_timers[CPU_MAX];
+static u64 cpu_looks_ns[CPU_MAX];    // atomic: its timer is armed for then; 0: it is not
 
 // Runs due deadlines; ends the time slice of the process that runs here.
 static void proc_timer_tick(void) {
@@ -98,22 +101,54 @@ static void proc_timer_tick(void) {
 
 static void timer_fired(void *arg) {
     (void)arg;
+    __atomic_store_n(&cpu_looks_ns[cpu_this()->index], 0, __ATOMIC_RELAXED);     // until timer_set
     proc_timer_tick();
 }
 
-// Arms this CPU's timer for the first deadline and, where somebody else is ready for
-// this CPU or may become so, for the end of the slice. While a process runs, one that is armed
-// for an earlier time stays: it fires in vain once, and is cheaper than one armed at each switch.
-static void timer_set(const struct proc *running) {
+// Arms this CPU's timer for at_ns, ~0: not at all, and says so to the others.
+static void timer_arm_for(u64 at_ns) {
     struct timer *t = &cpu_timers[cpu_this()->index];
-    u64 at = proc_next_deadline_ns();
-    if (running && (runq_others_wait() || running->awake > 1)) at = MIN(at, running->slice_end_ns);
-    if (running && storm_has(running)) at = MIN(at, storm_due_ns(running));
-    if (running && running->cpu_timers) at = MIN(at, timers_cpu_at_ns(running));
-    if (t->cpu_plus_one && t->deadline_ns <= at && running) return;
-    if (t->cpu_plus_one && t->deadline_ns == at) return;
-    if (at != ~0ull) timer_arm(t, at, timer_fired, NULL);
+    if (at_ns != ~0ull) timer_arm(t, at_ns, timer_fired, NULL);
     else if (t->cpu_plus_one) timer_cancel(t);
+    __atomic_store_n(&cpu_looks_ns[cpu_this()->index], at_ns != ~0ull ? at_ns : 0, __ATOMIC_SEQ_CST);
+}
+
+// Arms this CPU's timer for the first deadline and, where somebody else is ready for
+// this CPU or may become so, for the end of the slice. One that is armed for an earlier time
+// stays: it fires in vain once, and is cheaper than one armed at each switch.
+static void timer_set(const struct proc *running) {
+    const struct timer *t = &cpu_timers[cpu_this()->index];
+    u64 at = proc_next_deadline_ns();
+    if (runq_others_wait() || running->awake > 1) at = MIN(at, running->slice_end_ns);
+    if (storm_has(running)) at = MIN(at, storm_due_ns(running));
+    if (running->cpu_timers) at = MIN(at, timers_cpu_at_ns(running));
+    if (t->cpu_plus_one ? at < t->deadline_ns : at != ~0ull) timer_arm_for(at);
+}
+
+// Whether a CPU other than `but` (cpu_count: any) looks at deadlines by then.
+static bool looks_by(u64 at_ns, u32 but) {
+    for (u32 i = 0; i < cpu_count; i++) {
+        const u64 looks_ns = __atomic_load_n(&cpu_looks_ns[i], __ATOMIC_SEQ_CST);
+        if (i != but && looks_ns != 0 && looks_ns <= at_ns) return true;
+    }
+    return false;
+}
+
+// This CPU is about to rest: its timer is armed for the first deadline of all, where no other
+// CPU's is. It says what its own does, then looks once more: of two that leave a deadline to each
+// other, or of one that leaves it and one that sets it (sched/wait.c), the later sees what the
+// earlier has done.
+static void timer_rest(void) {
+    const u32 me = cpu_this()->index;
+    const struct timer *t = &cpu_timers[me];
+    for (u32 round = 0; round < REST_ROUNDS; round++) {
+        u64 first_ns = proc_next_deadline_ns();
+        const bool stays = t->cpu_plus_one && t->deadline_ns == first_ns;
+        if (!stays) timer_arm_for(looks_by(first_ns, me) ? ~0ull : first_ns);
+        first_ns = proc_next_deadline_ns();
+        if (first_ns == ~0ull || looks_by(first_ns, cpu_count)) return;
+    }
+    edge_request(EDGE_RESCHED);                  // no rest yet
 }
 
 // Takes the next process out of the run queues and onto this CPU, in one hold of
@@ -246,7 +281,7 @@ bool proc_edge(void) {
         if (c->current) proc_detach(c->current);
         p = take_next();
         if (!p) {
-            timer_set(NULL);
+            timer_rest();
             if (proc_hooks.idle) proc_hooks.idle();
             return false;
         }

@@ -65,7 +65,7 @@ static void deadline_set(struct deadline *dl, u64 at_ns) {
     struct list_node *it = deadlines.next;
     while (it != &deadlines && LIST_ENTRY(it, struct deadline, link)->at_ns <= at_ns) it = it->next;
     list_insert_before(it, &dl->link);
-    if (at_ns < deadline_hint) __atomic_store_n(&deadline_hint, at_ns, __ATOMIC_RELEASE);
+    if (at_ns < deadline_hint) __atomic_store_n(&deadline_hint, at_ns, __ATOMIC_SEQ_CST);
 }
 
 void wait_alarm_changed_locked(struct proc *p) {
@@ -114,7 +114,7 @@ void wait_wake_all(struct wait_list *w) {
 }
 
 // When the earliest deadline is due (time_now_ns), or earlier; ~0 where there is none.
-u64 proc_next_deadline_ns(void) { return __atomic_load_n(&deadline_hint, __ATOMIC_ACQUIRE); }
+u64 proc_next_deadline_ns(void) { return __atomic_load_n(&deadline_hint, __ATOMIC_SEQ_CST); }
 
 static void timers_due(struct proc *p, u64 now_ns) {
     proc_timers_due(p, now_ns);
