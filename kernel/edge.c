@@ -110,7 +110,8 @@ static void timer_arm_for(u64 at_ns) {
     struct timer *t = &cpu_timers[cpu_this()->index];
     if (at_ns != ~0ull) timer_arm(t, at_ns, timer_fired, NULL);
     else if (t->cpu_plus_one) timer_cancel(t);
-    __atomic_store_n(&cpu_looks_ns[cpu_this()->index], at_ns != ~0ull ? at_ns : 0, __ATOMIC_SEQ_CST);
+    const u64 looks_ns = at_ns != ~0ull ? at_ns : 0;
+    __atomic_store_n(&cpu_looks_ns[cpu_this()->index], looks_ns, __ATOMIC_SEQ_CST);
 }
 
 // Arms this CPU's timer for the first deadline and, where somebody else is ready for

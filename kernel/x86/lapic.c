@@ -39,8 +39,8 @@ enum lapic_reg {                     // SDM table 11-1
 static volatile void *lapic_mmio;
 static bool x2apic;
 static u64 timer_hz;                 // ticks a second after the divider; not more than they are
-static struct { u64 tsc; u32 ticks; bool is_set; } armed[CPU_MAX];   // each CPU's own: when, for how
-                                                                    // many; LVT and divider are set
+// Each CPU's own: when it was armed, for how many ticks; whether LVT and divider are set.
+static struct { u64 tsc; u32 ticks; bool is_set; } armed[CPU_MAX];
 
 static u32 get(u32 reg) {
     return x2apic ? (u32)rdmsr(MSR_X2APIC_BASE + (reg >> 4)) : mmio_get32(lapic_mmio, reg);

@@ -125,11 +125,22 @@ bool check_rested(void) {
     return !held && (!sim.roce || roce_settled());
 }
 
+// It wants its tick while it gives something, or has put something off, and not else.
+static void tick_check(const struct sim_node *n, u32 k) {
+    u32 outs = 0;
+    for (u32 i = 0; i < NODE_OUTS_MAX; i++) outs += n->cn->outs[i].used;
+    if (outs != n->cn->outs_used)
+        sim_fail("node %u counts %u images of %u", k, n->cn->outs_used, outs);
+    if (outs == 0 && !n->cn->work_wanted && cluster_node_next_ns(n->cn) != ~0ull)
+        sim_fail("node %u wants a tick for nothing", k);
+}
+
 // At the end: frames conserved, and no machine holds anything.
 void check_end(void) {
     for (u32 k = 0; k < sim.nodes; k++) {
         const struct sim_node *n = &sim.node[k];
         if (!n->alive) continue;
+        tick_check(n, k);
         for (u32 i = 0; i < SIM_FRAMES; i++)
             if (n->frame_owner[i] != 0) sim_fail("node %u leaked frame %u", k, i);
         for (u32 i = 0; i < NODE_INS_MAX; i++)

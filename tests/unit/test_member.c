@@ -137,12 +137,16 @@ START_TEST(calls_are_spread_out) {
         u64 wait = p.call_at_ns - now;
         ck_assert(wait >= MEMBER_CALL_MIN_NS && wait <= MEMBER_CALL_MAX_NS * 5 / 4);
         ck_assert(wait >= last_wait || last_wait >= MEMBER_CALL_MAX_NS);
+        ck_assert_uint_eq(member_next_ns(&p), p.call_at_ns);
         ck_assert(!member_call_due(&p, p.call_at_ns - 1));
         last_wait = wait;
         now = p.call_at_ns;
     }
     ck_assert(last_wait >= MEMBER_CALL_MAX_NS);
+    ck_assert(member_call_due(&p, now));
+    ck_assert_uint_eq(member_next_ns(&p), ~0ull);      // it is out
     member_joined(&p);
+    ck_assert_uint_eq(member_next_ns(&p), ~0ull);
     member_failed(&p, now, 0);
     ck_assert_uint_eq(p.call_at_ns - now, MEMBER_CALL_MIN_NS);
 }
