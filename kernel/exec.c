@@ -394,10 +394,10 @@ status_t exec_first(struct proc *p, const char *path) {
     for (u32 i = 0; s == S_OK && i < ARRAY_COUNT(env); i++, args.envc++)
         s = exec_args_add(&args, env[i]);
     for (u32 fd = 0; s == S_OK && fd < 3; fd++) {
-        struct object_id id;
+        struct opened console;
         if (handle_get(p, fd)) continue;
-        s = path_open(p, AT_FDCWD, "/dev/console", O_RDWR | O_NOCTTY, 0, &id);
-        if (s == S_OK) s = handle_put_at(p, fd, id, 0);
+        s = path_open(p, AT_FDCWD, "/dev/console", O_RDWR | O_NOCTTY, 0, &console);
+        if (s == S_OK) s = handle_put_at(p, fd, console.object, 0);
     }
     if (s == S_OK) s = exec_program(p, AT_FDCWD, path, &args);
     exec_args_free(&args);

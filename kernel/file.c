@@ -88,11 +88,17 @@ static struct handle *slot(const struct proc *p, u32 fd) {
     return frame ? (struct handle *)phys_to_virt(paddr(frame)) + fd % HANDLES_PER_FRAME : NULL;
 }
 
-// The open handle fd, or NULL (E_BADF).
-struct handle *handle_get(const struct proc *p, i64 fd) {
+// The handle fd, also one that is being opened (HANDLE_OPENING), or NULL.
+struct handle *handle_any(const struct proc *p, i64 fd) {
     if (fd < 0 || fd >= (i64)HANDLES_MAX) return NULL;
     struct handle *h = slot(p, (u32)fd);
     return h && h->object.generation ? h : NULL;
+}
+
+// The open handle fd, or NULL (E_BADF).
+struct handle *handle_get(const struct proc *p, i64 fd) {
+    struct handle *h = handle_any(p, fd);
+    return h && !(h->flags & HANDLE_OPENING) ? h : NULL;
 }
 
 static status_t slot_make(struct proc *p, u32 fd) {
@@ -114,11 +120,13 @@ i64 handle_install(struct proc *p, struct object_id object, u32 flags, u32 lowes
     return E_MFILE;
 }
 
-// Puts the object at fd, closing what was there; takes over the reference.
+// Puts the object at fd, closing what was there; takes over the reference. E_NOMEM; E_BUSY: fd is
+// being opened.
 status_t handle_put_at(struct proc *p, u32 fd, struct object_id object, u32 flags) {
     status_t s = slot_make(p, fd);
     if (s != S_OK) return s;
     struct handle *h = slot(p, fd);
+    if (h->object.generation && (h->flags & HANDLE_OPENING)) return E_BUSY;
     struct object_id old = h->object;
     *h = (struct handle){.object = object, .flags = flags};
     struct proc_desc *d = proc_desc(p);
@@ -127,12 +135,18 @@ status_t handle_put_at(struct proc *p, u32 fd, struct object_id object, u32 flag
     return S_OK;
 }
 
-status_t handle_close(struct proc *p, i64 fd) {
-    struct handle *h = handle_get(p, fd);
-    if (!h) return E_BADF;
+// Closes the handle fd if it is there, be it open or being opened.
+void handle_drop(struct proc *p, i64 fd) {
+    struct handle *h = handle_any(p, fd);
+    if (!h) return;
     struct object_id old = h->object;
     *h = (struct handle){0};
     handle_clunk(p, old);
+}
+
+status_t handle_close(struct proc *p, i64 fd) {
+    if (!handle_get(p, fd)) return E_BADF;
+    handle_drop(p, fd);
     return S_OK;
 }
 
@@ -161,14 +175,14 @@ status_t handles_fork(struct proc *child, const struct proc *parent) {
 }
 
 void handles_close_all(struct proc *p) {
-    for (u32 fd = 0; fd < proc_desc(p)->handle_max; fd++) (void)handle_close(p, fd);
+    for (u32 fd = 0; fd < proc_desc(p)->handle_max; fd++) handle_drop(p, fd);
     proc_desc(p)->handle_max = 0;
 }
 
 void handles_close_exec(struct proc *p) {
     for (u32 fd = 0; fd < proc_desc(p)->handle_max; fd++) {
-        const struct handle *h = handle_get(p, fd);
-        if (h && (h->flags & HANDLE_CLOEXEC)) (void)handle_close(p, fd);
+        const struct handle *h = handle_any(p, fd);
+        if (h && (h->flags & (HANDLE_CLOEXEC | HANDLE_OPENING))) handle_drop(p, fd);
     }
 }
 

@@ -36,8 +36,13 @@ struct path *path_user(struct proc *p, int dirfd, u64 name_uva, u32 flags, statu
 void path_put(struct path *path);    // clunks and frees
 status_t path_attr(struct path *w);
 status_t path_give(const struct proc *p, struct object_id made);
+// What path_open opened.
+struct opened {
+    struct object_id object;
+    bool pipe;                       // a FIFO, or by /proc/PID/fd an end of a pipe
+};
 status_t path_open(struct proc *p, int dirfd, const char *name, u32 flags, u32 mode,
-                   struct object_id *made);
+                   struct opened *out);
 status_t path_mount_find(const char *name, struct object_id *root);
 // The directory above dir, with a reference; *mount: dir's name where it is mounted there.
 status_t path_up(struct proc *p, struct object_id dir, struct object_id *parent,
@@ -48,8 +53,10 @@ status_t object_ref(struct object_id id);
 
 // Handles. handle_get: E_BADF through NULL.
 struct handle *handle_get(const struct proc *p, i64 fd);
+struct handle *handle_any(const struct proc *p, i64 fd);
 i64 handle_install(struct proc *p, struct object_id object, u32 flags, u32 lowest);
 status_t handle_close(struct proc *p, i64 fd);
+void handle_drop(struct proc *p, i64 fd);
 status_t handle_put_at(struct proc *p, u32 fd, struct object_id object, u32 flags);
 status_t handles_fork(struct proc *child, const struct proc *parent);
 void handles_close_all(struct proc *p);

@@ -102,11 +102,11 @@ static status_t open_walked(struct proc *p, struct path *w, u32 flags, u32 mode,
     return s;
 }
 
-// Opens a name, making the file where O_CREAT says so; *made names the open description.
+// Opens a name, making the file where O_CREAT says so; out->object names the open description.
 // Walk and create are two calls: a name that somebody made between them is walked again, and
 // so is a file of a process that moved between walk and open.
 status_t path_open(struct proc *p, int dirfd, const char *name, u32 flags, u32 mode,
-                   struct object_id *made) {
+                   struct opened *out) {
     struct path *w = kmem_alloc(sizeof *w);
     if (!w) return E_NOMEM;
     const bool excl = (flags & O_CREAT) && (flags & O_EXCL);
@@ -116,7 +116,8 @@ status_t path_open(struct proc *p, int dirfd, const char *name, u32 flags, u32 m
     for (u32 i = 0; i < OPEN_TRIES_MAX && (s == E_EXIST || s == E_SRCH); i++) {
         s = path_walk(p, dirfd, name, walk, w);
         if (s != S_OK) break;
-        s = open_walked(p, w, flags, mode, made);
+        s = open_walked(p, w, flags, mode, &out->object);
+        out->pipe = !w->missing && (w->attr.mode & S_IFMT) == S_IFIFO;
         object_clunk(w->object);
         if (excl || (!w->missing && s != E_SRCH)) break;
     }

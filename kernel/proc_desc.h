@@ -52,9 +52,10 @@ struct handle {
     u32 unused[3];
 };
 #define HANDLE_CLOEXEC 1u
-#define HANDLE_PIPE 2u               // made by pipe2: for the account
+#define HANDLE_PIPE 2u               // an end of a pipe: for the account
 #define HANDLE_WALL 4u               // a timerfd by the wall clock
 #define HANDLE_SOCKET 8u             // made by socketpair
+#define HANDLE_OPENING 16u           // a call that opens it waits: nobody else sees it yet
 #define HANDLE_KIND (HANDLE_PIPE | HANDLE_WALL | HANDLE_SOCKET)    // what dup keeps
 #define PROC_FLAG_RESTORE_MASK 1u    // signal_saved_mask comes back at the next handler
 #define PROC_FLAG_VFORK 2u           // its parent waits until it execs or exits

@@ -8,6 +8,7 @@
 #include "base/string.h"
 #include "kernel/futex.h"
 #include "kernel/groups.h"
+#include "kernel/syscall/syscall.h"
 #include "kernel/syscall/time.h"
 #include "kernel/thread.h"
 #include "kernel/timers.h"
@@ -264,9 +265,9 @@ void signal_force(struct proc *p, u32 sig, struct signal_info info) {
 
 // Calls that run again after a handler installed with SA_RESTART: those that wait for
 // data or a child, without a time-out. Numbers: read write readv writev wait4 futex
-// openat open pread64 pwrite64 sendfile waitid ioctl fcntl.
+// openat open creat pread64 pwrite64 sendfile waitid ioctl fcntl.
 static bool call_restartable(i32 nr) {
-    static const u16 calls[] = {0, 1, 2, 16, 17, 18, 19, 20, 40, 61, 72, 202, 247, 257};
+    static const u16 calls[] = {0, 1, 2, 16, 17, 18, 19, 20, 40, 61, 72, 85, 202, 247, 257};
     for (u32 i = 0; i < ARRAY_COUNT(calls); i++) {
         if (calls[i] == nr) return true;
     }
@@ -286,6 +287,7 @@ static bool call_never_interrupted(i32 nr) {
 static void end_waiting_call(struct proc *p, bool sa_restart) {
     struct proc_desc *d = proc_desc(p);
     if (d->wait.nr < 0) return;
+    open_interrupted(p);
     if (d->wait.done_bytes) {
         d->regs.rax = d->wait.done_bytes;
         d->regs.rip += 2;

@@ -116,7 +116,7 @@ static void refs_walk(const struct proc *p, void (*each)(void *ctx, struct objec
     each(ctx, d->cwd);
     each(ctx, d->exe);
     for (u32 fd = 0; fd < d->handle_max; fd++) {
-        const struct handle *h = handle_get(p, fd);
+        const struct handle *h = handle_any(p, fd);
         if (h) each(ctx, h->object);
     }
     for (u32 i = 0; i < d->vma_count; i++) each(ctx, vma_at(d, i)->file);

@@ -2,6 +2,7 @@
 // every handle that dup or fork made. Called through file_call; lock: files_lock.
 #include "kernel/files/locks.h"
 #include "kernel/files/ofd.h"
+#include "kernel/files/pipe.h"
 #include "kernel/files/socket.h"
 #include "kernel/remote_drive.h"
 #include "mm/kmem.h"
@@ -87,7 +88,9 @@ static status_t ofd_call(struct object *o, struct p9_call *c) {
     case P9_TFSYNC: c->flags = f->flags; break;
     case P9_TIOCTL:                              // what it tells replaces reads
         if (c->flags == DRIVE_IOC_MAP && (f->flags & O_ACCMODE) == O_WRONLY) return E_BADF;
+        if (c->flags == PIPE_IOC_PARTNER) c->value = f->since;
         break;
+    case P9_TPOLL: c->value = f->since; break;
     case P9_TSETATTR:
         if ((c->attr.valid & P9_SETATTR_SIZE) && (f->flags & O_ACCMODE) == 0) return E_INVAL;
         break;

@@ -8,6 +8,7 @@ struct ofd {
     struct object *file;             // a reference
     u32 flags;                       // O_ACCMODE, O_EXCL, O_APPEND, O_NONBLOCK, O_DIRECTORY, O_PATH
     u64 offset;
+    u64 since;                       // of a pipe: how often its other end had been opened, or 0
 };
 
 extern const struct object_ops ofd_ops;

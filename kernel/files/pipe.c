@@ -1,6 +1,11 @@
-// Pipes: two objects over one buffer of frames. A write of up to PIPE_BUF bytes is whole
-// or waits; reads take what is there. Called through file_call; lock: files_lock.
-// Spec: POSIX.1 read(), write() on pipes.
+// Pipes: two objects over one buffer of frames, or three: an end that reads and writes is one of
+// its own. A write of up to PIPE_BUF bytes is whole or waits; reads take what is there. Called
+// through file_call; lock: files_lock.
+//
+// A pipe with a name (FIFO) is made when its file is opened and goes with its last open
+// description. Opening one end never waits here: it counts from then on, and who opened it waits
+// for the other end afterwards (PIPE_IOC_PARTNER), so that nobody misses it.
+// Spec: POSIX.1 read(), write() on pipes, open() of a FIFO; fifo(7).
 #include "base/string.h"
 #include "kernel/files/events.h"
 #include "kernel/files/pipe.h"
@@ -21,6 +26,11 @@ static void wake(struct pipe *p, struct wait_list *w) {
     p->polled = false;
 }
 
+// The times of the file that it is.
+static void used(struct pipe *p, bool wrote) {
+    if (p->home.file) p->home.used(p->home.file, wrote);
+}
+
 static status_t pipe_read(struct pipe *p, struct p9_call *c) {
     if (pipe_used(p) == 0) {
         if (p->write.opens == 0 || c->count == 0) return S_OK;
@@ -35,6 +45,7 @@ static status_t pipe_read(struct pipe *p, struct p9_call *c) {
         p->head += n;
         c->result += n;
     }
+    if (len) used(p, false);
     wake(p, &p->writers);
     return S_OK;
 }
@@ -62,6 +73,7 @@ static status_t pipe_write(struct pipe *p, struct p9_call *c) {
         p->tail += n;
         c->result += n;
     }
+    used(p, true);
     wake(p, &p->readers);
     return S_OK;
 }
@@ -144,7 +156,7 @@ i64 pipe_quick(struct proc *p, const struct pipe_io *io) {
         if (e->writes == io->write)
             result = io->write ? quick_write(e->pipe, io)
                                : io->wait_only ? 0 : quick_read(e->pipe, io);
-        if (result) placement_used_pipe(p, (u64)result);
+        if (result) placement_used_pipe(p, (u64)result), used(e->pipe, io->write);
         else if (!io->write && !e->writes && ofd_blocks(o) && quick_wait(e->pipe, p, io))
             result = S_RESTART;
     }
@@ -174,46 +186,114 @@ void pipe_sink(struct object *ofd, pipe_sink_fn sink, void *ctx) {
 static status_t pipe_poll(struct pipe_end *e, struct p9_call *c) {
     struct pipe *p = e->pipe;
     u32 ready = 0;
-    const u64 change = e->writes ? p->head + (p->read.opens == 0)
-                                 : p->tail + (p->write.opens == 0);
+    const u64 change = (e->writes ? p->head + (p->read.opens == 0) : 0) +
+                       (e->reads ? p->tail + (p->write.opens == 0) : 0);
     p->polled = true;
     if (e->writes) {
         if (space(p) >= PIPE_BUF_BYTES) ready |= POLLOUT;
         if (p->read.opens == 0) ready |= POLLERR;
-    } else {
+    }
+    if (e->reads) {                              // no hang-up before anybody wrote: fifo(7)
         if (pipe_used(p)) ready |= POLLIN;
-        if (p->write.opens == 0) ready |= POLLHUP;
+        if (p->write.opens == 0 && p->write.came != c->value) ready |= POLLHUP;
     }
     c->result = (ready & (c->flags | POLLERR | POLLHUP)) | POLL_CHANGE(change);
     return S_OK;
+}
+
+static const struct object_ops pipe_ops;
+
+// One more reference on an end. E_NOMEM, E_NFILE.
+static status_t end_get(struct pipe_end *e) {
+    if (e->object.refs == 0) {
+        const status_t s = object_add(&e->object, &pipe_ops);
+        if (s == S_OK) e->object.kind = ACCOUNT_PIPE;
+        return s;
+    }
+    object_get(&e->object);
+    return S_OK;
+}
+
+// An open description more (by 1) or less (-1) of the end.
+static void opens_count(struct pipe_end *e, i32 by) {
+    struct pipe *p = e->pipe;
+    if (e->reads) p->read.opens += (u32)by;
+    if (e->writes) p->write.opens += (u32)by;
+}
+
+// Opens the pipe once more, as c->flags say. E_NXIO: nobody would read, and it is not to wait.
+static status_t pipe_open(struct pipe *p, struct p9_call *c) {
+    const u32 mode = c->flags & O_ACCMODE;
+    if (mode == O_ACCMODE && !(c->flags & O_PATH)) return E_INVAL;
+    struct pipe_end *e = mode == O_RDWR ? &p->both : mode == O_WRONLY ? &p->write : &p->read;
+    const struct pipe_end *other = e->reads ? &p->write : &p->read;
+    if (!(c->flags & O_PATH) && !e->reads && (c->flags & O_NONBLOCK) && other->opens == 0)
+        return E_NXIO;
+    status_t s = end_get(e);
+    if (s != S_OK) return s;
+    s = ofd_open(&e->object, c->flags, c);
+    if (s == S_OK && !(c->flags & O_PATH)) {
+        struct ofd *f = CONTAINER_OF(object_find(c->made), struct ofd, object);
+        opens_count(e, 1);
+        if (e->reads) p->read.came++;
+        if (e->writes) p->write.came++;
+        if (other->opens == 0) f->since = other->came;
+        file_wake(&p->openers);
+    }
+    object_put(&e->object);
+    return s;
+}
+
+static status_t pipe_wait_partner(struct pipe_end *e, const struct p9_call *c) {
+    const struct pipe_end *other = e->reads ? &e->pipe->write : &e->pipe->read;
+    if (other->came != c->value) return S_OK;
+    file_wait(&e->pipe->openers);
+    return S_RESTART;
+}
+
+static status_t pipe_closed(struct pipe_end *e, const struct p9_call *c) {
+    struct pipe *p = e->pipe;
+    if (c->flags & O_PATH) return S_OK;
+    ASSERT((!e->reads || p->read.opens > 0) && (!e->writes || p->write.opens > 0));
+    opens_count(e, -1);
+    if (e->writes && p->write.opens == 0) wake(p, &p->readers);
+    if (e->reads && p->read.opens == 0) wake(p, &p->writers);
+    return S_OK;
+}
+
+// What is asked of the file, where the pipe has one.
+static status_t home_call(struct pipe *p, struct p9_call *c) {
+    return p->home.file->ops->call(p->home.file, c);
 }
 
 static status_t pipe_call(struct object *o, struct p9_call *c) {
     struct pipe_end *e = CONTAINER_OF(o, struct pipe_end, object);
     struct pipe *p = e->pipe;
     switch (c->type) {
-    case P9_TREAD: return e->writes ? E_BADF : pipe_read(p, c);
+    case P9_TREAD: return e->reads ? pipe_read(p, c) : E_BADF;
     case P9_TWRITE: return e->writes ? pipe_write(p, c) : E_BADF;
     case P9_TPOLL: return pipe_poll(e, c);
     case P9_TGETATTR:
+        if (p->home.file) return home_call(p, c);
         c->attr = (struct p9_attr){.valid = P9_GETATTR_BASIC, .qid_path = p->ino, .nlink = 1,
                                    .mode = S_IFIFO | 0600, .blksize = PAGE_SIZE,
                                    .uid = p->uid, .gid = p->gid};
         return S_OK;
-    case P9_TSETATTR: return S_OK;
-    case P9_TLOPEN:                              // by /proc/self/fd: one more open end
-        e->opens++;
-        return ofd_open(o, c->flags, c);
+    case P9_TSETATTR:
+        if (c->attr.valid & P9_SETATTR_SIZE) return E_INVAL;
+        return p->home.file ? home_call(p, c) : S_OK;
+    case P9_TSTATFS: return p->home.file ? home_call(p, c) : E_OPNOTSUPP;
+    case P9_TLOPEN:                              // by /proc/self/fd
+        return c->flags & O_DIRECTORY ? E_NOTDIR : pipe_open(p, c);
     case P9_TIOCTL: {
         u32 n = (u32)pipe_used(p);
+        if (c->flags == PIPE_IOC_PARTNER) return pipe_wait_partner(e, c);
         if (c->flags != 0x541b) return E_NOTTY;  // FIONREAD
         data_put(c, 0, &n, sizeof n);
         return S_OK;
     }
-    case P9_TCLUNK:                              // an open end was closed
-        ASSERT(e->opens > 0);
-        if (--e->opens == 0) wake(p, e->writes ? &p->readers : &p->writers);
-        return S_OK;
+    case P9_TCLUNK: return pipe_closed(e, c);    // an open end was closed
+    case P9_TWALK: case P9_TREADDIR: return E_NOTDIR;
     case P9_TFSYNC: return E_INVAL;
     case P9_TPAGE: return E_NODEV;
     default: return E_OPNOTSUPP;
@@ -223,39 +303,75 @@ static status_t pipe_call(struct object *o, struct p9_call *c) {
 static void pipe_release(struct object *o) {
     struct pipe_end *e = CONTAINER_OF(o, struct pipe_end, object);
     struct pipe *p = e->pipe;
-    if (p->read.object.refs || p->write.object.refs) return;
+    if (p->read.object.refs || p->write.object.refs || p->both.object.refs) return;
+    const struct pipe_home home = p->home;
     kmem_free(p->buffer, PIPE_BYTES);
     kmem_free(p, sizeof *p);
+    if (!home.file) return;
+    *home.pipe = NULL;
+    object_put(home.file);
 }
 
 static const struct object_ops pipe_ops = {"pipe", pipe_call, pipe_release};
 
-// Makes a pipe: two objects with one reference each, for ofd_open. files_lock held.
-status_t pipe_make(struct object **read_end, struct object **write_end) {
+// A pipe without open ends. NULL: no memory.
+static struct pipe *pipe_new(void) {
     struct pipe *p = kmem_alloc(sizeof *p);
     u8 *buffer = p ? kmem_alloc(PIPE_BYTES) : NULL;
-    status_t s = buffer ? object_add(&p->read.object, &pipe_ops) : E_NOMEM;
-    if (s == S_OK && (s = object_add(&p->write.object, &pipe_ops)) != S_OK) {
-        p->read.pipe = p->write.pipe = p;
-        p->buffer = buffer;
+    if (!buffer) {
+        if (p) kmem_free(p, sizeof *p);
+        return NULL;
+    }
+    p->buffer = buffer;
+    p->read.pipe = p->write.pipe = p->both.pipe = p;
+    p->read.reads = p->both.reads = true;
+    p->write.writes = p->both.writes = true;
+    wait_list_init(&p->readers);
+    wait_list_init(&p->writers);
+    wait_list_init(&p->openers);
+    return p;
+}
+
+// Opens the pipe of a file that is one. E_NXIO as pipe_open. files_lock held.
+status_t fifo_open(const struct pipe_home *home, struct p9_call *c) {
+    const bool makes = *home->pipe == NULL;
+    struct pipe *p = makes ? pipe_new() : *home->pipe;
+    if (!p) return E_NOMEM;
+    if (makes) {                                 // it goes with its last end: one for now
+        const status_t s = end_get(&p->read);
+        if (s != S_OK) {
+            kmem_free(p->buffer, PIPE_BYTES);
+            kmem_free(p, sizeof *p);
+            return s;
+        }
+        p->home = *home;
+        object_get(home->file);
+        *home->pipe = p;
+    }
+    const status_t s = pipe_open(p, c);
+    if (makes) object_put(&p->read.object);
+    return s;
+}
+
+// Makes a pipe: two objects with one reference each, for ofd_open. files_lock held.
+status_t pipe_make(struct object **read_end, struct object **write_end) {
+    struct pipe *p = pipe_new();
+    if (!p) return E_NOMEM;
+    status_t s = end_get(&p->read);
+    if (s != S_OK) {
+        kmem_free(p->buffer, PIPE_BYTES);
+        kmem_free(p, sizeof *p);
+        return s;
+    }
+    if ((s = end_get(&p->write)) != S_OK) {
         object_put(&p->read.object);
         return s;
     }
-    if (s != S_OK) {
-        if (buffer) kmem_free(buffer, PIPE_BYTES);
-        if (p) kmem_free(p, sizeof *p);
-        return s;
-    }
-    p->read.object.kind = p->write.object.kind = ACCOUNT_PIPE;
-    p->read.pipe = p->write.pipe = p;
-    p->write.writes = true;
     p->read.opens = p->write.opens = 1;
-    p->buffer = buffer;
+    p->read.came = p->write.came = 1;
     p->ino = next_pipe_ino++;
     const struct proc *maker = proc_current();
     if (maker) p->uid = proc_desc(maker)->euid, p->gid = proc_desc(maker)->egid;
-    wait_list_init(&p->readers);
-    wait_list_init(&p->writers);
     *read_end = &p->read.object;
     *write_end = &p->write.object;
     return S_OK;

@@ -4,7 +4,9 @@
 #include "kernel/files/ramfs_priv.h"
 
 #include "base/string.h"
+#include "kernel/files/pipe.h"
 #include "kernel/files/ramfs.h"
+#include "kernel/files/socket.h"
 #include "kernel/share_map.h"
 #include "mm/kmem.h"
 
@@ -162,10 +164,19 @@ static status_t do_walk(struct ramfs_node *dir, struct p9_call *c) {
     return S_OK;
 }
 
+static void fifo_used(struct object *o, bool wrote) {
+    struct ramfs_node *n = ramfs_node_of(o);
+    if (wrote) n->mtime_ns = n->ctime_ns = time_wall_ns();
+    else n->atime_ns = time_wall_ns();
+}
+
 static status_t do_open(struct ramfs_node *n, struct p9_call *c) {
     if (ramfs_is_type(n, S_IFLNK) && !(c->flags & O_PATH)) return E_LOOP;
     if (ramfs_is_type(n, S_IFDIR) && (c->flags & O_ACCMODE)) return E_ISDIR;
     if ((c->flags & O_DIRECTORY) && !ramfs_is_type(n, S_IFDIR)) return E_NOTDIR;
+    if (ramfs_is_type(n, S_IFSOCK) && !(c->flags & O_PATH)) return E_NXIO;
+    if (ramfs_is_type(n, S_IFIFO) && !(c->flags & O_PATH))
+        return fifo_open(&(struct pipe_home){&n->object, &n->pipe, fifo_used}, c);
     if ((c->flags & O_TRUNC) && ramfs_is_type(n, S_IFREG) && !(c->flags & O_PATH)) {
         status_t s = ramfs_set_size(n, 0);
         if (s != S_OK) return s;
@@ -178,6 +189,17 @@ static status_t do_create(struct ramfs_node *dir, struct p9_call *c) {
     struct ramfs_node *n;
     status_t s = ramfs_make(dir, c->name, S_IFREG | (c->mode & 07777), c, &n);
     return s == S_OK ? ofd_open(&n->object, c->flags, c) : s;
+}
+
+// A file that is none to be read: FIFOs and sockets are names for what the kernel has. Devices have
+// theirs in /nodes.
+static status_t do_mknod(struct ramfs_node *dir, struct p9_call *c) {
+    struct ramfs_node *made;
+    const u32 type = c->mode & S_IFMT;
+    if (type == S_IFREG || type == S_IFIFO || type == S_IFSOCK)
+        return ramfs_make(dir, c->name, type | (c->mode & 07777), c, &made);
+    if (!ramfs_is_type(dir, S_IFDIR)) return E_NOTDIR;
+    return ramfs_entry_find(dir, c->name) ? E_EXIST : E_PERM;
 }
 
 static status_t do_readdir(struct ramfs_node *dir, struct p9_call *c) {
@@ -295,6 +317,7 @@ static status_t ramfs_call(struct object *o, struct p9_call *c) {
     case P9_TGETATTR: do_getattr(n, &c->attr); return S_OK;
     case P9_TSETATTR: return do_setattr(n, c);
     case P9_TMKDIR: return ramfs_make(n, c->name, S_IFDIR | (c->mode & 07777), c, &made);
+    case P9_TMKNOD: return do_mknod(n, c);
     case P9_TUNLINKAT: return do_unlink(n, c);
     case P9_TRENAMEAT: return do_rename(n, c);
     case P9_TLINK: return do_link(n, c);

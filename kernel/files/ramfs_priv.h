@@ -16,6 +16,7 @@ struct ramfs_node {
     u64 atime_ns, mtime_ns, ctime_ns;
     u64 **top;                       // file: tables of frame addresses, made on demand
     char *target;                    // symbolic link
+    struct pipe *pipe;               // FIFO: while somebody has it open
     struct list_node entries;        // directory: struct ramfs_entry
     struct ramfs_node *parent;       // directory; the root's is itself
     u64 next_cookie;

@@ -1,6 +1,8 @@
 // System calls that take names: open, stat, directories, links, attributes. Each walks
 // the name to an object (kernel/path.c) and makes one file call on it.
 #include "base/string.h"
+#include "kernel/files/pipe.h"
+#include "kernel/files/socket.h"
 #include "kernel/permission.h"
 #include "kernel/syscall/syscall.h"
 #include "mm/kmem.h"
@@ -12,18 +14,58 @@
 #define AT_EACCESS 0x200u
 #define RENAME_NOREPLACE 1u
 
+enum open_step { OPEN_WALKS, OPEN_WAITS };       // wait.step; OPEN_WAITS: scratch[0] is the handle
+
+// An end of a FIFO waits until somebody has the other one. It is a handle of p already, which goes
+// where p goes and ends as p does, but nobody sees it before that.
+static i64 open_wait(struct proc *p) {
+    const i64 fd = (i64)proc_desc(p)->wait.scratch[0];
+    struct handle *h = handle_any(p, fd);
+    if (!h) return E_BADF;
+    struct p9_call c = {.type = P9_TIOCTL, .object = h->object, .flags = PIPE_IOC_PARTNER};
+    const status_t s = file_call(&c);
+    if (s == S_RESTART) return s;
+    h->flags &= ~HANDLE_OPENING;
+    if (s == S_OK) return fd;
+    handle_drop(p, fd);
+    return s;
+}
+
+// What was opened becomes a handle. What calls to other nodes the open has made so far, is over:
+// none is to be repeated from where p may have moved to.
+static i64 open_install(struct proc *p, const struct opened *made, u32 flags) {
+    const bool pipe = made->pipe && !(flags & O_PATH);
+    const bool waits = pipe && !(flags & O_NONBLOCK) && (flags & O_ACCMODE) != O_RDWR;
+    const i64 fd = handle_install(p, made->object,
+                                  (flags & O_CLOEXEC ? HANDLE_CLOEXEC : 0) |
+                                      (pipe ? HANDLE_PIPE : 0) | (waits ? HANDLE_OPENING : 0), 0);
+    if (fd < 0) object_clunk(made->object);
+    if (fd < 0 || !waits) return fd;
+    struct proc_wait *w = &proc_desc(p)->wait;
+    w->step = OPEN_WAITS;
+    w->scratch[0] = (u64)fd;
+    w->request_tag = 0;
+    return open_wait(p);
+}
+
 static i64 do_open(struct proc *p, i32 dirfd, u64 name_uva, u32 flags, u32 mode) {
+    if (proc_desc(p)->wait.step == OPEN_WAITS) return open_wait(p);
     char *name = kmem_alloc(P9_PATH_MAX);
     if (!name) return E_NOMEM;
-    struct object_id made;
+    struct opened made;
     i64 r = user_read_string(p, name_uva, name, P9_PATH_MAX);
     if (r == S_OK) r = path_open(p, dirfd, name, flags, mode & 07777, &made);
     kmem_free(name, P9_PATH_MAX);
-    if (r != S_OK) return r;
-    r = handle_install(p, made, flags & O_CLOEXEC ? HANDLE_CLOEXEC : 0, 0);
-    if (r < 0) object_clunk(made);
-    return r;
+    return r == S_OK ? open_install(p, &made, flags) : r;
 }
+
+// A handler runs while p's open waits for the other end of a FIFO: it has opened nothing then.
+void open_interrupted(struct proc *p) {
+    struct proc_wait *w = &proc_desc(p)->wait;
+    const bool opens = w->nr == 2 || w->nr == 257 || w->nr == 85;     // open openat creat
+    if (opens && w->step == OPEN_WAITS) handle_drop(p, (i64)w->scratch[0]);
+}
+
 SYSCALL(open) { return do_open(p, AT_FDCWD, a[0], (u32)a[1], (u32)a[2]); }
 SYSCALL(openat) { return do_open(p, (i32)a[0], a[1], (u32)a[2], (u32)a[3]); }
 SYSCALL(creat) { return do_open(p, AT_FDCWD, a[0], O_CREAT | O_WRONLY | O_TRUNC, (u32)a[1]); }
@@ -190,12 +232,20 @@ static status_t may_change(struct proc *p, struct path *w, const struct p9_call 
 static status_t give_made(struct proc *p, const struct path *w, const struct p9_call *c) {
     struct p9_call look = {.type = P9_TWALK, .object = w->object, .name = w->last};
     if (proc_desc(p)->euid == 0 || !object_is_user(w->object)) return S_OK;
-    if (c->type != P9_TMKDIR && c->type != P9_TSYMLINK) return S_OK;
+    if (c->type != P9_TMKDIR && c->type != P9_TSYMLINK && c->type != P9_TMKNOD) return S_OK;
     status_t s = file_call(&look);
     if (s != S_OK) return s == S_RESTART ? s : S_OK;
     s = path_give(p, look.made);
     object_clunk(look.made);
     return s;
+}
+
+// The last name of the walk ends in `/`, and is to become none of a directory: what Linux says.
+static status_t slash_error(const struct path *w, const struct p9_call *c) {
+    struct p9_attr there;
+    if (c->type == P9_TUNLINKAT) return E_NOTDIR;
+    const status_t s = name_look(w, w->last, &there);
+    return s == S_OK ? E_EXIST : s;
 }
 
 // A call on the directory that holds the last name.
@@ -207,7 +257,7 @@ static i64 on_parent(struct proc *p, i32 dirfd, u64 name_uva, struct p9_call *c,
     c->name = w->last;
     bool dots = !strcmp(w->last, ".") || !strcmp(w->last, "..");
     if (dots) s = c->type == P9_TUNLINKAT ? E_INVAL : E_EXIST;
-    else if (w->want_dir && !dir_ok) s = E_NOTDIR;
+    else if (w->want_dir && !dir_ok) s = slash_error(w, c);
     else s = may_change(p, w, c);
     if (s == S_OK) s = file_call(c);
     if (s == S_OK) s = give_made(p, w, c);
@@ -220,6 +270,21 @@ static i64 do_mkdir(struct proc *p, i32 dirfd, u64 name_uva, u64 mode) {
 }
 SYSCALL(mkdir) { return do_mkdir(p, AT_FDCWD, a[0], a[1]); }
 SYSCALL(mkdirat) { return do_mkdir(p, (i32)a[0], a[1], a[2]); }
+
+// What a server has no files of, it refuses: device files are nobody's here.
+static i64 do_mknod(struct proc *p, i32 dirfd, u64 name_uva, u64 mode, u64 device) {
+    u32 type = (u32)mode & S_IFMT;
+    if (type == 0) type = S_IFREG;
+    if (type == S_IFDIR) return E_PERM;
+    if (type != S_IFREG && type != S_IFIFO && type != S_IFSOCK && type != S_IFCHR &&
+        type != S_IFBLK)
+        return E_INVAL;
+    struct p9_call c = {.type = P9_TMKNOD, .value = (u32)device,
+                        .mode = type | ((u32)mode & 07777 & ~proc_desc(p)->umask)};
+    return on_parent(p, dirfd, name_uva, &c, false);
+}
+SYSCALL(mknod) { return do_mknod(p, AT_FDCWD, a[0], a[1], a[2]); }
+SYSCALL(mknodat) { return do_mknod(p, (i32)a[0], a[1], a[2], a[3]); }
 
 static i64 do_unlink(struct proc *p, i32 dirfd, u64 name_uva, u32 flags) {
     struct p9_call c = {.type = P9_TUNLINKAT, .flags = flags & AT_REMOVEDIR};

@@ -2,6 +2,7 @@
 // pipes, directories, sendfile. Each finds its handle, pins the caller's pages, and makes
 // file calls; data moves between the pinned frames and the server.
 #include "base/string.h"
+#include "kernel/files/pipe.h"
 #include "kernel/files/userfs.h"
 #include "kernel/selftest.h"
 #include "kernel/syscall/io.h"
@@ -317,6 +318,7 @@ SYSCALL(ioctl) {
         return 0;
     }
     if (request == FIONBIO) return blocking_set(p, h, a[2]);
+    if (request == PIPE_IOC_PARTNER) return E_NOTTY;         // open's own
     if (is_other_terminal(p, request, h->object)) return E_NOTTY;
     if (request == TIOCSCTTY) return terminal_take(p, h, a[2]);
     ioctl_size(request, &in, &out);

@@ -17,6 +17,7 @@ i64 syscall_dispatch(struct proc *p, u64 nr);
 
 // kernel/syscall/dispatch.c
 void wait_cancel(struct proc *p);    // it did not wait after all
+void open_interrupted(struct proc *p);   // kernel/syscall/fs.c: a handler runs while it waits
 // The call's absolute deadline: set from a relative time the first time round.
 u64 call_deadline(struct proc *p, u64 relative_ns);
 status_t user_timespec(struct proc *p, u64 uva, u64 *ns);

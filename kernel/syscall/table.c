@@ -113,6 +113,7 @@ SYSCALL(rt_sigtimedwait);
 SYSCALL(rt_sigqueueinfo);
 SYSCALL(rt_sigsuspend);
 SYSCALL(sigaltstack);
+SYSCALL(mknod);
 SYSCALL(statfs);
 SYSCALL(fstatfs);
 SYSCALL(getpriority);
@@ -169,6 +170,7 @@ SYSCALL(tgkill);
 SYSCALL(waitid);
 SYSCALL(openat);
 SYSCALL(mkdirat);
+SYSCALL(mknodat);
 SYSCALL(fchownat);
 SYSCALL(newfstatat);
 SYSCALL(unlinkat);
@@ -347,7 +349,7 @@ const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [130] = {"rt_sigsuspend", sys_rt_sigsuspend},
     [131] = {"sigaltstack", sys_sigaltstack},
     [132] = {"utime", NULL},
-    [133] = {"mknod", NULL},
+    [133] = {"mknod", sys_mknod},
     [134] = {"uselib", NULL},
     [135] = {"personality", NULL},
     [136] = {"ustat", NULL},
@@ -473,7 +475,7 @@ const struct syscall_entry syscall_table[SYSCALL_COUNT] = {
     [256] = {"migrate_pages", NULL},
     [257] = {"openat", sys_openat},
     [258] = {"mkdirat", sys_mkdirat},
-    [259] = {"mknodat", NULL},
+    [259] = {"mknodat", sys_mknodat},
     [260] = {"fchownat", sys_fchownat},
     [261] = {"futimesat", NULL},
     [262] = {"newfstatat", sys_newfstatat},

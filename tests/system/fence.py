@@ -154,12 +154,23 @@ on 1 claim /nodes/0/dev/vda hold >/tmp/claim & claimer=$!
 waiter 1 0 >/tmp/waiter & reader=$!
 on 1 sleep 1000 & sleeper=$!
 sleep 1000 & stays=$!
-until [ -s /tmp/claim ] && [ -s /tmp/piped ] && [ -s /tmp/waiter ]; do sleep 0.1; done
+mkfifo /tmp/read /tmp/written /tmp/opened
+cat /tmp/read >/tmp/named & named=$!
+on 1 sh -c 'while echo x; do :; done >/tmp/read' &
+(echo >/tmp/begun; yes; echo "named $?" >/tmp/yes-named) >/tmp/written & named_writer=$!
+on 1 cat /tmp/written >/dev/null &
+on 1 sh -c 'echo >/tmp/opens; echo dead >/tmp/opened' &
+for file in claim piped waiter named begun opens; do
+    until [ -s /tmp/$file ]; do sleep 0.1; done
+done
 claim /nodes/0/dev/vda
 echo ready
 members_are 1
 wait $counter; echo "counted $(wc -c </tmp/piped)"
 wait $writer; cat /tmp/yes
+wait $named; echo "by name $(wc -c </tmp/named)"
+wait $named_writer; cat /tmp/yes-named
+cat /tmp/opened & echo alive >/tmp/opened; wait $!; echo "opened $?"
 wait $claimer; echo "claimer $?"
 wait $reader; echo "reader $? $(cat /tmp/waiter)"
 wait $sleeper; echo "sleeper $?"
@@ -194,6 +205,9 @@ def check_killed(tap):
     for text, name in (
             (r"counted [1-9]", "the reader of a pipe sees its end when the writer is dead"),
             (r"yes 141", "the writer of a pipe gets SIGPIPE when the reader is dead"),
+            (r"by name [1-9]", "so does that of a pipe with a name"),
+            (r"named 141", "and its writer gets SIGPIPE"),
+            (r"(?<!dead\n)alive\nopened 0", "who waited to open one does not count any more"),
             (r"(?s)Resource busy.*ready.*claimed", "a claim of the dead is given back"),
             (r"claimer 137\n", "the claimer has an exit record"),
             (r"(?s)reader 0 waits.*I/O error",

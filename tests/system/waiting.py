@@ -1,13 +1,34 @@
 #!/usr/bin/env python3
-"""poll, select, epoll, eventfd and timerfd (prog/waiting.c), and pairs of sockets with shared
-memory by name (prog/sockets.c): each program prints on the nodes what it prints on the host,
-where it stays, and where it moves between making what it uses and using it, so that all of it
-lies on the other node. Prints TAP."""
+"""poll, select, epoll, eventfd and timerfd (prog/waiting.c), pairs of sockets with shared memory by
+name (prog/sockets.c), and named pipes (prog/fifos.c): each program prints on the nodes what it
+prints on the host, where it stays, and where it moves between making what it uses and using it, so
+that all of it lies on the other node. Prints TAP."""
 import sys
 
 import rig
 
-PROGRAMS = ("waiting", "sockets")
+PROGRAMS = ("waiting", "sockets", "fifos")
+
+# busybox's own: the reader waits in open, where it began or moved meanwhile; two who write.
+BUSYBOX = r"""
+cd /tmp
+mkfifo f
+ls -l f | cut -c1-10
+cat f & echo hi > f
+wait
+on 1 cat f > out &
+reader=$!
+migrate $reader 0
+migrate $reader 1
+{ echo one; on 1 echo two; } > f
+wait
+cat out
+on 1 sh -c 'for i in 1 2 3; do echo $i; done > f' &
+sort f
+wait
+rm f out
+"""
+BUSYBOX_WANT = "prw-r--r--\nhi\none\ntwo\n1\n2\n3\n"
 
 
 def main():
@@ -21,6 +42,7 @@ def main():
             run.step(f"{command}: where it was made", command, want)
             run.step(f"{command}: on the other node", f"{command} 0 1", want)
             run.step(f"{command}: begun on the other node", f"on 1 {command} 1 0", want)
+        run.step("busybox and a named pipe", BUSYBOX, BUSYBOX_WANT)
         run.go()
     tap.end()
 

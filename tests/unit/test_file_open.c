@@ -102,7 +102,7 @@ status_t file_call(struct p9_call *c) {
 }
 
 static status_t open_name(bool exists, u32 changes, u32 flags) {
-    struct object_id made = {0};
+    struct opened made = {0};
     there = exists;
     changes_left = changes;
     walks = creates = opens = 0;
@@ -110,7 +110,7 @@ static status_t open_name(bool exists, u32 changes, u32 flags) {
     status_t s = path_open(procs, AT_FDCWD, "/name", flags, 0644, &made);
     ck_assert_int_eq(refs, 0);                         // every walk's object is given back
     ck_assert_int_eq(heap_live, 0);
-    ck_assert_int_eq(made.generation != 0, s == S_OK);
+    ck_assert_int_eq(made.object.generation != 0, s == S_OK);
     return s;
 }
 

@@ -46,7 +46,7 @@ static u32 lives;
 static bool fenced_ever, kmem_full;
 static u64 state;
 static u32 heap;
-static const struct process *shown;  // what handle_get shows of a process
+static const struct process *shown;  // what handle_any shows of a process
 static struct cluster_msg told;      // by holders_taken: not used at node 0
 static void (*refs_come)(u8 from, const struct cluster_msg *m);
 
@@ -72,7 +72,7 @@ void kmem_free(void *p, u64 len_bytes) {
     heap--;
     free(p);
 }
-struct handle *handle_get(const struct proc *p, i64 fd) {
+struct handle *handle_any(const struct proc *p, i64 fd) {
     (void)p;
     const struct handle *h = &shown->handle[fd];
     return h->object.generation ? (struct handle *)(uintptr_t)h : NULL;

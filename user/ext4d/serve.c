@@ -102,6 +102,7 @@ static status_t do_open(struct ext4d *s, struct fid *f, struct p9_call *c) {
     if (!dir && (c->flags & FLAG_DIRECTORY)) return E_NOTDIR;
     if (s->read_only && (writes || (c->flags & FLAG_TRUNCATE))) return E_ROFS;
     if (LINUX_S_ISLNK(i.i_mode) && !(c->flags & FLAG_PATH)) return E_LOOP;
+    if (LINUX_S_ISFIFO(i.i_mode) && !(c->flags & FLAG_PATH)) return E_OPNOTSUPP;   // not yet
     if (!dir && !LINUX_S_ISREG(i.i_mode) && !(c->flags & FLAG_PATH)) return E_NXIO;
     if ((c->flags & FLAG_TRUNCATE) && !dir && !(c->flags & FLAG_PATH)) {
         status = data_truncate(s, f->ino, &i, 0);
