@@ -221,14 +221,15 @@ static void opens_count(struct pipe_end *e, i32 by) {
     if (e->writes) p->write.opens += (u32)by;
 }
 
-// Opens the pipe once more, as c->flags say. E_NXIO: nobody would read, and it is not to wait.
+// Opens the pipe once more, as c->flags say. One without a name (by /proc/PID/fd) waits for nobody,
+// as on Linux. E_NXIO: nobody would read, and it is not to wait.
 static status_t pipe_open(struct pipe *p, struct p9_call *c) {
     const u32 mode = c->flags & O_ACCMODE;
     if (mode == O_ACCMODE && !(c->flags & O_PATH)) return E_INVAL;
     struct pipe_end *e = mode == O_RDWR ? &p->both : mode == O_WRONLY ? &p->write : &p->read;
     const struct pipe_end *other = e->reads ? &p->write : &p->read;
-    if (!(c->flags & O_PATH) && !e->reads && (c->flags & O_NONBLOCK) && other->opens == 0)
-        return E_NXIO;
+    const bool alone = p->home.file && other->opens == 0 && !(c->flags & O_PATH);
+    if (alone && !e->reads && (c->flags & O_NONBLOCK)) return E_NXIO;
     status_t s = end_get(e);
     if (s != S_OK) return s;
     s = ofd_open(&e->object, c->flags, c);
@@ -237,7 +238,7 @@ static status_t pipe_open(struct pipe *p, struct p9_call *c) {
         opens_count(e, 1);
         if (e->reads) p->read.came++;
         if (e->writes) p->write.came++;
-        if (other->opens == 0) f->since = other->came;
+        if (alone && other->opens == 0) f->since = other->came;
         file_wake(&p->openers);
     }
     object_put(&e->object);

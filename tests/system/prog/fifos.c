@@ -225,6 +225,30 @@ static void test_both(void) {
     unlink("f");
 }
 
+// One without a name waits for nobody: a shell's <(command) whose command has ended.
+static void test_no_name(void) {
+    int fd[2];
+    char name[40];
+    if (pipe(fd) != 0) exit(1);
+    say("write", write(fd[1], "left", 4));
+    close(fd[1]);
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd[0]);
+    go(1);
+    const int r = open_or_end(name, O_RDONLY);
+    close(fd[0]);
+    say_poll("by /proc", r);
+    say_read("read", r);
+    say_read("end", r);
+    snprintf(name, sizeof name, "/proc/self/fd/%d", r);
+    const int w = open_or_end(name, O_WRONLY | O_NONBLOCK);
+    close(r);
+    snprintf(name, sizeof name, "/proc/self/fd/%d", w);
+    const int w2 = open_or_end(name, O_WRONLY | O_NONBLOCK);
+    say("broken", write(w2, "x", 1));
+    close(w), close(w2);
+    go(0);
+}
+
 static void test_full(void) {
     static char page[4096], big[5000];
     long total = 0, n;
@@ -469,6 +493,7 @@ int main(int argc, char **argv) {
     test_names();
     test_no_wait();
     test_both();
+    test_no_name();
     test_full();
     test_wait();
     test_threads();
