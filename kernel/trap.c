@@ -62,7 +62,7 @@ static void interrupt(u32 vector) {
     c->interrupts++;
     if (c->idle) {                   // a handler that hangs is not rest: kernel/beat.c
         __atomic_store_n(&c->idle, false, __ATOMIC_RELAXED);
-        c->wake = wake_of(vector);
+        c->wake = (u8)wake_of(vector);
     }
     if (vector >= TRAP_PIC && vector < TRAP_PIC + 16) return;    // spurious, masked PIC
     if (vector == TRAP_SPURIOUS) return;
