@@ -110,10 +110,14 @@ class Screen:
         return False
 
     def press(self, text):
+        """Types; all that is typed here changes the screen."""
         for character in text:
+            self.changes.ask()
             self.monitor.human(f"sendkey {key_of(character)} 1")
-            # The next key only once the last one was released.
+            # The next key only once the last one was released, and was taken: QEMU's keyboard
+            # holds 16 bytes, and a guest that waits for its host's CPU loses what comes behind.
             self.monitor.run("query-status")
+            self.changes.wait(self.process, LIMIT_S)
 
     def __enter__(self):
         return self
