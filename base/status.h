@@ -28,4 +28,7 @@ enum {
     // put on a wait list (or its page was asked for), and the call runs again
     // from its first instruction when it wakes. See docs/ARCHITECTURE.md.
     S_RESTART = -512,
+    // Never seen by a user either: the caller's group is in the background of its terminal, which
+    // does not let it. kernel/jobs.c makes a signal, an error or another try of it.
+    S_BACKGROUND = -513,
 };

@@ -79,22 +79,24 @@ static void child_say(struct child_away *c) {
     wait_wake_all_locked(&parent->child_wait);
 }
 
-static void child_orphan(struct child_away *c) {
+// sid: its parent's, 0 where that is not known.
+static void child_orphan(struct child_away *c, u32 sid) {
     c->ppid = init_pid();
     c->said = false;
     if (c->ended) child_say(c);
-    else orphan_tell(c->pid);
+    else orphan_tell(c->pid, sid);
 }
 
 void where_ended(const struct proc *p) {
     for (u32 i = 0; i < children_end; i++)
-        if (children[i].used && children[i].ppid == proc_desc(p)->pid) child_orphan(&children[i]);
+        if (children[i].used && children[i].ppid == proc_desc(p)->pid)
+            child_orphan(&children[i], proc_desc(p)->sid);
 }
 
 // Also where the parent is on its way: it is named to the parent's next node with the others.
 void child_away_add(struct proc *p) {
     const struct proc_desc *d = proc_desc(p);
-    if (p->cl.orphaned) orphan_tell(d->pid);     // it took its descriptor along before
+    if (p->cl.orphaned) orphan_tell(d->pid, 0);  // it took its descriptor along before
     p->cl.orphaned = false;
     const enum where_kind parent = where_look(d->ppid).kind;
     if (parent != WHERE_HERE && parent != WHERE_TRANSIT) return;
@@ -236,6 +238,18 @@ u32 child_away_group(u32 pgid) {
     return 0;
 }
 
+// The next member of a group that lives elsewhere; false: there are no more. proc_lock held.
+bool child_away_next(u32 pgid, struct away_member *m) {
+    while (m->next < children_end) {
+        const struct child_away *c = &children[m->next++];
+        if (!c->used || c->ended || c->pgid != pgid) continue;
+        m->ppid = c->ppid;
+        m->sid = c->sid;
+        return true;
+    }
+    return false;
+}
+
 // How many of a group live elsewhere. proc_lock held.
 u32 children_of_group(u32 pgid) {
     u32 count = 0;
@@ -326,7 +340,7 @@ void child_away_rx(const struct msg_process *m) {
     } else {
         child_add(m);
         struct child_away *c = child_find(m->pid);
-        if (c && !parent_may_wait(m->ppid)) child_orphan(c);
+        if (c && !parent_may_wait(m->ppid)) child_orphan(c, 0);
         child_placed(m);
     }
     spin_unlock(&proc_lock);

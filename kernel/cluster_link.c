@@ -417,6 +417,7 @@ static void rx_member(struct peer *p, const struct cluster_msg *m) {
     case MSG_EXIT_ACK:
     case MSG_STOP:
     case MSG_PARENT:
+    case MSG_SESSION:
     case MSG_CHILD:
     case MSG_WHERE:
     case MSG_WHERE_TOLD:

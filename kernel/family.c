@@ -18,6 +18,7 @@
 // In: pid as `value`; what is wanted, or the session of who asks. Out: what is; node: who has the
 // process, where that is not who answers.
 struct family_msg { u32 pid, pgid, sid, group_sid, node; };
+#define KEPT 1u                          // node of the answer to FAMILY_KEPT
 
 // --- answers ---------------------------------------------------------------------------------
 
@@ -32,6 +33,14 @@ static u32 group_here(u32 pgid) {
         return proc_descs[i].sid;
     }
     return child_away_group(pgid);
+}
+
+// Whether a process here could continue a group of the session m->sid. proc_lock held.
+static status_t kept_here(struct family_msg *m) {
+    bool kept;
+    const status_t s = group_kept_locked(m->pgid, m->sid, &kept);
+    m->node = kept ? KEPT : 0;
+    return s;
 }
 
 // For or of a process that is here. proc_lock held.
@@ -67,11 +76,12 @@ static status_t about(u32 op, u32 asker, struct family_msg *m) {
 // A request to this node. Errors: those of setpgid; E_AGAIN; E_NOTTY: it is none. files_lock held.
 status_t family_answer(struct p9_call *c) {
     struct family_msg m;
-    if (c->flags < FAMILY_SET || c->flags > FAMILY_CHILD || c->count != sizeof m) return E_NOTTY;
+    if (c->flags < FAMILY_SET || c->flags > FAMILY_KEPT || c->count != sizeof m) return E_NOTTY;
     if (data_get(c, 0, &m, sizeof m) != sizeof m || m.pid != c->value) return E_NOTTY;
     status_t s = S_OK;
     spin_lock(&proc_lock);
     if (c->flags == FAMILY_GROUP) m.sid = group_here(m.pgid);
+    else if (c->flags == FAMILY_KEPT) s = kept_here(&m);
     else s = about(c->flags, file_caller_pid(), &m);
     spin_unlock(&proc_lock);
     if (s == S_OK) data_put(c, 0, &m, sizeof m);
@@ -118,6 +128,29 @@ status_t family_group(u32 pgid, u32 *sid) {
     }
     *sid = m.sid;
     return m.sid ? S_OK : E_SRCH;
+}
+
+// Whether some process, on any node, is the parent of a member of p's group and could continue it:
+// it is of the same session and another group. p: the current process. S_OK; S_RESTART.
+status_t family_kept(const struct proc *p, bool *kept) {
+    const struct proc_desc *d = proc_desc(p);
+    bool again = false;
+    spin_lock(&proc_lock);
+    status_t s = group_kept_locked(d->pgid, d->sid, kept);
+    const u32 first = where_look(d->ppid).node;      // most often there
+    spin_unlock(&proc_lock);
+    for (u32 i = 0; i <= NODES_MAX && !*kept; i++) {
+        const u32 n = i == 0 ? first : i - 1;
+        again |= s == E_AGAIN;
+        s = S_OK;
+        if (n >= NODES_MAX || n == node_id || (i != 0 && n == first)) continue;
+        if (!nodes_provider.member || !nodes_provider.member(n)) continue;
+        struct family_msg m = {.pid = d->pgid, .pgid = d->pgid, .sid = d->sid};
+        s = ask_node(n, FAMILY_KEPT, &m);
+        if (s == S_RESTART) return S_RESTART;
+        *kept = s == S_OK && m.node == KEPT;
+    }
+    return *kept || !(again || s == E_AGAIN) ? S_OK : look_again();
 }
 
 // Group and session of a process anywhere. E_SRCH, S_RESTART.

@@ -10,11 +10,12 @@ enum family_op {
     FAMILY_GET = 0x69460002,         // which group and session it is in
     FAMILY_GROUP = 0x69460003,       // of which session a group is, 0: unknown there
     FAMILY_CHILD = 0x69460004,       // its child, who asks, is in that group and session now
+    FAMILY_KEPT = 0x69460005,        // whether a process there could continue a group that stops
 };
 // The answer may be another one soon: a process that moves cannot be asked.
 static inline bool family_asks_again(const struct p9_call *c) {
     return c->type == P9_TIOCTL && c->status == E_AGAIN && c->flags >= FAMILY_SET &&
-           c->flags <= FAMILY_CHILD;
+           c->flags <= FAMILY_KEPT;
 }
 
 status_t family_answer(struct p9_call *c);
@@ -22,3 +23,4 @@ status_t family_set_group(struct proc *p, u32 pid, u32 pgid);
 status_t family_new_session(struct proc *p);
 status_t family_get(u32 pid, u32 *pgid, u32 *sid);
 status_t family_group(u32 pgid, u32 *sid);
+status_t family_kept(const struct proc *p, bool *kept);

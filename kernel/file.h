@@ -65,7 +65,6 @@ void handles_close_exec(struct proc *p);
 void dirs_init(struct proc *p);
 void dirs_put(struct proc *p);
 struct proc_paths *paths_of(const struct proc *p);
-void tty_session_ended(struct proc *p);
 struct object_id tty_console_id(void);
 struct object_id tty_device_id(void);        // /dev/tty
 void tty_share(void);                // boot: /nodes/N/dev/console

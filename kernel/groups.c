@@ -1,12 +1,14 @@
 // Process groups as job control sees them: one whose members' parents are all in it, or in other
 // sessions, has nobody who could continue it when it stops (POSIX: an orphaned process group). So
 // it does not stop by the keyboard or the terminal, and where it becomes one with a member that is
-// stopped, it gets SIGHUP and SIGCONT. A parent on another node counts as one that can continue it,
-// but for that node's init, which has a session of its own.
+// stopped, it gets SIGHUP and SIGCONT. What a node has says for certain which of its own processes
+// are such parents, of members here and elsewhere (group_kept_locked). Whoever cannot ask the other
+// nodes takes a parent there for one, but for that node's init, which has a session of its own.
 // Lock: proc_lock.
 #include "kernel/groups.h"
 
 #include "kernel/signal.h"
+#include "kernel/whereabouts.h"
 #include "kernel/x86/cpu.h"
 
 #define PID_NODE_SHIFT 16
@@ -19,13 +21,30 @@ static bool is_member(u32 i, u32 pgid) {
 
 static bool is_init(u32 pid) { return (pid & ((1u << PID_NODE_SHIFT) - 1)) == 1; }
 
-// Whether somebody outside the group, but of its session, is this member's parent. `but` counts
-// as gone.
+// Whether this parent of a member is of another group of that session: KEEPS; it is not, or has
+// ended, or is `but`, who counts as gone: ENDED; AWAY: it is not here.
+enum parent { PARENT_ENDED, PARENT_KEEPS, PARENT_AWAY };
+static enum parent parent_of(u32 ppid, u32 pgid, u32 sid, const struct proc *but) {
+    const struct proc *parent = proc_find(ppid);
+    if (!parent) return PARENT_AWAY;
+    if (parent == but || parent->state == PROC_ZOMBIE) return PARENT_ENDED;
+    const struct proc_desc *d = proc_desc(parent);
+    return d->sid == sid && d->pgid != pgid ? PARENT_KEEPS : PARENT_ENDED;
+}
+
+// Whether somebody outside the group, but of its session, may be this member's parent.
 static bool has_outside_parent(const struct proc_desc *d, const struct proc *but) {
-    const struct proc *parent = proc_find(d->ppid);
-    if (!parent) return d->ppid != 0 && (!is_init(d->ppid) || d->sid == d->ppid);
-    if (parent == but || parent->state == PROC_ZOMBIE) return false;
-    return proc_desc(parent)->sid == d->sid && proc_desc(parent)->pgid != d->pgid;
+    const enum parent parent = parent_of(d->ppid, d->pgid, d->sid, but);
+    if (parent != PARENT_AWAY) return parent == PARENT_KEEPS;
+    return d->ppid != 0 && (!is_init(d->ppid) || d->sid == d->ppid);
+}
+
+// Whether a process here has a child elsewhere that is a member, and keeps the group.
+static bool kept_for_others(u32 pgid, const struct proc *but) {
+    struct away_member m = {.next = 0};
+    while (child_away_next(pgid, &m))
+        if (parent_of(m.ppid, pgid, m.sid, but) == PARENT_KEEPS) return true;
+    return false;
 }
 
 static bool orphaned(u32 pgid, const struct proc *but) {
@@ -33,26 +52,50 @@ static bool orphaned(u32 pgid, const struct proc *but) {
         if (&procs[i] == but || !is_member(i, pgid)) continue;
         if (has_outside_parent(&proc_descs[i], but)) return false;
     }
-    return true;
+    return !kept_for_others(pgid, but);
 }
 
-bool group_is_orphaned_locked(u32 pgid) { return orphaned(pgid, NULL); }
+// On its way from or to here: it counts at both ends.
+static bool moves(u32 i) {
+    return (procs[i].state == PROC_AWAY && procs[i].cl.frozen) ||
+           (procs[i].state == PROC_NEW && procs[i].cl.in_cluster);
+}
+
+static bool moving_parent_keeps(u32 ppid, u32 pgid, u32 sid) {
+    for (u32 i = 0; i < proc_end; i++) {
+        const struct proc_desc *d = &proc_descs[i];
+        if (moves(i) && d->pid == ppid && d->sid == sid && d->pgid != pgid) return true;
+    }
+    return false;
+}
+
+static bool keeps(u32 ppid, u32 pgid, u32 sid) {
+    const enum parent parent = parent_of(ppid, pgid, sid, NULL);
+    return parent == PARENT_AWAY ? moving_parent_keeps(ppid, pgid, sid) : parent == PARENT_KEEPS;
+}
+
+// Whether a process of this node keeps a group of that session from being orphaned. E_AGAIN:
+// that is not known yet, for it came here a moment ago. proc_lock held.
+status_t group_kept_locked(u32 pgid, u32 sid, bool *kept) {
+    struct away_member m = {.next = 0};
+    bool comes = false;
+    *kept = false;
+    for (u32 i = 0; i < proc_end && !*kept; i++) {
+        const struct proc_desc *d = &proc_descs[i];
+        if (procs[i].state == PROC_FREE) continue;
+        comes |= procs[i].cl.children_coming && d->sid == sid && d->pgid != pgid;
+        if (is_member(i, pgid) || (moves(i) && d->pgid == pgid))
+            *kept = keeps(d->ppid, pgid, d->sid);
+    }
+    while (!*kept && child_away_next(pgid, &m)) *kept = keeps(m.ppid, pgid, m.sid);
+    return *kept || !comes ? S_OK : E_AGAIN;
+}
 
 bool group_is_orphaned(u32 pgid) {
     spin_lock(&proc_lock);
     const bool is = orphaned(pgid, NULL);
     spin_unlock(&proc_lock);
     return is;
-}
-
-// The session that a group is of; 0: it has no member here.
-u32 group_session(u32 pgid) {
-    u32 sid = 0;
-    spin_lock(&proc_lock);
-    for (u32 i = 0; i < proc_end && !sid; i++)
-        if (is_member(i, pgid)) sid = proc_descs[i].sid;
-    spin_unlock(&proc_lock);
-    return sid;
 }
 
 // Whether setpgid of the process d is to succeed. E_SRCH: it is neither the asker nor a child of
@@ -74,10 +117,10 @@ static bool has_stopped(u32 pgid) {
     return false;
 }
 
-static void tell(u32 pgid, u32 sig) {
-    for (u32 i = 0; i < proc_end; i++)
-        if (is_member(i, pgid))
-            signal_raise_locked(&procs[i], sig, (struct signal_info){.code = SI_KERNEL});
+// It has nobody any more.
+static void tell(u32 pgid) {
+    signal_raise_group_locked(pgid, SIGHUP, (struct signal_info){.code = SI_KERNEL});
+    signal_raise_group_locked(pgid, SIGCONT, (struct signal_info){.code = SI_KERNEL});
 }
 
 // p ends, and its children still name it as their parent. Those groups that lose with it the last
@@ -91,7 +134,13 @@ void groups_parent_ends_locked(struct proc *p) {
         if (!own && (d->pgid == me->pgid || d->sid != me->sid)) continue;
         if (own && !has_outside_parent(me, NULL)) continue;
         if (!has_stopped(d->pgid) || !orphaned(d->pgid, p)) continue;
-        tell(d->pgid, SIGHUP);
-        tell(d->pgid, SIGCONT);
+        tell(d->pgid);
     }
+}
+
+// The parent of p, of session sid, ended on another node: it has this one now.
+void groups_parent_ended_locked(struct proc *p, u32 ppid, u32 sid) {
+    struct proc_desc *d = proc_desc(p);
+    d->ppid = ppid;
+    if (d->sid == sid && has_stopped(d->pgid) && orphaned(d->pgid, NULL)) tell(d->pgid);
 }

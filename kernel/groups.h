@@ -4,8 +4,8 @@
 #include "kernel/proc.h"
 
 bool group_is_orphaned(u32 pgid);
-bool group_is_orphaned_locked(u32 pgid);     // proc_lock held
-u32 group_session(u32 pgid);
+status_t group_kept_locked(u32 pgid, u32 sid, bool *kept);   // proc_lock held
+void groups_parent_ended_locked(struct proc *p, u32 ppid, u32 sid);
 void groups_parent_ends_locked(struct proc *p);
 
 // What a process, `asker` of session `sid`, wants with another one or itself: that this is in the

@@ -4,6 +4,7 @@
 #include "kernel/path_priv.h"
 
 #include "kernel/files/nodesfs.h"
+#include "kernel/jobs.h"
 #include "kernel/permission.h"
 #include "kernel/proc_path.h"
 #include "mm/kmem.h"
@@ -44,6 +45,17 @@ static status_t to_own_terminal(struct proc *p, struct path *w) {
     return s == E_BADF ? E_NXIO : s;             // it has ended
 }
 
+// A session's leader without a terminal that opens a free one has it. One of this node has seen to
+// that (terminal_opened); one of another node is asked.
+static status_t take_opened(struct proc *p, const struct path *w, u32 flags,
+                            struct object_id made) {
+    const struct proc_desc *d = proc_desc(p);
+    const bool wants = d->sid == d->pid && !d->tty.generation && !(flags & (O_NOCTTY | O_PATH));
+    if (!wants || made.node == node_id || (w->attr.mode & S_IFMT) != S_IFCHR) return S_OK;
+    const status_t s = job_take_terminal(p, made, 0);
+    return s == S_RESTART ? s : S_OK;            // it is none, or not free
+}
+
 static status_t open_object(struct proc *p, struct path *w, u32 flags, struct object_id *made) {
     if (object_id_equal(w->object, tty_device_id())) {
         const status_t found = to_own_terminal(p, w);
@@ -53,6 +65,8 @@ static status_t open_object(struct proc *p, struct path *w, u32 flags, struct ob
                         .pid = proc_desc(p)->pid};
     status_t s = object_is_mounts(w->object) ? open_mounts(&c)
                : path_is_proc(w) ? proc_path_open(&c) : file_call(&c);
+    if (s == S_OK) s = take_opened(p, w, flags, c.made);
+    if (s == S_RESTART && c.made.generation) object_clunk(c.made);
     *made = c.made;
     return s;
 }

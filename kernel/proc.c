@@ -17,6 +17,7 @@
 #include "kernel/placement.h"
 #include "kernel/proc_index.h"
 #include "kernel/remote_fork.h"
+#include "kernel/session.h"
 #include "kernel/signal.h"
 #include "kernel/storm.h"
 #include "kernel/thread.h"
@@ -389,7 +390,7 @@ void proc_exit(struct proc *p, i32 wait_status) {
         futex_wake_at(p, d->clear_child_tid, 1);
     }
     storm_ended(p);
-    if (d->sid == d->pid) tty_session_ended(p);
+    if (d->sid == d->pid) session_ended(p);
     handles_close_all(p);
     dirs_put(p);
     cr3_write(aspace_kernel_root.v);

@@ -133,6 +133,7 @@ struct proc {
     bool on_cpu;                     // its registers are in a CPU
     bool kill_pending;               // dies at its next edge
     bool stop_report, cont_report;   // for wait4 WAIT_UNTRACED, WAIT_CONTINUED
+    u32 continued;                   // how often SIGCONT was raised in it here
     bool slice_over;                 // its time slice ended
     bool freeze_wanted;              // stops at the edge for the hook below
     u32 cpu;                         // runs there now or ran there last

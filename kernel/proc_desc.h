@@ -15,7 +15,7 @@
 #include "proto/cluster/cpu_caps.h"
 
 #define PROC_DESC_SIZE 4096u
-#define PROC_DESC_VERSION 10u
+#define PROC_DESC_VERSION 11u
 #define PROC_XSAVE_MAX 2752u         // x87, SSE, AVX, AVX-512 and PKRU, standard format
 #define PROC_LENDERS_MAX 15
 #define PROC_NAME_MAX 16             // with the final 0, as Linux's comm
@@ -251,7 +251,7 @@ struct proc_desc {
     u32 exec_node;                   // 1 + the node its next exec goes to; 0: none
     u32 fork_node;                   // 1 + the node its next child begins on; 0: here
     u32 clock_call;                  // CLOCK_CALL_*; 0: it may compute time by the node's page
-    u32 unused;
+    u32 tty_group;                   // a leader's: what was in the foreground of a line that went
     u64 twin, twin_base;             // pre-copy: its own name, and that of what went before it
     u64 tsc_at, tsc_clock_ns, tsc_hz;        // RDTSC goes on from here (PROC_FLAG_TSC)
     u64 fs_base, gs_base;

@@ -4,6 +4,7 @@
 // Spec: docs/ARCHITECTURE.md, the walk of a system call.
 #include "base/string.h"
 #include "kernel/files/userfs.h"
+#include "kernel/jobs.h"
 #include "kernel/remote_files_priv.h"
 #include "kernel/x86/cpu.h"
 #include "mm/frame.h"
@@ -190,6 +191,8 @@ struct remote_call *remote_call_new(struct proc *p, const struct p9_call *c) {
         r->call.uid = d->euid;
         r->call.gid = d->egid;
         r->call.umask = d->umask;
+        r->call.job = job_of(p, c->object.node);
+        r->continued = p->continued;
     }
     r->begun_ns = time_now_ns();
     list_init(&r->link);

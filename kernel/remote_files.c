@@ -197,6 +197,7 @@ static void results_give(struct remote_call *r, struct proc *p, struct p9_call *
         (void)data_put(c, 0, r->bounce, MIN(len, r->bounce_bytes));
     }
     *c = out;
+    if (c->status == S_BACKGROUND) c->result = r->continued;
     remote_drive_note(c);
     r->round = round_of(p);
     if (r->page.v) {                              // a page is given once, with its reference

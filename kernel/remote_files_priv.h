@@ -22,6 +22,7 @@ struct remote_call {
     u64 round;                       // run of the system call that last took the reply
     u64 clunk_round;                 // run that last gave back what the call made
     u64 begun_ns, done_ns;           // when it was asked, and when the reply came
+    u32 continued;                   // proc.continued when it was asked
     u64 order;                       // of an orphan: when it became one
     bool done, one_sided;
     u64 flush_ns;                    // when a server of this node was asked to leave it; 0: not

@@ -60,6 +60,11 @@ bool signal_ignored(const struct proc *p, u32 sig) {
     return handler == SIG_DFL && (SIGNAL_BIT(sig) & IGNORED);
 }
 
+// True where the running thread would not be stopped by it, whatever its default is.
+bool signal_is_deaf(const struct proc *p, u32 sig) {
+    return signal_ignored(p, sig) || (proc_desc(p)->signal_mask & SIGNAL_BIT(sig));
+}
+
 // True where a signal is pending that the process's running thread would act on now.
 bool signal_is_deliverable(const struct proc *p) {
     const struct proc_desc *d = proc_desc(p);
@@ -122,6 +127,7 @@ static void tell_parent_of_stop(struct proc *p, i32 code, i32 status) {
 }
 
 static void raise_continue(struct proc *p) {
+    p->continued++;
     proc_desc(p)->signal_pending &= ~STOPS;
     proc_desc(p)->thread_pending &= ~STOPS;
     proc_desc(p)->flags &= ~PROC_FLAG_STOPPED;
@@ -233,10 +239,9 @@ void signal_raise(struct proc *p, u32 sig, struct signal_info info) {
     spin_unlock(&proc_lock);
 }
 
-// Raises it in every process of a group; returns how many there are.
-u32 signal_raise_group(u32 pgid, u32 sig, struct signal_info info) {
+// Raises it in every process of a group, on all nodes; returns how many there are. proc_lock held.
+u32 signal_raise_group_locked(u32 pgid, u32 sig, struct signal_info info) {
     u32 count = 0;
-    spin_lock(&proc_lock);
     for (u32 i = 0; i < proc_end; i++) {
         struct proc *p = &procs[i];
         if (p->state == PROC_FREE || p->state == PROC_AWAY || proc_descs[i].pgid != pgid) continue;
@@ -244,6 +249,13 @@ u32 signal_raise_group(u32 pgid, u32 sig, struct signal_info info) {
         count++;
     }
     if (proc_hooks.kill_group_away) count += proc_hooks.kill_group_away(pgid, sig, 0);
+    return count;
+}
+
+// The same for a caller without proc_lock.
+u32 signal_raise_group(u32 pgid, u32 sig, struct signal_info info) {
+    spin_lock(&proc_lock);
+    const u32 count = signal_raise_group_locked(pgid, sig, info);
     spin_unlock(&proc_lock);
     return count;
 }
@@ -439,6 +451,13 @@ static bool vfork_under_way(const struct proc_desc *d) {
     return (nr == 56 || nr == 58 || nr == 435) && d->wait.step == 1;
 }
 
+// A stop that means nothing to a group that nobody could continue. The terminal's own two come to
+// none: kernel/jobs.c has asked all nodes.
+static bool stop_is_vain(const struct proc *p, u32 sig) {
+    const bool asked = sig != SIGTSTP && signals_of(p)->info[sig - 1].code == SI_KERNEL;
+    return sig != SIGSTOP && !asked && group_is_orphaned(proc_desc(p)->pgid);
+}
+
 // Delivers what is pending to the current process. False: it does not go on (it ended,
 // stopped, or waits for a page of its stack).
 bool signal_deliver(struct proc *p) {
@@ -456,9 +475,8 @@ bool signal_deliver(struct proc *p) {
             (handler == SIG_DFL && ((SIGNAL_BIT(sig) & IGNORED) ||
                                     (init && signals_of(p)->info[sig - 1].code <= 0)))) {
             clear_pending(p, sig);
-        } else if (handler == SIG_DFL && (SIGNAL_BIT(sig) & STOPS) && sig != SIGSTOP &&
-                   group_is_orphaned(d->pgid)) {
-            clear_pending(p, sig);               // nobody could continue it
+        } else if (handler == SIG_DFL && (SIGNAL_BIT(sig) & STOPS) && stop_is_vain(p, sig)) {
+            clear_pending(p, sig);
         } else if (vfork_under_way(d) && (handler != SIG_DFL || (SIGNAL_BIT(sig) & STOPS))) {
             return true;
         } else if (handler == SIG_DFL && (SIGNAL_BIT(sig) & STOPS)) {

@@ -34,6 +34,7 @@ struct signal_info {
 void signal_raise_locked(struct proc *p, u32 sig, struct signal_info info);   // proc_lock held
 void signal_raise(struct proc *p, u32 sig, struct signal_info info);
 void signal_raise_thread_locked(struct thread *t, u32 sig, struct signal_info info);
+u32 signal_raise_group_locked(u32 pgid, u32 sig, struct signal_info info);
 u32 signal_raise_group(u32 pgid, u32 sig, struct signal_info info);   // how many got it
 void signal_force(struct proc *p, u32 sig, struct signal_info info);  // of a fault
 void signal_child_stopped(struct proc *parent, struct signal_info info);
@@ -47,3 +48,4 @@ bool signal_is_deliverable(const struct proc *p);         // to its running thre
 bool signal_is_deliverable_to(const struct thread *t);
 status_t signal_return(struct proc *p);      // rt_sigreturn
 bool signal_ignored(const struct proc *p, u32 sig);
+bool signal_is_deaf(const struct proc *p, u32 sig);      // its running thread

@@ -202,6 +202,7 @@ static void rx(u8 from, const struct cluster_msg *m) {
     case MSG_SIGNAL:
     case MSG_STOP:
     case MSG_PARENT: signal_away_rx(m); return;
+    case MSG_SESSION: session_rx(m); return;
     case MSG_EXIT: end_away_rx(m); return;
     case MSG_EXIT_ACK: end_away_rx_ack(p->pid); return;
     case MSG_CHILD: child_away_rx(p); return;
@@ -231,6 +232,7 @@ u64 whereabouts_deadline_ns(u64 now_ns) {
 // A child that was there may have gone on, and one that was elsewhere may have gone there:
 // the others are asked. Hints that name it are of no use.
 void where_peer_down(u8 node) {
+    session_peer_down(node);
     spin_lock(&proc_lock);
     child_away_peer_down(node);
     for (u32 i = 0; i < HINTS_MAX; i++)

@@ -42,6 +42,9 @@ void child_away_add(struct proc *p);
 void child_lost(u32 pid);
 bool child_waits(u32 pid);           // a child elsewhere that has not ended; proc_lock held
 bool end_is_told(u32 pid);           // pid ended here, its parent elsewhere; proc_lock held
+// Children elsewhere that are in a group, one after the other: `next` is 0 to begin with.
+struct away_member { u32 next, ppid, sid; };
+bool child_away_next(u32 pgid, struct away_member *m);       // proc_lock held
 // Parent moved: its children known here are told to its new node. net_lock held.
 void children_tell(u32 ppid, u8 node);
 

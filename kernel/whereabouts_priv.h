@@ -43,11 +43,31 @@ void end_away_rx_ack(u32 pid);
 void end_away_poll(u64 now_ns);
 bool end_away_waits(void);
 
+// Word of or for a process elsewhere, sent in the next round. By type:
+//   MSG_SIGNAL   for pid, or, pid 0, for those of the group pgid that user uid may send it to
+//   MSG_PARENT   ppid is the parent of pid now: the one before, of session sid, has ended
+//   MSG_STOP     pid's child `ppid` stopped or goes on
+//   MSG_SESSION  session sid lost its terminal tty; pid 0: all of it. signal: its leader is to
+//                know, and that pgid was in the foreground; ended: its leader ended instead
+struct away_note {
+    enum cluster_msg_type type;
+    u32 pid, signal, ppid, pgid, sid, uid;
+    i32 stop;
+    bool ended;
+    struct object_id tty;
+};
+
 // signal_away.c
-void orphan_tell(u32 pid);                           // proc_lock held
+status_t away_note_add(const struct away_note *note);        // proc_lock held
+bool away_moves(const struct proc *p);               // proc_lock held
+void orphan_tell(u32 pid, u32 sid);                  // proc_lock held
 status_t kill_away(struct proc *caller, u32 pid, u32 signal);
 void stopped_away(struct proc *p, i32 wait_status);  // proc_lock held
 u32 kill_group_away(u32 pgid, u32 signal, u32 uid);  // proc_lock held
 void signal_away_rx(const struct cluster_msg *m);    // net_lock held, as below
 void signal_away_poll(void);
 bool signal_away_waits(void);
+
+// session.c
+void session_rx(const struct cluster_msg *m);        // net_lock held
+void session_peer_down(u32 node);                    // net_lock held

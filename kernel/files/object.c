@@ -3,6 +3,7 @@
 // exec, faults, and the cluster part for calls that came in. Lock: files_lock.
 #include "base/string.h"
 #include "kernel/files/locks.h"
+#include "kernel/jobs.h"
 #include "kernel/placement.h"
 #include "kernel/random.h"
 #include "kernel/x86/cpu.h"
@@ -79,17 +80,27 @@ static bool uncounted(const struct p9_call *c) {
            (c->type == P9_TCLUNK || c->type == P9_TREF);
 }
 
+// The answer of the object's server, of this node or another. S_BACKGROUND: with what
+// job_background wants in c->result.
+static status_t answer_of(struct p9_call *c, struct proc *p) {
+    if (c->object.node != node_id || (object_is_user(c->object) && !lock_is_call(c)))
+        return file_hooks.remote_call ? file_hooks.remote_call(c) : E_HOSTUNREACH;
+    const u32 continued = p ? p->continued : 0;
+    const status_t s = call_here(c, p);
+    if (s == S_BACKGROUND) c->result = continued;
+    return s;
+}
+
 // Performs a call where its object is served. S_RESTART: the caller is on a wait list
 // (or the request is out) and calls again with the same arguments when it wakes.
 // Context: a system call or fault of the current process; no lock of rank files held.
 status_t file_call(struct p9_call *c) {
     c->result = 0;
     if (uncounted(c)) return c->status = S_OK;
-    if (c->object.node != node_id || (object_is_user(c->object) && !lock_is_call(c))) {
-        c->status = file_hooks.remote_call ? file_hooks.remote_call(c) : E_HOSTUNREACH;
-        return c->status;
-    }
-    return call_here(c, proc_current());
+    struct proc *p = proc_current();
+    c->status = answer_of(c, p);
+    if (c->status == S_BACKGROUND && p) c->status = job_background(c);
+    return c->status;
 }
 
 u32 file_caller_pid(void) { return caller_pid; }

@@ -34,9 +34,9 @@ struct pty {
 };
 
 enum {
-    TIOCGPGRP = 0x540f, TIOCOUTQ = 0x5411, FIONREAD = 0x541b, TIOCNOTTY = 0x5422,
-    TIOCSCTTY = 0x540e, TIOCGPTN = (int)0x80045430, TIOCSPTLCK = 0x40045431,
-    TIOCSIG = 0x40045436, TIOCGPTLCK = (int)0x80045439,
+    TIOCGPGRP = 0x540f, TIOCOUTQ = 0x5411, FIONREAD = 0x541b, TIOCGSID = 0x5429,
+    TIOCGPTN = (int)0x80045430, TIOCSPTLCK = 0x40045431, TIOCSIG = 0x40045436,
+    TIOCGPTLCK = (int)0x80045439,
 };
 
 static struct pty *ptys[PTYS_MAX];
@@ -131,6 +131,7 @@ static status_t master_ioctl(struct pty *y, struct p9_call *c) {
         if (t->pgid) group_signal(y, t->pgid, (u32)c->value);
         return S_OK;
     case TIOCGPGRP: data_put(c, 0, &t->pgid, 4); return S_OK;
+    case TIOCGSID: data_put(c, 0, &t->sid, 4); return t->sid ? S_OK : E_NOTTY;
     case FIONREAD:
         n = used(y);
         data_put(c, 0, &n, 4);

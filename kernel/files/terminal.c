@@ -1,12 +1,13 @@
 // What all terminals do: reads with their time-outs, writes, job control, settings, sessions.
 // Called through file_call, and by the owner of the line for what comes from there; lock:
-// files_lock. A caller of another node has no session here: it is let through where it holds the
-// terminal open, so a shell that moved away goes on giving it to its jobs.
+// files_lock. Callers of this node and of others are the same to it: what it asks of one of another
+// node came with the call (kernel/jobs.c).
 // Spec: POSIX.1 XBD 11; ioctl_tty(2); Linux's tty_io and n_tty for what they leave open.
 #include "kernel/files/terminal.h"
 
 #include "kernel/file.h"
-#include "kernel/groups.h"
+#include "kernel/jobs.h"
+#include "kernel/session.h"
 #include "kernel/signal.h"
 #include "kernel/time.h"
 #include "kernel/trap.h"
@@ -17,9 +18,8 @@
 // Source of numbers: Linux asm-generic/ioctls.h.
 enum {
     TCGETS = 0x5401, TCSETS = 0x5402, TCSETSW = 0x5403, TCSETSF = 0x5404, TCSBRK = 0x5409,
-    TCXONC = 0x540a, TCFLSH = 0x540b, TIOCSCTTY = 0x540e, TIOCGPGRP = 0x540f, TIOCSPGRP = 0x5410,
-    TIOCOUTQ = 0x5411, TIOCGWINSZ = 0x5413, TIOCSWINSZ = 0x5414, FIONREAD = 0x541b,
-    TIOCNOTTY = 0x5422, TCSBRKP = 0x5425, TIOCGSID = 0x5429,
+    TCXONC = 0x540a, TCFLSH = 0x540b, TIOCGPGRP = 0x540f, TIOCOUTQ = 0x5411, TIOCGWINSZ = 0x5413,
+    TIOCSWINSZ = 0x5414, FIONREAD = 0x541b, TCSBRKP = 0x5425, TIOCGSID = 0x5429,
 };
 enum { TCOOFF, TCOON, TCIOFF, TCION };
 enum { TCIFLUSH, TCOFLUSH, TCIOFLUSH };
@@ -78,22 +78,28 @@ static bool read_may_end(struct terminal *t, u64 count) {
 
 // --- job control -----------------------------------------------------------------------------
 
-static bool background(const struct terminal *t, const struct proc *p) {
-    return p && t->tty.pgid && proc_desc(p)->sid == t->tty.sid &&
-           proc_desc(p)->pgid != t->tty.pgid;
+// Who calls. All 0: the kernel, whom nothing stops.
+struct user { u32 pid; struct p9_job job; };
+
+static struct user user_of(const struct p9_call *c) {
+    const struct proc *p = proc_current();
+    if (!p) return (struct user){c->pid, c->job};
+    return (struct user){proc_desc(p)->pid, job_of(p, node_id)};
 }
 
-// A process of a background group is about to use the terminal. S_OK: it may, for it does not
-// listen to that signal, or is in the foreground; S_RESTART: its group has the signal; E_IO: nobody
-// would ever bring it to the foreground.
-static status_t job_check(const struct terminal *t, u32 sig) {
-    const struct proc *p = proc_current();
-    if (!background(t, p)) return S_OK;
-    const bool deaf = signal_ignored(p, sig) || (proc_desc(p)->signal_mask & SIGNAL_BIT(sig));
-    if (deaf) return sig == SIGTTIN ? E_IO : S_OK;
-    if (group_is_orphaned(proc_desc(p)->pgid)) return E_IO;
-    signal_raise_group(proc_desc(p)->pgid, sig, by_kernel);
-    return S_RESTART;
+// It is the user's controlling terminal.
+static bool is_own(const struct terminal *t, const struct user *u) {
+    return t->tty.sid && u->job.sid == t->tty.sid && (u->job.bits & P9_JOB_NEAR);
+}
+
+// The caller is about to use the terminal. S_OK: it may, for it does not listen to that signal, or
+// is in the foreground; E_IO: it does not listen to SIGTTIN; S_BACKGROUND: it may not, and
+// kernel/jobs.c sees to that.
+static status_t job_check(const struct terminal *t, const struct p9_call *c, u32 sig) {
+    const struct user u = user_of(c);
+    if (!is_own(t, &u) || !t->tty.pgid || u.job.pgid == t->tty.pgid) return S_OK;
+    if (sig == SIGTTIN) return u.job.bits & P9_JOB_DEAF_TTIN ? E_IO : S_BACKGROUND;
+    return u.job.bits & P9_JOB_DEAF_TTOU ? S_OK : S_BACKGROUND;
 }
 
 // --- the calls -------------------------------------------------------------------------------
@@ -101,7 +107,7 @@ static status_t job_check(const struct terminal *t, u32 sig) {
 status_t terminal_read(struct terminal *t, struct p9_call *c) {
     static u8 bytes[TTY_LINE_MAX];               // files_lock
     if (t->hung_up || c->count == 0) return S_OK;
-    const status_t s = job_check(t, SIGTTIN);
+    const status_t s = job_check(t, c, SIGTTIN);
     if (s != S_OK) return s;
     if (!read_may_end(t, c->count)) {
         if (c->flags & O_NONBLOCK) {
@@ -120,7 +126,7 @@ status_t terminal_read(struct terminal *t, struct p9_call *c) {
 status_t terminal_write(struct terminal *t, struct p9_call *c) {
     u8 bytes[512];
     if (t->hung_up) return E_IO;
-    const status_t s = tty_stops_background(&t->tty) ? job_check(t, SIGTTOU) : S_OK;
+    const status_t s = tty_stops_background(&t->tty) ? job_check(t, c, SIGTTOU) : S_OK;
     if (s != S_OK) return s;
     while (c->result < c->count) {
         const u32 len = data_get(c, c->result, bytes, MIN(sizeof bytes, c->count - c->result));
@@ -142,7 +148,7 @@ u32 terminal_poll(const struct terminal *t) {
 
 static status_t settings_set(struct terminal *t, struct p9_call *c) {
     struct tty_termios to = t->tty.termios;
-    const status_t s = job_check(t, SIGTTOU);
+    const status_t s = job_check(t, c, SIGTTOU);
     if (s != S_OK) return s;
     data_get(c, 0, &to, sizeof to);
     if (c->flags == TCSETSF) tty_flush_input(&t->tty);
@@ -154,8 +160,9 @@ static status_t settings_set(struct terminal *t, struct p9_call *c) {
     return S_OK;
 }
 
-static status_t flow_set(struct terminal *t, u64 what) {
-    const status_t s = job_check(t, SIGTTOU);
+static status_t flow_set(struct terminal *t, const struct p9_call *c) {
+    const u64 what = c->value;
+    const status_t s = job_check(t, c, SIGTTOU);
     if (s != S_OK) return s;
     if (what > TCION) return E_INVAL;
     if (what == TCOOFF) tty_stop(&t->tty);
@@ -165,8 +172,9 @@ static status_t flow_set(struct terminal *t, u64 what) {
     return S_OK;
 }
 
-static status_t flush(struct terminal *t, u64 what) {
-    const status_t s = job_check(t, SIGTTOU);
+static status_t flush(struct terminal *t, const struct p9_call *c) {
+    const u64 what = c->value;
+    const status_t s = job_check(t, c, SIGTTOU);
     if (s != S_OK) return s;
     if (what > TCIOFLUSH) return E_INVAL;
     if (what != TCOFLUSH) tty_flush_input(&t->tty);
@@ -186,91 +194,89 @@ static status_t window_set(struct terminal *t, struct p9_call *c) {
     return S_OK;
 }
 
-// The caller, who leads the session whose number lies in the data, gets it as controlling
-// terminal: its system call notes the id that it finds there then.
+// The terminal is its session's no longer. hang_up: its line has gone, and the leader is told.
+static void session_clear(struct terminal *t, bool hang_up) {
+    const struct session_loss loss = {.sid = t->tty.sid, .hang_up = hang_up, .pgid = t->tty.pgid,
+                                      .tty = object_id_of(t->object)};
+    t->tty.sid = t->tty.pgid = 0;
+    if (loss.sid) session_lost(&loss);
+}
+
+// The caller, who leads its session, gets it as controlling terminal: its system call notes the
+// id that it finds in the data then.
 static status_t session_take(struct terminal *t, struct p9_call *c) {
-    u32 sid;
-    data_get(c, 0, &sid, sizeof sid);
-    spin_lock(&proc_lock);
-    const bool held = t->tty.sid && t->tty.sid != sid && proc_find(t->tty.sid);
-    spin_unlock(&proc_lock);
-    if (held && c->value != 1) return E_PERM;
-    if (t->tty.sid != sid) t->tty.sid = t->tty.pgid = sid;
+    const struct user u = user_of(c);
     const struct object_id id = object_id_of(t->object);
+    if (u.job.sid == 0 || u.job.sid != u.pid) return E_PERM;
+    if (u.job.sid != t->tty.sid) {
+        if (u.job.bits & P9_JOB_TERMINAL) return E_PERM;
+        const bool held = t->tty.sid && session_is_led(t->tty.sid);
+        if (held && (c->value != 1 || c->uid != 0)) return E_PERM;
+        session_clear(t, false);
+        t->tty.sid = t->tty.pgid = u.job.sid;
+    }
     data_put(c, 0, &id, sizeof id);
     return S_OK;
 }
 
-// The terminal is its session's no longer; leader: who leads that is told of the end of the line. A
-// leader on another node is told as its group is.
-static void session_clear(struct terminal *t, bool leader) {
-    const u32 sid = t->tty.sid;
-    bool told = !leader || !sid;
-    t->tty.sid = t->tty.pgid = 0;
-    spin_lock(&proc_lock);
-    for (u32 i = 0; i < proc_end && sid; i++) {
-        struct proc_desc *d = &proc_descs[i];
-        if (procs[i].state == PROC_FREE || procs[i].state == PROC_AWAY || d->sid != sid) continue;
-        d->tty = (struct object_id){0};
-        if (!leader || d->pid != sid) continue;
-        told = true;
-        signal_raise_locked(&procs[i], SIGHUP, by_kernel);
-        signal_raise_locked(&procs[i], SIGCONT, by_kernel);
-    }
-    spin_unlock(&proc_lock);
-    if (told) return;
-    signal_raise_group(sid, SIGHUP, by_kernel);
-    signal_raise_group(sid, SIGCONT, by_kernel);
-}
-
-static status_t session_leave(struct terminal *t) {
-    struct proc *p = proc_current();
-    const struct object_id own = object_id_of(t->object);
-    if (!p || !object_id_equal(proc_desc(p)->tty, own)) return E_NOTTY;
-    proc_desc(p)->tty = (struct object_id){0};
-    if (proc_desc(p)->sid != proc_desc(p)->pid || t->tty.sid != proc_desc(p)->sid) return S_OK;
+// The caller's system call notes that it has none.
+static status_t session_leave(struct terminal *t, const struct p9_call *c) {
+    const struct user u = user_of(c);
     const u32 pgid = t->tty.pgid;
+    if (!is_own(t, &u)) return E_NOTTY;
+    if (u.job.sid != u.pid) return S_OK;
     session_clear(t, false);
     if (pgid) signal_raise_group(pgid, SIGHUP, by_kernel);
     if (pgid) signal_raise_group(pgid, SIGCONT, by_kernel);
     return S_OK;
 }
 
+// To the group in the data, whose session the caller's system call has looked up.
 static status_t group_set(struct terminal *t, struct p9_call *c) {
-    const struct proc *p = proc_current();
-    u32 pgid;
-    if (!t->tty.sid || (p && proc_desc(p)->sid != t->tty.sid)) return E_NOTTY;
-    const status_t s = job_check(t, SIGTTOU);
+    const struct user u = user_of(c);
+    struct terminal_group to = {0};
+    const status_t s = job_check(t, c, SIGTTOU);
     if (s != S_OK) return s;
-    data_get(c, 0, &pgid, sizeof pgid);
-    if ((i32)pgid < 0) return E_INVAL;
-    if (group_session(pgid) != t->tty.sid && group_session(pgid) != 0) return E_PERM;
-    t->tty.pgid = pgid;
+    if (!is_own(t, &u)) return E_NOTTY;
+    data_get(c, 0, &to, MIN(sizeof to, c->count));
+    if ((i32)to.pgid < 0) return E_INVAL;
+    if (to.pgid == 0 || to.sid == TERMINAL_NO_PROCESS) return E_SRCH;
+    if (to.sid != t->tty.sid) return E_PERM;
+    t->tty.pgid = to.pgid;
+    return S_OK;
+}
+
+// The group in the foreground, or the session, of the caller's own terminal.
+static status_t number_get(const struct terminal *t, struct p9_call *c, u32 number) {
+    const struct user u = user_of(c);
+    if (!is_own(t, &u)) return E_NOTTY;
+    data_put(c, 0, &number, sizeof number);
     return S_OK;
 }
 
 status_t terminal_ioctl(struct terminal *t, struct p9_call *c) {
     const u32 n = c->flags == FIONREAD ? tty_bytes_ready(&t->tty) : 0;
-    if (t->hung_up) return E_IO;
+    if (t->hung_up) return c->flags == TIOCSPGRP ? E_NOTTY : E_IO;
     switch (c->flags) {
     case TCGETS: data_put(c, 0, &t->tty.termios, sizeof t->tty.termios); return S_OK;
     case TCSETS: case TCSETSW: case TCSETSF: return settings_set(t, c);
     case TIOCGWINSZ: data_put(c, 0, &t->tty.winsize, sizeof t->tty.winsize); return S_OK;
     case TIOCSWINSZ: return window_set(t, c);
-    case TCFLSH: return flush(t, c->value);
-    case TCXONC: return flow_set(t, c->value);
-    case TCSBRK: case TCSBRKP: return job_check(t, SIGTTOU);
+    case TCFLSH: return flush(t, c);
+    case TCXONC: return flow_set(t, c);
+    case TCSBRK: case TCSBRKP: return job_check(t, c, SIGTTOU);
     case FIONREAD: case TIOCOUTQ: data_put(c, 0, &n, sizeof n); return S_OK;
     case TIOCSCTTY: return session_take(t, c);
-    case TIOCNOTTY: return session_leave(t);
-    case TIOCGPGRP: data_put(c, 0, &t->tty.pgid, 4); return t->tty.sid ? S_OK : E_NOTTY;
-    case TIOCGSID: data_put(c, 0, &t->tty.sid, 4); return t->tty.sid ? S_OK : E_NOTTY;
+    case TIOCNOTTY: return session_leave(t, c);
+    case TIOCGPGRP: return number_get(t, c, t->tty.pgid);
+    case TIOCGSID: return number_get(t, c, t->tty.sid);
     case TIOCSPGRP: return group_set(t, c);
     default: return E_NOTTY;
     }
 }
 
-// A session leader without a terminal that opens a free one has it as controlling terminal.
+// A session leader without a terminal that opens a free one has it as controlling terminal. One of
+// another node asks for it (take_opened).
 void terminal_opened(struct terminal *t, u32 flags) {
     struct proc *p = proc_current();
     if (!p || (flags & O_NOCTTY) || t->tty.sid) return;
@@ -279,6 +285,7 @@ void terminal_opened(struct terminal *t, u32 flags) {
     t->tty.sid = d->sid;
     t->tty.pgid = d->pgid;
     d->tty = object_id_of(t->object);
+    d->tty_group = 0;
 }
 
 // --- the line --------------------------------------------------------------------------------
@@ -302,24 +309,31 @@ void terminal_hang_up(struct terminal *t) {
     file_wake(&t->writers);
 }
 
-// The leader of a session ended: its terminal's foreground group is told, and a line that is a
-// pseudo-terminal's hangs up. Takes files_lock.
-void tty_session_ended(struct proc *p) {
-    const struct object_id console = tty_console_id();
+// The leader of a session ended: its terminal's foreground group is told. Takes files_lock.
+void terminal_session_ended(u32 sid) {
     u32 pgid = 0;
     spin_lock(&files_lock);
     LIST_FOR_EACH(it, &terminals) {
         struct terminal *t = LIST_ENTRY(it, struct terminal, link);
-        if (t->tty.sid != proc_desc(p)->sid) continue;
+        if (t->tty.sid != sid) continue;
         pgid = t->tty.pgid;
         session_clear(t, false);
-        if (!object_id_equal(object_id_of(t->object), console)) terminal_hang_up(t);
         break;
     }
     spin_unlock(&files_lock);
-    if (!pgid) return;
-    signal_raise_group(pgid, SIGHUP, by_kernel);
-    signal_raise_group(pgid, SIGCONT, by_kernel);
+    if (pgid) signal_raise_group(pgid, SIGHUP, by_kernel);
+}
+
+// The session with the next number that has a terminal here; 0: there is none. Takes files_lock.
+u32 terminal_session_next(u32 sid) {
+    u32 next = 0;
+    spin_lock(&files_lock);
+    LIST_FOR_EACH(it, &terminals) {
+        const struct terminal *t = LIST_ENTRY(it, struct terminal, link);
+        if (t->tty.sid > sid && (!next || t->tty.sid < next)) next = t->tty.sid;
+    }
+    spin_unlock(&files_lock);
+    return next;
 }
 
 void terminal_init(struct terminal *t, struct object *object) {

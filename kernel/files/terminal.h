@@ -29,3 +29,13 @@ void terminal_opened(struct terminal *t, u32 flags);
 void terminal_input(struct terminal *t, u8 byte);
 void terminal_input_end(struct terminal *t);
 void terminal_hang_up(struct terminal *t);
+
+void terminal_session_ended(u32 sid);            // takes it
+u32 terminal_session_next(u32 sid);              // takes it
+
+// What of its requests concerns whoever makes them, too. Numbers: Linux asm-generic/ioctls.h.
+#define TIOCSCTTY 0x540eu            // data: out, the terminal's own object
+#define TIOCSPGRP 0x5410u            // data: struct terminal_group
+#define TIOCNOTTY 0x5422u
+struct terminal_group { u32 pgid, sid; };        // sid: of that group, or process
+#define TERMINAL_NO_PROCESS (~0u)                // sid: there is neither

@@ -3,7 +3,9 @@
 // file calls; data moves between the pinned frames and the server.
 #include "base/string.h"
 #include "kernel/files/pipe.h"
+#include "kernel/files/terminal.h"
 #include "kernel/files/userfs.h"
+#include "kernel/jobs.h"
 #include "kernel/selftest.h"
 #include "kernel/syscall/io.h"
 #include "kernel/syscall/syscall.h"
@@ -251,8 +253,6 @@ SYSCALL(fcntl) {
     }
 }
 
-#define TIOCSCTTY 0x540eu
-
 // Bytes that a request carries in and out.
 static void ioctl_size(u32 request, u32 *in, u32 *out) {
     *in = *out = 0;
@@ -268,29 +268,6 @@ static void ioctl_size(u32 request, u32 *in, u32 *out) {
     case 0x1268: case 0x127b: case 0x125e: *out = 4; break;   // BLKSSZGET, BLKPBSZGET, BLKROGET
     default: break;
     }
-}
-
-// Groups and sessions of a terminal are asked of the controlling one alone. Its own node sees
-// to that; of a terminal elsewhere this node knows what its process has.
-static bool is_other_terminal(const struct proc *p, u32 request, struct object_id object) {
-    if (request != 0x540f && request != 0x5410 && request != 0x5429) return false;
-    const struct object_id tty = proc_desc((struct proc *)p)->tty;   // TIOC[GS]PGRP, TIOCGSID
-    return object.node != node_id && (tty.generation == 0 || tty.node != object.node);
-}
-
-// TIOCSCTTY: a session's leader takes a terminal of any node as its own.
-static i64 terminal_take(struct proc *p, const struct handle *h, u64 arg) {
-    struct proc_desc *d = proc_desc(p);
-    u8 data[sizeof(struct object_id)] = {0};
-    struct object_id id;
-    struct p9_call c = {.type = P9_TIOCTL, .object = h->object, .flags = TIOCSCTTY, .value = arg,
-                        .count = sizeof data, .data.buffer = data};
-    if (d->sid != d->pid) return E_PERM;
-    memcpy(data, &d->sid, sizeof d->sid);
-    const status_t s = file_call(&c);
-    memcpy(&id, data, sizeof id);
-    if (s == S_OK) d->tty = id;
-    return s;
 }
 
 #define FIONBIO 0x5421u
@@ -319,15 +296,16 @@ SYSCALL(ioctl) {
     }
     if (request == FIONBIO) return blocking_set(p, h, a[2]);
     if (request == PIPE_IOC_PARTNER) return E_NOTTY;         // open's own
-    if (is_other_terminal(p, request, h->object)) return E_NOTTY;
-    if (request == TIOCSCTTY) return terminal_take(p, h, a[2]);
+    if (request == TIOCSCTTY) return job_take_terminal(p, h->object, a[2]);
     ioctl_size(request, &in, &out);
     status_t s = in ? user_read(p, a[2], data, in) : S_OK;
     if (s == S_OK && out) s = user_pin(p, a[2], out, ACCESS_WRITE);
+    if (s == S_OK && request == TIOCSPGRP) s = job_group_find(data, &in);
     if (s != S_OK) return s;
     struct p9_call c = {.type = P9_TIOCTL, .object = h->object, .flags = request, .value = a[2],
                         .count = MAX(in, out), .data.buffer = data};
     s = file_call(&c);
+    if (s == S_OK && request == TIOCNOTTY) proc_desc(p)->tty = (struct object_id){0};
     return s == S_OK && out ? user_write(p, a[2], data, out) : s;
 }
 

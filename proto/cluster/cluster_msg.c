@@ -186,6 +186,7 @@ static void walk_body(struct walk *w, struct cluster_msg *m) {
     case MSG_TWIN:
     case MSG_PARENT:
     case MSG_WHERE:
+    case MSG_SESSION:
     case MSG_CHILD: walk_process(w, &m->process); return;
     case MSG_STATUS_ASK: return;
     case MSG_PROFILE:

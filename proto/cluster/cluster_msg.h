@@ -45,7 +45,7 @@ enum cluster_msg_type {
     MSG_CHILD,          // to the new node of ppid: it has the child pid (wait_status: ended),
                         // which is at `node` in that incarnation, or was there last
     MSG_ROSTER,         // nodes that have no line in cluster.conf: all that the sender knows
-    MSG_PARENT,         // pid's parent ended: it is ppid now
+    MSG_PARENT,         // pid's parent, of session sid, ended: it is ppid now
     MSG_REFS,           // references on the receiver's objects went from a node to the sender
     MSG_PROFILE,        // stat: what a program used; see kernel/placement_exec.c
     MSG_CLOCK_ASK,      // clock: asked_ns by the sender's clock, which clock it has
@@ -58,6 +58,9 @@ enum cluster_msg_type {
     MSG_TWIN,           // the copy of a process's pages that went ahead, `stay`, is all here
     MSG_FUTEX,          // futex: wakes who waits for that word of shared memory there
     MSG_SHARE,          // share: about one page of a shared mapping (share.h)
+    MSG_SESSION,        // session sid has lost its terminal, the object (node, how, stay): pid, or,
+                        // 0, all of it there; signal: its leader is to know, and that pgid was
+                        // in the foreground; ended: its leader ended, for that terminal's node
     MSG_TYPES,
 };
 

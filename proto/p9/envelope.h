@@ -19,6 +19,7 @@ struct envelope {
     u8 kind;                         // enum envelope_kind
     u16 tag;                         // the 9P message's
     u64 serial;                      // of the request; its reply says the same
+    bool background;                 // reply: S_BACKGROUND, which 9P has no word for
     u32 seg_count;                   // request: where its data lies or shall go
     struct p9_seg seg[P9_SEG_MAX];
 };

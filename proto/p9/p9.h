@@ -68,6 +68,13 @@ struct p9_data {
     struct { paddr_t pa; u32 len; } seg[P9_SEG_MAX];
 };
 
+// What a terminal asks of who uses it: its group and session, and bits.
+struct p9_job { u32 pgid, sid, bits; };
+#define P9_JOB_DEAF_TTIN 1u          // it ignores or blocks SIGTTIN
+#define P9_JOB_DEAF_TTOU 2u
+#define P9_JOB_TERMINAL 4u           // it has a controlling terminal
+#define P9_JOB_NEAR 8u               // which is on the object's node
+
 struct p9_call {
     u8 type;                         // enum p9_type, the T-message
     status_t status;                 // out
@@ -76,6 +83,7 @@ struct p9_call {
     struct object_id made;              // out: of walk, lopen, lcreate
     u32 new_fid;                     // walk, attach: the new fid; 0: the server chooses it
     u32 pid, uid, gid, umask;        // who asks
+    struct p9_job job;
     const char *name;                // one name (walk: NULL clones); 0-terminated
     const char *name2;               // renameat: the new name; symlink: the target
     u32 flags, mode;

@@ -204,6 +204,8 @@ static status_t reply_take(struct p9_client *c, struct p9_request *r, struct p9_
     status = p9_reply_unpack(b->bytes + b->len, b->size - b->len, &r->call, &parsed);
     if (status != S_OK) return status;
     if (parsed.tag != r->tag || parsed.payload_len > wanted) return E_PROTO;
+    if (e.background && r->call.status != E_IO) return E_PROTO;
+    if (e.background) r->call.status = S_BACKGROUND;
     if (parsed.payload_len == 0) return S_OK;
     if (parsed.payload == NULL)        // the peer has written it already
         return parsed.payload_len <= p9_segs_bytes(r->seg, r->seg_count) ? S_OK : E_PROTO;

@@ -364,7 +364,8 @@ status_t p9_request_pack(struct p9_buf *b, const struct p9_call *c, u16 tag) {
 status_t p9_reply_pack(struct p9_buf *b, const struct p9_call *c, u16 tag) {
     const struct p9_format *f = format_find(c->type);
     if (c->status != S_OK || f == NULL) {
-        status_t status = c->status != S_OK ? c->status : E_NOSYS;
+        status_t status = c->status == S_OK ? E_NOSYS
+                        : c->status == S_BACKGROUND ? E_IO : c->status;
         p9_put(b, P9_HEAD_BYTES + 4, 4);
         p9_put(b, P9_RLERROR, 1);
         p9_put(b, tag, 2);

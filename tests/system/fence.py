@@ -152,6 +152,7 @@ on 1 sh -c 'while echo x; do :; done' | cat >/tmp/piped & counter=$!
 (yes; echo "yes $?" >/tmp/yes) | on 1 cat >/dev/null & writer=$!
 on 1 claim /nodes/0/dev/vda hold >/tmp/claim & claimer=$!
 waiter 1 0 >/tmp/waiter & reader=$!
+ttyjobs 0 1 dies >/tmp/session & session=$!
 on 1 sleep 1000 & sleeper=$!
 sleep 1000 & stays=$!
 mkfifo /tmp/read /tmp/written /tmp/opened
@@ -163,6 +164,7 @@ on 1 sh -c 'echo >/tmp/opens; echo dead >/tmp/opened' &
 for file in claim piped waiter named begun opens; do
     until [ -s /tmp/$file ]; do sleep 0.1; done
 done
+until [ -s /tmp/piped ] && grep -q foreground /tmp/session; do sleep 0.1; done
 claim /nodes/0/dev/vda
 echo ready
 members_are 1
@@ -173,6 +175,7 @@ wait $named_writer; cat /tmp/yes-named
 cat /tmp/opened & echo alive >/tmp/opened; wait $!; echo "opened $?"
 wait $claimer; echo "claimer $?"
 wait $reader; echo "reader $? $(cat /tmp/waiter)"
+wait $session; cat /tmp/session
 wait $sleeper; echo "sleeper $?"
 claim /nodes/0/dev/vda
 migrate $stays 1; echo "migrate $?"
@@ -192,7 +195,8 @@ def check_killed(tap):
     with tempfile.NamedTemporaryFile() as disk:
         disk.truncate(1 << 20)
         options = {"nodes": 2, "add": [program("claim") + ":/bin/claim",
-                                       program("waiter") + ":/bin/waiter"],
+                                       program("waiter") + ":/bin/waiter",
+                                       program("ttyjobs") + ":/bin/ttyjobs"],
                    "disk": [disk_parse(f"0:{disk.name}:virtio")]}
         with Driven(KILLED, **options) as cluster:
             cluster.output_wait("ready\n")
@@ -212,6 +216,8 @@ def check_killed(tap):
             (r"claimer 137\n", "the claimer has an exit record"),
             (r"(?s)reader 0 waits.*I/O error",
              "a read that waits for the dead ends with an error"),
+            (r"(?s)heard: 1 own 6, write 0.*leader: 2009\nshown: w\nfree: 25",
+             "a terminal whose session's leader died is free, its job has SIGHUP"),
             (r"sleeper 137\n", "a process of the dead has an exit record"),
             (r"migrate [1-9]", "a move to the dead is refused"),
             (r"on 126", "a start on the dead is refused"),

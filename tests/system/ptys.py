@@ -15,12 +15,16 @@ def main():
     tap = rig.Tap()
     for smp in (1, 2) if rig.LONG else (1,):
         run = rig.Run(tap, f"smp {smp}", 2, smp,
-                      [(rig.program("ptys", kind), f"/bin/ptys-{kind}")
-                       for kind in ("musl", "glibc")])
+                      [(rig.program(name, kind), f"/bin/{name}-{kind}")
+                       for kind in ("musl", "glibc") for name in ("ptys", "ttyjobs")])
         for kind in ("musl", "glibc"):
             want = rig.host([rig.program("ptys", kind)])
             run.step(f"{kind}: stays", f"ptys-{kind}", want)
             run.step(f"{kind}: moves between uses", f"ptys-{kind} 0 1", want)
+            want = rig.host([rig.program("ttyjobs", kind)])
+            run.step(f"{kind}: jobs here", f"ttyjobs-{kind}", want)
+            run.step(f"{kind}: jobs and leaders on both nodes", f"ttyjobs-{kind} 0 1", want)
+            run.step(f"{kind}: the terminal there", f"ttyjobs-{kind} 1 0", want)
         run.go()
     tap.end()
 

@@ -9,6 +9,7 @@
 #include "kernel/files/holders.h"
 #include "kernel/files/locks.h"
 #include "kernel/files/userfs.h"
+#include "kernel/jobs.h"
 #include "kernel/klog.h"
 #include "kernel/net.h"
 #include "kernel/netpoll.h"
@@ -62,6 +63,9 @@ bool thread_in_call(const struct thread *t, u64 *request_tag) {
     const struct proc_desc *d = proc_desc(t->p);
     *request_tag = d->wait.request_tag;
     return d->wait.nr >= 0;
+}
+struct p9_job job_of(const struct proc *p, u32 node) {
+    return (struct p9_job){proc_desc(p)->pgid, proc_desc(p)->sid, node ? P9_JOB_DEAF_TTIN : 0};
 }
 void signal_raise(struct proc *p, u32 sig, struct signal_info info) {
     (void)p, (void)sig, (void)info;

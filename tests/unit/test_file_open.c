@@ -8,6 +8,7 @@
 #include "kernel/file.h"
 #include "kernel/files/nodesfs.h"
 #include "kernel/files/pty.h"
+#include "kernel/jobs.h"
 #include "kernel/files/userfs.h"
 #include "kernel/klog.h"
 #include "kernel/options.h"
@@ -50,6 +51,9 @@ struct object *procfs_init(void) { return NULL; }
 struct object *nodesfs_init(void) { return NULL; }
 struct nodes_provider nodes_provider;
 void mountfs_init(void) {}
+status_t job_take_terminal(struct proc *p, struct object_id object, u64 steal) {
+    return (void)p, (void)object, (void)steal, E_NOTTY;
+}
 bool proc_path_is_away(const struct p9_call *c) { return (void)c, false; }
 status_t proc_path_follow(struct p9_call *c) { return (void)c, E_NOENT; }
 status_t proc_path_open(struct p9_call *c) { return (void)c, E_NOENT; }

@@ -6,6 +6,7 @@
 
 #include "kernel/groups.h"
 #include "kernel/signal.h"
+#include "kernel/whereabouts.h"
 #include "kernel/x86/cpu.h"
 #include "tests/unit/suite_run.h"
 
@@ -22,14 +23,26 @@ static u32 hups, conts;              // a bit for each process
 void spin_lock(struct spinlock *l) { l->taken++; }
 void spin_unlock(struct spinlock *l) { l->taken--; }
 struct proc *proc_find(u32 pid) {
-    for (u32 i = 0; i < proc_end; i++)
-        if (table[i].state != PROC_FREE && descs[i].pid == pid) return &table[i];
+    for (u32 i = 0; i < proc_end; i++) {
+        const enum proc_state s = table[i].state;
+        if (s != PROC_FREE && s != PROC_AWAY && descs[i].pid == pid) return &table[i];
+    }
     return NULL;
 }
-void signal_raise_locked(struct proc *p, u32 sig, struct signal_info info) {
+u32 signal_raise_group_locked(u32 pgid, u32 sig, struct signal_info info) {
     (void)info;
-    if (sig == SIGHUP) hups |= 1u << p->index;
-    if (sig == SIGCONT) conts |= 1u << p->index;
+    for (u32 i = 0; i < proc_end; i++) {
+        if (descs[i].pgid != pgid || table[i].state == PROC_AWAY) continue;
+        if (sig == SIGHUP) hups |= 1u << i;
+        if (sig == SIGCONT) conts |= 1u << i;
+    }
+    return 0;
+}
+// One child elsewhere, in the group `away_pgid`; 0: none.
+static u32 away_pgid, away_ppid;
+bool child_away_next(u32 pgid, struct away_member *m) {
+    m->ppid = away_ppid, m->sid = 2;
+    return m->next++ == 0 && pgid == away_pgid && away_pgid;
 }
 
 static struct proc *add(u32 pid, u32 ppid, u32 pgid, u32 sid) {
@@ -48,7 +61,7 @@ static void setup(void) {
     memset(table, 0, sizeof table);
     memset((u8 *)descs, 0, sizeof descs);
     procs = table, proc_descs = descs;
-    proc_end = hups = conts = 0;
+    proc_end = hups = conts = away_pgid = 0;
     (void)add(1, 0, 1, 1);
     shell = add(2, 1, 2, 2);
     job = add(3, 2, 3, 2);
@@ -60,8 +73,6 @@ START_TEST(who_has_a_shell_is_not_orphaned) {
     ck_assert(!group_is_orphaned(3));
     ck_assert(!group_is_orphaned(5));
     ck_assert(group_is_orphaned(2));             // init is of another session
-    ck_assert_uint_eq(group_session(3), 2);
-    ck_assert_uint_eq(group_session(77), 0);
 }
 END_TEST
 
@@ -112,6 +123,68 @@ START_TEST(an_init_elsewhere_does_not_count) {
 }
 END_TEST
 
+// A member elsewhere whose parent is here keeps the group, for as long as that one lives.
+START_TEST(a_member_elsewhere_counts) {
+    away_pgid = 3, away_ppid = 2;
+    child->state = PROC_STOPPED;
+    groups_parent_ends_locked(job);
+    ck_assert_uint_eq(hups, 0);
+    away_ppid = 4;                               // of the group itself
+    groups_parent_ends_locked(job);
+    ck_assert_uint_eq(hups, 1u << job->index | 1u << child->index);
+}
+END_TEST
+
+static bool kept(u32 pgid) {
+    bool is = false;
+    ck_assert_int_eq(group_kept_locked(pgid, 2, &is), S_OK);
+    return is;
+}
+
+// What this node is asked by others: by its own parents alone.
+START_TEST(who_keeps_a_group_here) {
+    ck_assert(kept(3) && kept(5) && !kept(2) && !kept(77));
+    proc_desc(job)->ppid = 0x10007;
+    ck_assert(!kept(3));                         // its parent's node says so
+    away_pgid = 9, away_ppid = 2;
+    ck_assert(kept(9));
+    away_ppid = 0x10007;
+    ck_assert(!kept(9));
+    shell->state = PROC_ZOMBIE;
+    ck_assert(!kept(5));
+}
+END_TEST
+
+// A parent that moves counts at both ends; one that came may have children that are not known yet.
+START_TEST(who_keeps_a_group_on_its_way) {
+    bool is = false;
+    shell->state = PROC_AWAY;
+    ck_assert(!kept(3));
+    shell->cl.frozen = true;
+    ck_assert(kept(3));
+    shell->state = PROC_RUNNING, shell->cl.frozen = false, shell->cl.children_coming = true;
+    ck_assert(kept(3));
+    ck_assert_int_eq(group_kept_locked(77, 2, &is), E_AGAIN);
+    ck_assert_int_eq(group_kept_locked(77, 1, &is), S_OK);
+    ck_assert(!is);
+}
+END_TEST
+
+START_TEST(the_end_of_a_parent_elsewhere) {
+    proc_desc(job)->ppid = 0x10007;
+    groups_parent_ended_locked(job, 0x10001, 2);
+    ck_assert_uint_eq(hups, 0);                  // none has stopped
+    child->state = PROC_STOPPED;
+    proc_desc(job)->ppid = 0x10007;
+    groups_parent_ended_locked(job, 0x10001, 8);
+    ck_assert_uint_eq(hups, 0);                  // it was of another session, and kept nothing
+    ck_assert_uint_eq(proc_desc(job)->ppid, 0x10001);
+    groups_parent_ended_locked(job, 0x10001, 2);
+    ck_assert_uint_eq(hups, 1u << job->index | 1u << child->index);
+    ck_assert_uint_eq(conts, hups);
+}
+END_TEST
+
 static status_t wish(u32 asker, const struct proc *of, u32 pgid, u32 group_sid) {
     const struct group_wish w = {asker, 2, pgid, group_sid};
     return group_may_set(proc_desc((struct proc *)of), &w);
@@ -143,6 +216,10 @@ int main(void) {
     tcase_add_test(c, another_parent_keeps_the_group);
     tcase_add_test(c, a_parent_elsewhere_counts);
     tcase_add_test(c, an_init_elsewhere_does_not_count);
+    tcase_add_test(c, a_member_elsewhere_counts);
+    tcase_add_test(c, who_keeps_a_group_here);
+    tcase_add_test(c, who_keeps_a_group_on_its_way);
+    tcase_add_test(c, the_end_of_a_parent_elsewhere);
     tcase_add_test(c, who_may_set_a_group);
     suite_add_tcase(s, c);
     return suite_run(s);

@@ -285,6 +285,9 @@ START_TEST(envelopes) {
         ck_assert_mem_eq(&d.object2, &c.object2, sizeof c.object2);
         ck_assert_uint_eq(d.pid, c.pid);
         ck_assert_uint_eq(d.umask, c.umask);
+        ck_assert_uint_eq(d.job.pgid, c.job.pgid);
+        ck_assert_uint_eq(d.job.sid, c.job.sid);
+        ck_assert_uint_eq(d.job.bits, c.job.bits);
         struct p9_parsed parsed;
         ck_assert_int_eq(p9_request_unpack(out + r.len, r.size - r.len, &d, &parsed), S_OK);
         for (u32 len = 0; len < b.len; len++) {       // cut: the length does not agree
@@ -312,9 +315,34 @@ START_TEST(envelope_of_a_walk_has_attributes) {
     out[7] = 2;                                       // a count that a reply cannot have
     b.len = 0;
     ck_assert_int_eq(envelope_open(&b, &f, &d), E_PROTO);
+    out[7] = 3;
+    b.len = 0;
+    ck_assert_int_eq(envelope_open(&b, &f, &d), E_PROTO);
     out[7] = 1, out[6] = 3;                           // a kind that there is not
     b = buf_of(out, b.size);
     ck_assert_int_eq(envelope_open(&b, &f, &d), E_PROTO);
+}
+END_TEST
+
+// Of uses of a terminal alone; the 9P message in it is what any 9P client understands.
+START_TEST(envelope_of_the_background) {
+    for (u32 t = 0; t < P9_TYPE_COUNT; t++) {
+        const u8 type = p9_types[t];
+        const bool used = type == P9_TREAD || type == P9_TWRITE || type == P9_TIOCTL;
+        const struct p9_call c = {.type = type, .status = S_BACKGROUND};
+        struct p9_call d = {.type = type};
+        struct p9_parsed parsed;
+        struct envelope e = {.kind = ENVELOPE_REPLY, .tag = 1, .serial = 5}, f;
+        struct p9_buf b = buf_of(out, sizeof out);
+        ck_assert_int_eq(envelope_pack(&b, &e, &c), S_OK);
+        envelope_end(&b);
+        b = buf_of(out, b.len);
+        ck_assert_int_eq(envelope_open(&b, &f, &d), used ? S_OK : E_PROTO);
+        if (!used) continue;
+        ck_assert(f.background);
+        ck_assert_int_eq(p9_reply_unpack(out + b.len, b.size - b.len, &d, &parsed), S_OK);
+        ck_assert_int_eq(d.status, E_IO);
+    }
 }
 END_TEST
 
@@ -330,6 +358,7 @@ int main(void) {
     tcase_add_test(t, golden_bytes);
     tcase_add_test(t, envelopes);
     tcase_add_test(t, envelope_of_a_walk_has_attributes);
+    tcase_add_test(t, envelope_of_the_background);
     suite_add_tcase(s, t);
     return suite_run(s);
 }

@@ -119,6 +119,7 @@ static void deliver_all(void) {
 static u32 executed[256];
 static u32 objects_live;                               // made and not clunked
 static bool pipe_full;
+static u32 foreground;                                 // group of the terminal, object 70
 static i32 refs_of_60 = 1;                             // of object 60, which lives while it has one
 
 static u8 file_byte(u64 at) { return (u8)(at * 13 + 5); }
@@ -128,6 +129,11 @@ status_t file_call_foreign(struct p9_call *c) {
     if (c->object.index == 50 && c->type == P9_TREAD && !pipe_full) return S_RESTART;
     if (c->name && strcmp(c->name, "absent") == 0) return E_NOENT;
     executed[c->type]++;
+    if (c->object.index == 70 && c->job.pgid != foreground) {
+        ck_assert_uint_eq(c->job.sid, 500);
+        ck_assert_uint_eq(c->job.bits, P9_JOB_DEAF_TTIN);
+        return S_BACKGROUND;
+    }
     c->result = c->count;
     if (c->type == P9_TWALK || c->type == P9_TLOPEN) {
         c->made = (struct object_id){1, c->object.index + 1, 77};
@@ -319,6 +325,34 @@ START_TEST(a_call_that_never_ends_is_undone) {
     deliver_all();
     check_clean();
     ck_assert_uint_eq(objects_live, 0);
+}
+END_TEST
+
+// A read of a terminal in the background. The answer stays until it is acted on, with how often the
+// process had been continued when it was asked for; then the terminal is asked again.
+START_TEST(the_background_is_an_answer) {
+    struct proc_desc *d = proc_desc(procs);
+    d->pgid = 40, d->sid = 500, procs[0].continued = 3;
+    u8 byte;
+    io = (struct p9_call){.type = P9_TREAD, .object = {1, 70, 5}, .count = 1, .data.buffer = &byte};
+    memset(&d->wait, 0, sizeof d->wait);
+    u32 before = executed[P9_TREAD];
+    for (u32 i = 0; i < 4; i++) {
+        d->account.syscalls++;
+        current = procs;
+        struct p9_call c = io;
+        ck_assert_int_eq(remote(&c), i == 0 ? S_RESTART : S_BACKGROUND);
+        ck_assert(i == 0 || c.result == 3);
+        current = NULL;
+        procs[0].continued = 7;
+        deliver_all();
+    }
+    ck_assert_uint_eq(executed[P9_TREAD], before + 1);
+    d->wait.request_tag = 0;
+    foreground = 40;
+    ck_assert_int_eq(syscall_run(procs, 0, sys_io), S_OK);
+    ck_assert_uint_eq(executed[P9_TREAD], before + 2);
+    check_clean();
 }
 END_TEST
 
@@ -577,6 +611,7 @@ int main(void) {
     tcase_add_loop_test(t, a_repeated_run_gives_nothing_back, 0, 2);
     tcase_add_loop_test(t, a_call_that_never_ends_is_undone, 0, 4);
     tcase_add_test(t, errors_come_back);
+    tcase_add_test(t, the_background_is_an_answer);
     tcase_add_test(t, data_of_all_sizes_between_frames_and_buffers);
     tcase_add_test(t, two_equal_calls_of_one_system_call_are_two);
     tcase_add_test(t, a_blocked_read_waits_and_a_signal_ends_it);

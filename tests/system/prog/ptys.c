@@ -1,63 +1,8 @@
-// Pseudo-terminals, line discipline and job control: prints what came of them, the same on Linux
-// and on a node. `ptys [HERE THERE]`: moves itself between the ends' uses; what job control asks of
-// the terminal's own node stays there then.
-#include <errno.h>
-#include <fcntl.h>
+// Pseudo-terminals and the line discipline: prints what came of them, the same on Linux and on a
+// node. `ptys [HERE THERE]`: moves itself between the ends' uses. Job control: ttyjobs.c.
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <termios.h>
-#include <unistd.h>
 
-#include "places.h"
-
-static void show(const char *what, const char *bytes, ssize_t n) {
-    printf("%s ", what);
-    for (ssize_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)bytes[i];
-        if (c >= 32 && c < 127 && c != '\\') putchar(c);
-        else printf("\\%03o", c);
-    }
-    printf("\n");
-}
-
-static int master, slave;
-static char name[64];
-
-static void open_pair(void) {
-    master = posix_openpt(O_RDWR | O_NOCTTY);
-    snprintf(name, sizeof name, "%s", master < 0 ? "none" : ptsname(master));
-    int locked = open(name, O_RDWR | O_NOCTTY);
-    printf("locked: %d\n", locked < 0 && errno == EIO);
-    printf("grant %d unlock %d, %.9s\n", grantpt(master), unlockpt(master), name);
-    slave = open(name, O_RDWR | O_NOCTTY);
-    struct stat s;
-    fstat(slave, &s);
-    printf("terminals: %d %d, device %d\n", isatty(master), isatty(slave),
-           S_ISCHR(s.st_mode) && s.st_rdev >> 8 == 136);
-}
-static void close_pair(void) {
-    close(master);
-    close(slave);
-}
-
-// Reads until what came ends with `end`.
-static ssize_t read_until(int fd, char *to, size_t size, const char *end) {
-    size_t n = 0, len = strlen(end);
-    while (n < size) {
-        ssize_t r = read(fd, to + n, size - n);
-        if (r < 0 && errno == EINTR) continue;
-        if (r <= 0) return r < 0 ? -errno : (ssize_t)n;
-        n += (size_t)r;
-        if (n >= len && !memcmp(to + n - len, end, len)) break;
-    }
-    return (ssize_t)n;
-}
+#include "pair.h"
 
 // --- the line discipline ---------------------------------------------------------------------
 
@@ -165,26 +110,14 @@ static void test_discipline(void) {
 
 // --- sessions and jobs -----------------------------------------------------------------------
 
-static void lead_session(void) {
-    setsid();
-    printf("takes it: %d\n", ioctl(slave, TIOCSCTTY, 0));
-    fflush(stdout);
-}
-
-static void say(const char *text) {
-    if (write(slave, text, strlen(text)) < 0) _exit(3);
-}
 static void expect(const char *text) {
     char b[512];
     ssize_t n = read_until(master, b, sizeof b, text);
     show("  shown", b, n);
 }
-static void type(const char *text) {
-    if (write(master, text, strlen(text)) < 0) printf("not typed\n");
-}
 
 // The keys' signals and the window's, for a session's leader, wherever it is.
-static void test_keys(int away) {
+static void test_keys(void) {
     printf("keys\n");
     fflush(stdout);
     pid_t pid = fork();
@@ -197,7 +130,11 @@ static void test_keys(int away) {
         int wanted[] = {SIGINT, SIGQUIT, SIGTSTP, SIGWINCH, SIGHUP, SIGCONT};
         for (int i = 0; i < 6; i++) sigaddset(&set, wanted[i]);
         sigprocmask(SIG_BLOCK, &set, NULL);
-        if (away) go(1);
+        struct termios t;                        // Linux echoes a key behind its signal: the answer
+        tcgetattr(slave, &t);                    // to that may be shown before it
+        t.c_lflag &= ~(tcflag_t)ECHO;
+        tcsetattr(slave, TCSANOW, &t);
+        go(1);
         say("ready;");
         for (int i = 0; i < 4; i++) {
             struct winsize w;
@@ -213,8 +150,9 @@ static void test_keys(int away) {
         if (own < 0 || write(own, "own;", 4) != 4) say("none;");
         close(slave);
         close(own);
-        while (sigwait(&set, &sig) == 0 && sig == SIGCONT) continue;
-        _exit(sig == SIGHUP ? 7 : 8);
+        int hup = sigwait(&set, &sig) == 0 && sig == SIGHUP;
+        int cont = sigwait(&set, &sig) == 0 && sig == SIGCONT;
+        _exit(6 + hup + 2 * cont);
     }
     expect("ready;");
     type("\003");
@@ -237,114 +175,6 @@ static void test_keys(int away) {
     printf("hung up: read %d", (int)read(slave, &b, 1));
     printf(", write %d\n", write(slave, "x", 1) < 0 && errno == EIO);
     close(slave);
-}
-
-static int job_end(pid_t pid) {                  // how a job stopped or ended
-    int status;
-    while (waitpid(pid, &status, WUNTRACED) < 0 && errno == EINTR) continue;
-    if (WIFSTOPPED(status)) return 1000 + WSTOPSIG(status);
-    return WIFSIGNALED(status) ? 2000 + WTERMSIG(status) : WEXITSTATUS(status);
-}
-
-enum { JOB_READ, JOB_WRITE, JOB_SET, JOB_GROUP, JOB_KINDS };
-static int job_does(int kind) {
-    struct termios t;
-    char b;
-    errno = 0;
-    tcgetattr(slave, &t);
-    if (kind == JOB_READ) return read(slave, &b, 1) == 1 ? 0 : errno;
-    if (kind == JOB_WRITE) return write(slave, "w", 1) == 1 ? 0 : errno;
-    if (kind == JOB_SET) return tcsetattr(slave, TCSANOW, &t) == 0 ? 0 : errno;
-    return tcsetpgrp(slave, getpgrp()) == 0 ? 0 : errno;
-}
-
-// A job in the background does something. deaf: it ignores the two signals.
-static void background(int kind, int deaf, int tostop) {
-    struct termios t;
-    tcgetattr(slave, &t);
-    t.c_lflag = tostop ? t.c_lflag | TOSTOP : t.c_lflag & ~(tcflag_t)TOSTOP;
-    tcsetattr(slave, TCSANOW, &t);
-    pid_t pid = fork();
-    if (pid == 0) {
-        setpgid(0, 0);
-        signal(SIGTTIN, deaf ? SIG_IGN : SIG_DFL);
-        signal(SIGTTOU, deaf ? SIG_IGN : SIG_DFL);
-        _exit(job_does(kind));
-    }
-    setpgid(pid, pid);
-    int how = job_end(pid);
-    printf("background %d deaf %d tostop %d: %d", kind, deaf, tostop, how);
-    if (how > 1000 && how < 2000) {              // in the foreground it does
-        signal(SIGTTOU, SIG_IGN);
-        printf(" %d", tcsetpgrp(slave, pid));
-        kill(-pid, SIGCONT);
-        if (kind == JOB_READ) say("?");
-        printf(" %d", job_end(pid));
-    }
-    signal(SIGTTOU, SIG_IGN);
-    tcsetpgrp(slave, getpgrp());
-    signal(SIGTTOU, SIG_DFL);
-    printf("\n");
-}
-
-static volatile sig_atomic_t hups, conts;
-static void note(int sig) {
-    if (sig == SIGHUP) hups++;
-    else conts++;
-}
-
-// A stopped job whose parent ends has nobody to continue it: SIGHUP and SIGCONT. What it does in
-// the background then is an error.
-static void orphan(void) {
-    int tell[2];
-    char b[64] = "";
-    if (pipe(tell) < 0) exit(1);
-    pid_t parent = fork();
-    if (parent == 0) {
-        pid_t pid = fork();
-        if (pid == 0) {
-            setpgid(0, 0);
-            signal(SIGHUP, note);
-            signal(SIGCONT, note);
-            kill(getpid(), SIGSTOP);
-            while (!hups || !conts) continue;
-            kill(getpid(), SIGTSTP);             // has no effect
-            dprintf(tell[1], "hup %d cont %d, read %d, write %d, set %d", hups, conts,
-                    job_does(JOB_READ), job_does(JOB_WRITE), job_does(JOB_SET));
-            _exit(0);
-        }
-        setpgid(pid, pid);
-        printf("stopped: %d\n", job_end(pid));
-        fflush(stdout);
-        _exit(0);
-    }
-    waitpid(parent, NULL, 0);
-    close(tell[1]);
-    read_until(tell[0], b, sizeof b - 1, "\n");
-    printf("orphan: %s\n", b);
-}
-
-static void test_jobs(void) {
-    printf("jobs\n");
-    fflush(stdout);
-    pid_t pid = fork();
-    if (pid == 0) {
-        lead_session();
-        type("typed for it\n");
-        for (int kind = 0; kind < JOB_KINDS; kind++)
-            for (int deaf = 0; deaf < 2; deaf++)
-                for (int tostop = 0; tostop < 2; tostop++) background(kind, deaf, tostop);
-        struct termios t;
-        tcgetattr(slave, &t);
-        t.c_lflag |= TOSTOP;
-        tcsetattr(slave, TCSANOW, &t);
-        orphan();
-        printf("leaves it: %d\n", (signal(SIGHUP, SIG_IGN), ioctl(slave, TIOCNOTTY)));
-        printf("has none: %d\n", open("/dev/tty", O_RDWR) < 0 && errno == ENXIO);
-        fflush(stdout);
-        _exit(0);
-    }
-    printf("ended: %d\n", job_end(pid));
 }
 
 static void test_ends(void) {
@@ -373,10 +203,7 @@ int main(int argc, char **argv) {
     test_discipline();
     close_pair();
     open_pair();
-    test_jobs();
-    close_pair();
-    open_pair();
-    test_keys(1);
+    test_keys();
     test_ends();
     printf("end\n");
     return 0;
